@@ -14,7 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from taskfc_ext.client.start import start
 from tests.processes import DEADLINE
+
+ENGINE = "TASKFC_TEST_ENGINE"
+"""Environment variable: the engine on which the tests start their farms; else on this machine."""
 
 
 def pytest_configure() -> None:
@@ -24,6 +28,8 @@ def pytest_configure() -> None:
     a test imports it too, and has a handler of its own.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if ENGINE in os.environ:  # `make engines`: each farm of each test runs on it
+        start.__kwdefaults__["on"] = os.environ[ENGINE]
 
 
 def processes_of(home: Path) -> list[int]:

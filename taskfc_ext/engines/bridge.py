@@ -41,8 +41,8 @@ from taskfc_ext.version import __version__
 
 logger = logging.getLogger(__name__)
 
-TRY_EVERY = 5.0
-"""Seconds between two tries to reach an engine."""
+FIRST_TRY_AFTER, TRY_EVERY = 0.5, 5.0
+"""Seconds until an engine is tried again: at first, and after each try twice as many, up to the latter."""
 
 LOOK_EVERY = 0.5
 """Seconds between two looks at what has no event of its own: full connections, removed sockets, back-offs."""
@@ -119,13 +119,15 @@ class Bridge:
 
     async def _connect(self, state: Literal["connecting", "lost"]) -> None:
         """Try to reach the engine until it answers."""
+        pause = FIRST_TRY_AFTER
         while True:
             try:
                 await self._adapter.connect()
                 return
             except Unreachable as error:
                 self._set_state(state, str(error))
-            await asyncio.sleep(TRY_EVERY)
+            await asyncio.sleep(pause)
+            pause = min(TRY_EVERY, 2 * pause)
 
     async def _handle_events(self) -> None:
         while True:

@@ -22,12 +22,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, assert_never
 
+import msgspec
+
 from taskfc_ext.drivers.processes import FARM, FARM_PID, FARM_WORKER, Page, module_command
 from taskfc_ext.drivers.streams import FrameStream
 from taskfc_ext.drivers.worker_child import End, WorkerChild
 from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.message import Message
+from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.slot_messages import (
     SILENCE,
     Begin,
@@ -298,7 +301,7 @@ class _HostedChild:
                 end.close()
         self.frames = FrameStream(ours[0])
         self.files = _FileRequests(ours[1], place.folder)
-        self.files.send(codec.encode([begin]))
+        self.files.send(codec.encode([_with_properties(begin, place)]))
         self._pidfd = os.pidfd_open(self.child.pid) if hasattr(os, "pidfd_open") else -1
 
     def register(self, selector: selectors.BaseSelector) -> None:
@@ -329,6 +332,13 @@ class _HostedChild:
         if self._pidfd >= 0:
             os.close(self._pidfd)
         return end
+
+
+def _with_properties(begin: Begin, place: Place) -> Begin:
+    """Return `begin` with the properties of the place; those that the user has chosen take precedence."""
+    options = msgspec.json.decode(begin.options, type=FarmOptions)
+    options = msgspec.structs.replace(options, properties={**place.properties, **options.properties})
+    return msgspec.structs.replace(begin, options=msgspec.json.encode(options))
 
 
 def _environ(begin: Begin) -> dict[str, str]:

@@ -346,3 +346,34 @@ def test_a_worker_has_the_name_of_its_place():
     talk = on_engine()
     talk.handle(FromParent(WorkerUp(0, 100, "node7")))
     assert talk.farm.workers[0].place == "node7"
+
+
+# idle workers
+
+
+def retired_in(effects: Effects) -> tuple[int, ...]:
+    return tuple([worker for each in to_supervisor(effects) if isinstance(each, SetWorkers) for worker in each.retire])
+
+
+def test_idle_workers_end_as_far_as_they_are_not_needed():
+    talk = on_engine(3, engine_idle=60.0)
+    talk.submit(1)
+    assert retired_in(talk.wait(61.0)) == (), "the clock was started before all of them had joined"
+    assert retired_in(talk.wait(61.0)) == (1, 2), "worker 0 runs the task"
+    talk.finish(0)
+    assert retired_in(talk.wait(59.0)) == ()
+    assert retired_in(talk.wait(2.0)) == (0,)
+    assert [worker.retiring for worker in talk.farm.workers.values()] == [True, True, True]
+
+
+def test_a_worker_that_was_busy_meanwhile_is_not_idle():
+    talk = on_engine(1, engine_idle=60.0)
+    talk.now += 30.0
+    talk.submit(1)
+    talk.finish(0)
+    assert retired_in(talk.wait(31.0)) == ()
+
+
+def test_workers_are_kept_without_a_clock():
+    talk = on_engine(1, engine_idle=0.0)
+    assert retired_in(talk.wait(1e6)) == ()

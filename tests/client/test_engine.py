@@ -1,0 +1,74 @@
+"""`on=`: what names an engine, and what is refused with the reason."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from taskfc_ext.client.farm.engine import engine_of
+from taskfc_ext.errors import StartFailed
+
+
+@pytest.mark.parametrize(
+    ("on", "kind", "url"),
+    [
+        ("tcp://head:8786", "dask", "tcp://head:8786"),
+        ("tls://10.0.0.1:8786", "dask", "tls://10.0.0.1:8786"),
+        ("dask://=tcp://head:1", "dask", "tcp://head:1"),
+        ("fake:///tmp/x", "fake", "fake:///tmp/x"),
+        (SimpleNamespace(scheduler_address="tcp://h:1", scale=len), "dask", "tcp://h:1"),
+        (SimpleNamespace(scheduler_info=dict, scheduler=SimpleNamespace(address="tcp://h:2")), "dask", "tcp://h:2"),
+    ],
+    ids=str,
+)
+def test_an_engine_is_named_by_an_address_or_a_live_object(on, kind, url):
+    options = engine_of(on, resources={"GPU": 1}, idle=5.0).options
+    assert (options.kind, options.url, options.resources, options.idle) == (kind, url, {"GPU": 1}, 5.0)
+
+
+def test_a_scheduler_file_has_the_address(tmp_path: Path):
+    file = tmp_path / "scheduler.json"
+    file.write_text(json.dumps({"address": "tcp://head:8786", "workers": {}}))
+    assert engine_of(file).options.url == engine_of(str(file)).options.url == "tcp://head:8786"
+    file.write_text("[]")
+    with pytest.raises(ValueError, match="is not a scheduler file of Dask"):
+        engine_of(file)
+
+
+@pytest.mark.parametrize(
+    ("on", "error", "message"),
+    [
+        (7, TypeError, "not 7"),
+        ("head:8786", ValueError, "'head:8786' is neither the address of an engine"),
+        ("tcp://head", ValueError, "has no host or no port"),
+        ("tcp://head:port", ValueError, "has no host or no port"),
+        ("http://head:8787", ValueError, "is not the address of an engine"),
+        ("ray://", ValueError, "has no host"),
+        ("inproc://10.0.0.1/1/1", ValueError, r"use LocalCluster\(processes=True\)"),
+        (SimpleNamespace(scheduler_info=dict, scheduler=None), StartFailed, "has no scheduler any more"),
+    ],
+    ids=str,
+)
+def test_what_names_no_engine_is_refused_with_the_reason(on, error, message):
+    with pytest.raises(error, match=message):
+        engine_of(on)
+
+
+@pytest.mark.parametrize(
+    ("url", "is_told"),
+    [("tcp://head:8786", True), ("tcp://127.0.0.1:8786", False), ("tcp://localhost:1", False), ("tls://head:1", False)],
+)
+def test_an_address_that_is_not_encrypted_is_told(url, is_told):
+    assert ("is not encrypted" in engine_of(url).note) == is_told
+
+
+def test_the_certificates_of_a_live_client_are_secrets_and_no_options():
+    security = SimpleNamespace(tls_ca_file="ca.pem", tls_client_cert="c.pem", tls_client_key="k.pem")
+    engine = engine_of(SimpleNamespace(scheduler_address="tls://h:1", security=security))
+    assert json.loads(engine.secrets) == {
+        "security": {"tls_ca_file": "ca.pem", "tls_client_cert": "c.pem", "tls_client_key": "k.pem"}
+    }
+    assert "pem" not in repr(engine.options)

@@ -1,0 +1,103 @@
+"""Engines for tests: the fake one, and a real Dask cluster on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from tests.processes import kill_and_wait, until
+
+THREADS = 4
+
+
+class Cluster(Protocol):
+    """An engine that runs, with room for `THREADS` workers.
+
+    Attributes:
+        url: its address.
+    """
+
+    url: str
+
+    def lose_places(self) -> None:
+        """Kill the processes that hold slots now; there is room again soon."""
+
+
+class FakeCluster:
+    """The fake engine, whose slots are in the bridge."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.url = f"fake://{folder}"
+
+    def lose_places(self) -> None:
+        """See `Cluster`."""
+        file = self._folder / "lose"
+        file.touch()
+        until(lambda: not file.exists(), "the bridge has seen it")
+
+
+class DaskCluster:
+    """A scheduler and a worker of Dask, without a nanny: it starts no worker again."""
+
+    def __init__(self, folder: Path, *, port: int = 0) -> None:
+        self._folder = folder
+        self._file = folder / "scheduler.json"
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self.scheduler = self._start(
+            "scheduler", "--port", str(port), "--scheduler-file", str(self._file), "--no-dashboard", "--no-show"
+        )
+        self.url = until(self._address, "the scheduler has started")
+        self.worker = self.add_worker()
+
+    def _address(self) -> str:
+        try:
+            return str(json.loads(self._file.read_text())["address"])
+        except (FileNotFoundError, ValueError, KeyError):
+            return ""
+
+    def add_worker(self, threads: int = THREADS) -> subprocess.Popen[bytes]:
+        """Start a Dask worker."""
+        options = ["--nthreads", str(threads), "--no-nanny", "--no-dashboard", "--local-directory", str(self._folder)]
+        return self._start("worker", self.url, *options)
+
+    def _start(self, role: str, *options: str) -> subprocess.Popen[bytes]:
+        environ = {**os.environ, "DASK_DISTRIBUTED__DIAGNOSTICS__NVML": "False"}
+        environ.pop("TASKFC_TEST_HOME", None)  # it outlives the farms of a test
+        path = str(Path(__file__).parents[2])
+        environ["PYTHONPATH"] = os.pathsep.join([path, *filter(None, [environ.get("PYTHONPATH")])])
+        with open(self._folder / f"{role}{len(self._processes)}.log", "wb") as log:
+            command = [sys.executable, "-m", "distributed.cli.dask_" + role, "--host", "127.0.0.1", *options]
+            process = subprocess.Popen(command, stdout=log, stderr=log, env=environ, cwd=self._folder)
+        self._processes.append(process)
+        return process
+
+    def lose_places(self) -> None:
+        """See `Cluster`."""
+        kill_and_wait(self.worker.pid)
+        self.worker.wait()
+        self.worker = self.add_worker()
+
+    def close(self) -> None:
+        """End all of its processes."""
+        for process in self._processes:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def dask_cluster() -> Iterator[DaskCluster]:
+    """Run a Dask cluster."""
+    with tempfile.TemporaryDirectory(prefix="tfdask") as folder:
+        cluster = DaskCluster(Path(folder))
+        try:
+            yield cluster
+        finally:
+            cluster.close()

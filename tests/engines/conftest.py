@@ -1,0 +1,41 @@
+"""Farms on engines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskfc_ext import start
+from taskfc_ext.client.start import Controller
+from taskfc_ext.drivers.paths import farm_paths
+from taskfc_ext.drivers.processes import tagged_processes
+from tests.engines.clusters import Cluster, FakeCluster, dask_cluster
+from tests.processes import until
+
+
+@pytest.fixture(scope="module", params=["fake", "dask"])
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """An engine with room for four workers."""
+    if request.param == "fake":
+        yield FakeCluster(tmp_path_factory.mktemp("fake"))
+    else:
+        with dask_cluster() as found:
+            yield found
+
+
+@pytest.fixture
+def farm(home: Path, cluster: Cluster) -> Iterator[Controller]:
+    """A farm of at most two workers on the engine; at the end none of its processes is left on any host."""
+    with start(2, on=cluster.url) as controller:
+        yield controller
+    tag = farm_paths("default").tag
+    until(lambda: not tagged_processes(tag), "all workers have ended")
+
+
+@pytest.fixture
+def client(farm: Controller) -> Iterator[Any]:
+    with farm.client() as client:
+        yield client

@@ -1,0 +1,169 @@
+"""A farm on an engine does what it does at home, and loses nothing when something dies: the same for each engine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import taskfc_ext
+import taskfc_ext.worker
+from taskfc_ext import restart, start
+from taskfc_ext.client.start import Controller
+from taskfc_ext.drivers.paths import farm_paths
+from taskfc_ext.drivers.process_tree import children, command_line
+from taskfc_ext.drivers.processes import tagged_processes
+from taskfc_ext.errors import EngineWarning, StartFailed, TaskAborted, WorkerLost
+from tests.engines.clusters import Cluster, FakeCluster
+from tests.processes import DEADLINE, kill_and_wait, until
+
+
+def note_run(folder: Path, seconds: float = 0.0) -> str:
+    """Note a run of this task in a file; return how often it has run."""
+    with open(folder / "runs", "a") as file:
+        file.write("x")
+    time.sleep(seconds)
+    return (folder / "runs").read_text()
+
+
+def n_runs(folder: Path) -> int:
+    try:
+        return len((folder / "runs").read_text())
+    except FileNotFoundError:
+        return 0
+
+
+def hold_the_gil() -> int:
+    return len(str(3**4_000_000))
+
+
+def process_of(farm: Controller, role: str) -> int:
+    """Return the pid of the process of the supervisor that has a role."""
+    pids = [child.pid for child in children(farm.supervisor_pid)]
+    (found,) = [pid for pid in pids if f"taskfc_ext.{role}" in str(command_line(pid))]
+    return found
+
+
+def test_functions_cells_and_large_arrays_do_what_they_do_at_home(client: Any) -> None:
+    assert client.submit(divmod, 7, 2).result(DEADLINE) == (3, 1)
+    assert client.map(abs, range(-50, 0)) == list(range(50, 0, -1))
+    cell = client.submit_cell("print('hello'); a = b + 1; a", {"b": 41})
+    assert (cell.result(DEADLINE), cell.stdout) == (42, "hello\n")
+    array = np.arange(3_000_000.0)
+    doubled = client.submit(lambda a: a * 2, array).result(DEADLINE)
+    assert (doubled == array * 2).all()
+    again = client.submit(np.add, client.put(array), 1).result(DEADLINE)
+    assert (again == array + 1).all()
+    with pytest.raises(ZeroDivisionError):
+        client.submit(divmod, 1, 0).result(DEADLINE)
+
+
+def test_it_is_known_where_the_workers_are(client: Any, cluster: Cluster) -> None:
+    client.submit(abs, 1).result(DEADLINE)
+    (worker,) = client.workers()
+    engine = client.engine()
+    assert worker.place
+    assert (engine.url, engine.state, engine.n_places) == (cluster.url, "connected", 1)
+    assert client.submit(lambda: taskfc_ext.worker.properties["engine"]).result(DEADLINE) == engine.kind
+    assert client.submit(os.environ.get, "TASKFC_ENGINE").result(DEADLINE) == cluster.url
+
+
+def test_slots_follow_the_demand_up_to_the_limit(client: Any) -> None:
+    client.map(time.sleep, [0.2] * 8)
+    assert len(client.workers()) == 2
+
+
+def test_a_task_that_kills_its_worker_is_blamed_exactly(client: Any, tmp_path: Path) -> None:
+    beside = client.submit(note_run, tmp_path, 0.5)
+    killer = client.submit(os.kill, 0, signal.SIGSEGV)  # 0: its process group
+    with pytest.raises(WorkerLost) as caught:
+        killer.result(DEADLINE)
+    assert "SIGSEGV" in caught.value.note
+    assert (killer.attempts, beside.result(DEADLINE)) == (3, "x")
+
+
+def test_abort_interrupts_what_runs_and_kills_what_holds_the_gil(client: Any) -> None:
+    for task in (client.submit(time.sleep, 600), client.submit(hold_the_gil)):
+        until(lambda task=task: task.state == "running" or client.queue_status()["pending"], "it runs")
+        task.abort()
+        with pytest.raises(TaskAborted):
+            task.result(DEADLINE)
+    assert client.submit(abs, -1).result(DEADLINE) == 1
+
+
+def test_tasks_of_a_lost_place_run_again_or_are_lost_as_they_say(client: Any, cluster: Cluster, tmp_path: Path) -> None:
+    folders = [tmp_path / "retry", tmp_path / "fail"]
+    for folder in folders:
+        folder.mkdir()
+    retried = client.submit(note_run, folders[0], 1.0)
+    lost = client.with_options(on_lost="fail").submit(note_run, folders[1], 1.0)
+    until(lambda: all(map(n_runs, folders)), "both run")
+    cluster.lose_places()
+    with pytest.raises(WorkerLost):
+        lost.result(DEADLINE)
+    assert retried.result(DEADLINE) == "xx"
+    assert n_runs(folders[1]) == 1
+
+
+def test_attempts_go_on_while_the_controller_is_started_again(farm: Controller, client: Any, tmp_path: Path) -> None:
+    tasks = [client.submit(note_run, tmp_path, 1.0)]
+    until(lambda: n_runs(tmp_path), "it runs")
+    kill_and_wait(farm.pid)
+    assert [task.result(DEADLINE) for task in tasks] == ["x"]
+    assert n_runs(tmp_path) == 1
+    assert client.map(abs, [-1, -2]) == [1, 2]
+
+
+def test_all_goes_on_when_the_bridge_is_killed(farm: Controller, client: Any, tmp_path: Path) -> None:
+    task = client.submit(note_run, tmp_path, 0.5)
+    until(lambda: n_runs(tmp_path), "it runs")
+    (old,) = [worker.pid for worker in client.workers()]
+    kill_and_wait(process_of(farm, "engines"))
+    assert task.result(DEADLINE) == "xx"
+    assert old not in tagged_processes(farm_paths("default").tag), "a new bridge sweeps what an old one left"
+
+
+def test_a_waiting_client_revives_the_farm_on_its_engine(farm: Controller, client: Any, tmp_path: Path) -> None:
+    task = client.submit(note_run, tmp_path, 0.5)
+    until(lambda: n_runs(tmp_path), "it runs")
+    kill_and_wait(farm.supervisor_pid)
+    assert task.result(DEADLINE) == "xx"
+    assert client.engine() is not None
+
+
+def test_the_queue_moves_home_and_back(farm: Controller, client: Any, cluster: Cluster) -> None:
+    client.scale(0)
+    task = client.submit(os.getppid)
+    client.flush()
+    with restart(workers=1, on=None) as at_home, at_home.client() as here:
+        assert here.engine() is None
+        assert here.future(task.taskid).result(DEADLINE) == at_home.supervisor_pid
+        with pytest.raises(StartFailed, match="runs on this machine"):
+            start(on=cluster.url)
+    with restart(workers=2, on=cluster.url) as away, away.client() as there:
+        assert there.submit(abs, -1).result(DEADLINE) == 1
+        assert there.engine().url == cluster.url
+
+
+def test_an_idle_worker_ends_and_the_next_task_has_one_again(home: Path, cluster: Cluster) -> None:
+    with start(2, on=cluster.url, idle=0.2) as farm, farm.client() as client:
+        client.submit(abs, 1).result(DEADLINE)
+        until(lambda: not client.workers(), "it has ended")
+        assert client.submit(abs, -2).result(DEADLINE) == 2
+
+
+def test_an_engine_that_is_down_is_told_and_awaited(home: Path, tmp_path: Path) -> None:
+    cluster = FakeCluster(tmp_path)
+    (tmp_path / "down").touch()
+    with pytest.warns(EngineWarning, match="connection refused; tasks wait until it works"):
+        farm = start(1, on=cluster.url)
+    with farm, farm.client() as client:
+        task = client.submit(abs, -1)
+        assert (client.engine().state, client.engine().text) == ("connecting", "connection refused")
+        (tmp_path / "down").unlink()
+        assert task.result(DEADLINE) == 1
