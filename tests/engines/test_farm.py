@@ -70,7 +70,7 @@ def test_it_is_known_where_the_workers_are(client: Any, cluster: Cluster) -> Non
     assert worker.place
     assert (engine.url, engine.state, engine.n_places) == (cluster.url, "connected", 1)
     assert client.submit(lambda: taskfc_ext.worker.properties["engine"]).result(DEADLINE) == engine.kind
-    assert client.submit(os.environ.get, "TASKFC_ENGINE").result(DEADLINE) == cluster.url
+    assert client.submit(os.getenv, "TASKFC_ENGINE").result(DEADLINE) == cluster.url
 
 
 def test_slots_follow_the_demand_up_to_the_limit(client: Any) -> None:
