@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from taskfc_ext.errors import UnpicklableResult as UnpicklableResult
     from taskfc_ext.errors import VersionMismatch as VersionMismatch
     from taskfc_ext.errors import WorkerLost as WorkerLost
+    from taskfc_ext.protocol.infos import EngineInfo as EngineInfo
     from taskfc_ext.protocol.infos import TaskInfo as TaskInfo
     from taskfc_ext.protocol.infos import WorkerInfo as WorkerInfo
     from taskfc_ext.protocol.snapshots import FarmStatus as FarmStatus
@@ -66,6 +67,7 @@ _HOMES = {
     "ControllerStopped": "errors",
     "ControllerUnavailable": "errors",
     "DependencyFailed": "errors",
+    "EngineInfo": "protocol.infos",
     "FCTaskClient": "client.aio",
     "FarmError": "errors",
     "FarmStatus": "protocol.snapshots",

@@ -36,12 +36,20 @@ from taskfc_ext.errors import (
     UnknownTask,
 )
 from taskfc_ext.protocol.ids import list_ids
-from taskfc_ext.protocol.infos import TaskInfo
+from taskfc_ext.protocol.infos import EngineInfo, TaskInfo, WorkerInfo
 from taskfc_ext.protocol.limits import MAX_IDS, MAX_WORKERS
 from taskfc_ext.protocol.states import FINISHED, UNFINISHED
-from taskfc_ext.text import one_line, plain_text, table, workers_text
+from taskfc_ext.text import one_line, plain_text, table, workers_table, workers_text
 from taskfc_ext.view.selection import BadSelection, count_ids, parse_selection
-from taskfc_ext.view.wording import KEPT, describe_abort, describe_clear, describe_retry, describe_scale, task_row
+from taskfc_ext.view.wording import (
+    KEPT,
+    describe_abort,
+    describe_clear,
+    describe_retry,
+    describe_scale,
+    farm_caption,
+    task_row,
+)
 
 _MOST_ERRORS = 5
 """Errors that are printed one by one; a range may have many."""
@@ -174,22 +182,32 @@ def _stop(arguments: argparse.Namespace) -> int:
 def _status(arguments: argparse.Namespace) -> int:
     with attach_to_running(arguments.name) as client:
         counts = client.queue_status()
-        workers = client.workers()
-    counts = {state: counts["pending" if state == "running" else state] for state in STATES}
+        workers, engine = client.workers(), client.engine()
     if arguments.json:
-        _print_json({"name": arguments.name, "state": "running", "tasks": counts, "workers": _plain_data(workers)})
+        facts = {"tasks": _by_state(counts), "workers": _plain_data(workers), "engine": _plain_data(engine)}
+        _print_json({"name": arguments.name, "state": "running", **facts})
         return 0
-    print(f"{arguments.name}: running, {workers_text(workers)}\n")
-    print(_format_table([[str(count) for count in counts.values()]], list(counts), right=range(len(STATES))))
-    if workers:
-        rows = [
-            [str(each.worker), str(each.pid), each.described, "" if each.running is None else str(each.running)]
-            for each in workers
-        ]
-        print("\n" + _format_table(rows, ["worker", "pid", "state", "task"], right=(0, 1, 3)))
+    print(_status_text(arguments.name, counts, workers, engine))
     if note := describe_suspension(LocalFarm(arguments.name)):
         print(f"\n{note}; until then no dead or hanging process is replaced or stopped")
     return 0
+
+
+def _status_text(name: str, counts: dict[str, int], workers: Sequence[WorkerInfo], engine: EngineInfo | None) -> str:
+    """Return the counts of tasks and the list of workers; `counts` as `queue_status` returns them."""
+    n_workers = sum(not worker.is_substitute for worker in workers)
+    at_home = f"{name}: running, {workers_text(workers)}"
+    parts = [at_home if engine is None else farm_caption(name, counts, n_workers, engine)]
+    by_state = _by_state(counts)
+    parts.append(_format_table([[str(count) for count in by_state.values()]], list(by_state), right=range(len(STATES))))
+    if workers:
+        headers, rows = workers_table(workers)
+        parts.append(_format_table(rows, headers, right=(0, 1, 3)))
+    return "\n\n".join(parts)
+
+
+def _by_state(counts: dict[str, int]) -> dict[str, int]:
+    return {state: counts["pending" if state == "running" else state] for state in STATES}
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -385,7 +403,7 @@ def _positive(word: str) -> int:
 # answers
 
 
-def _format_table(rows: list[list[str]], headers: list[str], right: Container[int] = ()) -> str:
+def _format_table(rows: Sequence[Sequence[str]], headers: Sequence[str], right: Container[int] = ()) -> str:
     """Return a table for stdout; on a terminal, lines are cut at its width."""
     most = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     return table(rows, headers, right=right, most=most)

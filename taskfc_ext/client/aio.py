@@ -42,6 +42,7 @@ from taskfc_ext.protocol.client_messages import (
     Clear,
     ClearBroadcasts,
     GetClientName,
+    GetEngine,
     GetSubmission,
     GetWorkers,
     Hold,
@@ -52,7 +53,7 @@ from taskfc_ext.protocol.client_messages import (
     Spin,
 )
 from taskfc_ext.protocol.ids import list_ids
-from taskfc_ext.protocol.infos import BroadcastReport, SubmittedTask, TaskInfo, WorkerInfo
+from taskfc_ext.protocol.infos import BroadcastReport, EngineInfo, SubmittedTask, TaskInfo, WorkerInfo
 from taskfc_ext.protocol.limits import MAX_IDS, MAX_WORKERS
 from taskfc_ext.protocol.payloads import Payload
 from taskfc_ext.protocol.printed import log_of
@@ -517,14 +518,9 @@ class FCTaskClient(Unpicklable):
             owner: their notebook or script.
             limit: the largest number of tasks, which are the newest.
         """
-        found = await self.remote_reference.ask(
-            ListTasks,
-            taskids=None if taskids is None else tuple(taskids),
-            states=None if states is None else tuple(states),
-            name=name,
-            owner=owner,
-            limit=limit,
-        )
+        ids, of = (None if wanted is None else tuple(wanted) for wanted in (taskids, states))
+        ask = self.remote_reference.ask
+        found = await ask(ListTasks, taskids=ids, states=of, name=name, owner=owner, limit=limit)
         return msgspec.convert(found, list[TaskInfo])
 
     async def log(self, taskid: int) -> str:
@@ -567,6 +563,10 @@ class FCTaskClient(Unpicklable):
     async def workers(self) -> list[WorkerInfo]:
         """Return the workers and their states."""
         return msgspec.convert(await self.remote_reference.ask(GetWorkers), list[WorkerInfo])
+
+    async def engine(self) -> EngineInfo | None:
+        """Return the engine on which the workers run, such as a Dask cluster; `None`: they run on this machine."""
+        return msgspec.convert(await self.remote_reference.ask(GetEngine), EngineInfo | None)
 
     def watch(self) -> QueueWatch:
         """Follow the queue: return an async iterator over its messages, which begins now and ends with the client.

@@ -55,6 +55,7 @@ MESSAGES: dict[type[Message], str] = {
     said.GetDetails: "remote_get_details",
     said.GetClientName: "remote_get_client_name",
     said.GetWorkers: "remote_get_workers",
+    said.GetEngine: "remote_get_engine",
     said.Watch: "remote_watch",
     said.Unwatch: "remote_unwatch",
     said.Broadcast: "remote_broadcast",
@@ -250,6 +251,7 @@ class FCTaskControllerFromTaskController:
     remote_get_outputs = _hand_over
     remote_get_details = _hand_over
     remote_get_workers = _hand_over
+    remote_get_engine = _hand_over
     remote_watch = _hand_over
     remote_unwatch = _hand_over
     remote_broadcast = _hand_over

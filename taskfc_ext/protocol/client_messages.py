@@ -256,6 +256,10 @@ class GetWorkers(Request, frozen=True):
     """Get a `WorkerInfo` of each worker."""
 
 
+class GetEngine(Request, frozen=True):
+    """Get the `EngineInfo` of the engine that has the workers; `None`: they are processes of this machine."""
+
+
 class Watch(Request, frozen=True):
     """Subscribe this connection to the queue: a `Watching`, then a `Changed` after each change, at most 5 a second.
 
@@ -332,6 +336,7 @@ ClientMessage = (
     | GetDetails
     | GetClientName
     | GetWorkers
+    | GetEngine
     | Watch
     | Unwatch
     | Broadcast

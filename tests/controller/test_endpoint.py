@@ -56,6 +56,7 @@ EXAMPLES: dict[type, Message] = {
     said.GetDetails: said.GetDetails(seq=1, taskid=0),
     said.GetClientName: said.GetClientName(seq=1),
     said.GetWorkers: said.GetWorkers(seq=1),
+    said.GetEngine: said.GetEngine(seq=1),
     said.Watch: said.Watch(seq=1),
     said.Unwatch: said.Unwatch(seq=1),
     said.Broadcast: said.Broadcast(seq=1, code_kind=Kind.STRING, label="x = 1", code=b"x = 1", body=b"x"),

@@ -10,8 +10,9 @@ from operator import attrgetter
 
 from msgspec import Struct
 
+from taskfc_ext.core.state.broadcast import KeptBroadcast
 from taskfc_ext.core.state.codes import Codes
-from taskfc_ext.core.state.engine import AHEAD, Engine
+from taskfc_ext.core.state.engine import AHEAD, Distance, Engine
 from taskfc_ext.core.state.queue import ReadyQueue
 from taskfc_ext.core.state.refusals import Refusals
 from taskfc_ext.core.state.sessions import ClientSession
@@ -22,7 +23,6 @@ from taskfc_ext.protocol.client_messages import ErrorKind, Refused
 from taskfc_ext.protocol.ids import list_ids
 from taskfc_ext.protocol.options import MAX_DEATHS, UNREACHABLE_AFTER
 from taskfc_ext.protocol.payloads import Reason
-from taskfc_ext.protocol.records import Broadcasted
 from taskfc_ext.protocol.spec import Spec
 from taskfc_ext.protocol.states import UNFINISHED, State
 from taskfc_ext.protocol.supervisor_messages import Step as StopStep
@@ -51,9 +51,7 @@ class Worker(Struct):
         set_up: broadcasts that it has run -> the problem, or "".
         progress: its last `Progress`; void once that lease is over.
         ahead: seconds of work that it holds.
-        round_trip: seconds from a task sent to its result, without its run time; `None`: not measured, as at home.
-        timed_lease: the lease that measures the next round trip; 0: none.
-        sent_at: monotonic time at which that lease was sent.
+        distance: its measured distance; `None` at home.
     """
 
     worker: int
@@ -70,22 +68,7 @@ class Worker(Struct):
     set_up: dict[int, str] = {}
     progress: Progress | None = None
     ahead: float = AHEAD
-    round_trip: float | None = None
-    timed_lease: int = 0
-    sent_at: float = 0.0
-
-
-class KeptBroadcast(Struct):
-    """A broadcast that every worker runs; `deaths`: workers that died in it."""
-
-    record: Broadcasted
-    deaths: int = 0
-
-    def why_skipped(self, max_deaths: int) -> str:
-        """Return why workers no longer run it; empty while they do."""
-        if self.deaths < max_deaths:
-            return ""
-        return f"{self.deaths} workers died in it ({self.record.label}), so it is skipped"
+    distance: Distance | None = None
 
 
 class Stopping(Struct):

@@ -19,10 +19,10 @@ from taskfc_ext.ipython.verbs.history import history
 from taskfc_ext.ipython.verbs.retry import retry
 from taskfc_ext.ipython.verbs.submit import bind_out, submit_expression, wait_for_success
 from taskfc_ext.ipython.verbs.wait import wait
-from taskfc_ext.protocol.infos import TaskInfo
+from taskfc_ext.protocol.infos import TaskInfo, WorkerInfo
 from taskfc_ext.protocol.limits import MAX_IDS
 from taskfc_ext.protocol.states import FINISHED, UNFINISHED
-from taskfc_ext.text import as_sentence, one_line, plain_text, plural, workers_text
+from taskfc_ext.text import as_sentence, one_line, plain_text, plural, workers_table, workers_text
 from taskfc_ext.view import wording
 from taskfc_ext.view.selection import Selection, names_one
 
@@ -123,7 +123,7 @@ def _status(notebook: Notebook, request: requests.Status) -> None:
     else:
         owner = None if request.all else notebook.session.owner
         rows = _running_and_newest(client, owner)
-    caption = wording.farm_caption(notebook.session.name, client.queue_status(), _n_workers(client))
+    caption = _caption(notebook, client)
     if not request.tasks and not request.all:
         caption += "; this notebook's running and newest tasks" if rows else "; none of this notebook"
     notebook.show(tasks_table(caption, rows).bundle())
@@ -135,7 +135,7 @@ def _widget(notebook: Notebook) -> None:
     rows = _running_and_newest(client, None) if client is not None else []
     caption = _no_farm(notebook)
     if client is not None:
-        caption = wording.farm_caption(notebook.session.name, client.queue_status(), _n_workers(client))
+        caption = _caption(notebook, client)
         caption += f"; as of {datetime.now():%Y-%m-%d %H:%M:%S}"
     table = tasks_table(caption, rows).bundle()
     notebook.show(notebook.queues.bundle(table) if notebook.has_widgets else table)
@@ -254,20 +254,26 @@ def _running(notebook: Notebook) -> Any:
 
 def _n_workers(client: BlockingTaskClient) -> int:
     """Return the number of workers, without substitutes."""
-    return sum(not worker.is_substitute for worker in client.workers())
+    return _count(client.workers())
+
+
+def _count(workers: Sequence[WorkerInfo]) -> int:
+    return sum(not worker.is_substitute for worker in workers)
+
+
+def _caption(notebook: Notebook, client: BlockingTaskClient) -> str:
+    return wording.farm_caption(notebook.session.name, client.queue_status(), _n_workers(client), client.engine())
 
 
 def _workers(notebook: Notebook) -> None:
-    workers = _running(notebook).workers()
-    rows: list[tuple[str, ...]] = [
-        (str(worker.worker), str(worker.pid), worker.described, "" if worker.running is None else str(worker.running))
-        for worker in workers
-    ]
-    headers: tuple[str, ...] = ("worker", "pid", "state", "task")
+    client = _running(notebook)
+    workers, engine = client.workers(), client.engine()
+    headers, rows = workers_table(workers)
     if any(worker.problem for worker in workers):
         headers += ("problem",)
         rows = [(*row, one_line(worker.problem)) for row, worker in zip(rows, workers, strict=True)]
-    caption = f"{notebook.session.name} · {workers_text(workers)}"
+    text = workers_text(workers) if engine is None else wording.engine_text(engine, _count(workers))
+    caption = f"{notebook.session.name} · {text}"
     notebook.show(Table(caption, headers, rows, frozenset((0, 1, 3))).bundle())
 
 
