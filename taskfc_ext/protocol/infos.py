@@ -151,7 +151,7 @@ class EngineInfo(Struct, frozen=True, kw_only=True):
     """The engine in whose slots the workers of a farm run.
 
     Attributes:
-        kind: "dask" or "ray".
+        kind: "dask".
         url: its address.
         state: connecting, connected, or lost: it cannot be reached, and the farm tries again.
         since: wall-clock time since which it is in that state.

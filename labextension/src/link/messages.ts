@@ -41,7 +41,7 @@ export interface WorkerInfo {
 
 /** The engine in whose slots the workers of a farm run. */
 export interface EngineInfo {
-  /** "dask" or "ray". */
+  /** "dask". */
   readonly kind: string;
   /** its address. */
   readonly url: string;

@@ -317,7 +317,7 @@ def _said_warnings(notebook: Notebook) -> Iterator[None]:
 def _engine_of(notebook: Notebook, request: requests.Start | requests.Restart) -> dict[str, Any]:
     """Return the arguments of `start` and `restart` for an engine, which may be in a variable of the notebook."""
     on: Any = request.on
-    if on is not None and on.isidentifier() and on not in (HOME, "ray"):
+    if on is not None and on.isidentifier() and on != HOME:
         if on not in notebook.namespace:
             raise BadUsage(
                 f"--on {on}: there is no variable {on}; give an address, a scheduler file, or a variable that holds a "
