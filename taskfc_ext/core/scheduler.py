@@ -11,7 +11,17 @@ from collections.abc import Iterable
 
 from taskfc_ext.core.effects import Effects, Step
 from taskfc_ext.core.events import Event, FromClient, FromParent, FromWorker, Now, PeerLost, Recalled, Tick
-from taskfc_ext.core.handlers import attempts, broadcasts, lending, refusals, requests, retry_request, stopping, workers
+from taskfc_ext.core.handlers import (
+    attempts,
+    broadcasts,
+    lending,
+    refusals,
+    requests,
+    retry_request,
+    returns,
+    stopping,
+    workers,
+)
 from taskfc_ext.core.handlers.dispatch import dispatch, drop_unneeded_code
 from taskfc_ext.core.journal import baseline
 from taskfc_ext.core.journal.apply import restore
@@ -32,7 +42,7 @@ from taskfc_ext.protocol.client_messages import (
 from taskfc_ext.protocol.options import MAX_DEATHS, UNREACHABLE_AFTER
 from taskfc_ext.protocol.records import Began, Record
 from taskfc_ext.protocol.supervisor_messages import Farm as FarmMessage
-from taskfc_ext.protocol.supervisor_messages import FromSupervisor, WorkerDown, WorkerUp
+from taskfc_ext.protocol.supervisor_messages import FromSupervisor, Revoked, WorkerDown, WorkerUp
 from taskfc_ext.protocol.worker_messages import (
     Displayed,
     Finished,
@@ -99,7 +109,7 @@ class Scheduler:
         refusals.end_unreachable(self.farm, step, now)
         if self.farm.waits is not None:
             lending.settle(self.farm, step, self.farm.waits, now)
-        dispatch(self.farm, step)
+        dispatch(self.farm, step, now)
         refusals.stop_clocks(self.farm)
         self._tidy(step)
         if self.farm.subscribers is not None:
@@ -193,6 +203,8 @@ class Scheduler:
                 workers.on_worker_up(self.farm, message)
             case WorkerDown():
                 workers.on_worker_down(self.farm, step, message, now)
+            case Revoked():
+                attempts.on_revoked(self.farm, step, message, now)
 
     def _lose_client(self, session: str) -> None:
         farm = self.farm
@@ -241,6 +253,8 @@ class Scheduler:
                 stopping.on_deadline(farm, step, key, now)
             case TimerKind.ESCALATION:
                 stopping.on_escalation(farm, step, key, now)
+            case TimerKind.REVOKE:
+                returns.on_timer(farm, step, key, extra, now)
             case TimerKind.SUBSCRIBERS:
                 subscriptions.on_timer(farm)
             case TimerKind.SUBSTITUTES:

@@ -29,6 +29,13 @@ FARM_WORKER = "TASKFC_FARM_WORKER"
 
 PAGE_SIZE = 4096
 
+_SETTLE = 0.001
+"""Seconds from a write to a page until the worker reads it, and until what it wrote before can be read.
+
+Python has no memory fence: a processor may read before its own earlier write leaves its store buffer, which takes it
+less than a microsecond.
+"""
+
 
 def remove_page(path: Path) -> None:
     """Remove a page's file, if it exists."""
@@ -43,13 +50,16 @@ class _Words:
         STARTED: index of the last lease that was started.
         ENDED: index of the last lease that has ended.
         INTERRUPT: index of the lease to be interrupted.
-        READY: index of 1, once the worker has asked for work.
+        REVOKED: index of the lease up to which none starts any more.
+        READY: index of 1, once the worker has asked for work. The last word: no write of the others makes a page whole
+            that was truncated.
     """
 
     STARTED = 0
     ENDED = 1
     INTERRUPT = 2
-    READY = 3
+    REVOKED = 3
+    READY = 4
 
     def _read(self) -> Sequence[int] | None:
         """Return the words; `None` if the page is destroyed."""
@@ -83,7 +93,8 @@ class Page(_Words):
     """A worker's view of its page: memory that it shares with the supervisor, and that survives the worker.
 
     Words are unsigned 64-bit integers. A worker writes `STARTED` before it runs the user's code, and `ENDED` when it
-    has the outcome; its leases only grow. On the hot path it writes to `words` directly.
+    has the outcome; its leases only grow. If it finds that the lease which it has just written is revoked, it sets
+    `STARTED` back to `ENDED`. On the hot path it writes to `words` directly.
 
     Args:
         fd: the page's file; may be closed afterwards.
@@ -125,7 +136,7 @@ class WatchedPage(_Words):
         fd: the page's file; may be closed afterwards.
     """
 
-    _WORDS = struct.Struct("=4Q")
+    _WORDS = struct.Struct("=5Q")
 
     def __init__(self, fd: int) -> None:
         self._fd = os.dup(fd)
@@ -138,10 +149,28 @@ class WatchedPage(_Words):
 
     def interrupt(self, lease: int) -> None:
         """Write the lease to be interrupted into the page."""
+        self._write(self.INTERRUPT, lease)  # if that fails, the next step ends the worker
+
+    def revoke(self, until: int) -> int | None:
+        """Let no lease up to `until` start any more; return the last started one, or `None` without effect.
+
+        The worker writes the lease that it starts, and then reads this word; here the word is written first. So of each
+        lease either the worker reads that it is revoked, or this process reads that it has started. If both is so, the
+        worker has not run it, and gives it back.
+        """
+        words = self._read()
+        if words is None or not self._write(self.REVOKED, max(until, words[self.REVOKED])):
+            return None
+        time.sleep(_SETTLE)
+        words = self._read()
+        return None if words is None else words[self.STARTED]
+
+    def _write(self, word: int, value: int) -> bool:
         try:
-            os.pwrite(self._fd, lease.to_bytes(8, sys.byteorder), 8 * self.INTERRUPT)
-        except OSError:  # a full disk, and a truncated page: the next step ends the worker
-            pass
+            os.pwrite(self._fd, value.to_bytes(8, sys.byteorder), 8 * word)
+        except OSError:  # a full disk, and a truncated page
+            return False
+        return True
 
     def close(self) -> None:
         """Close the page."""

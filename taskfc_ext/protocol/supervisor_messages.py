@@ -45,7 +45,18 @@ class Farm(Message, frozen=True, kw_only=True):
     dead: tuple[WorkerDown, ...]
 
 
-FromSupervisor = WorkerUp | WorkerDown | Farm
+class Revoked(Message, frozen=True):
+    """The answer to a `Revoke`: no lease of `worker` up to `until` that is above `started` starts any more.
+
+    `started`: the last lease that the worker had started, running or ended. It sends its report.
+    """
+
+    worker: int
+    until: int
+    started: int
+
+
+FromSupervisor = WorkerUp | WorkerDown | Farm | Revoked
 
 # controller -> supervisor
 
@@ -64,6 +75,16 @@ class StopAttempt(Message, frozen=True):
     worker: int
     lease: int
     step: Step
+
+
+class Revoke(Message, frozen=True):
+    """Let `worker` start none of its leases up to `until` that it has not started yet.
+
+    Answered by `Revoked`, unless the worker has ended or its page is destroyed.
+    """
+
+    worker: int
+    until: int
 
 
 class Serving(Message, frozen=True):
@@ -91,4 +112,4 @@ class Shutdown(Message, frozen=True):
     """End all workers and report each with `WorkerDown`. After the controller's exit, clean up and end."""
 
 
-ToSupervisor = StopAttempt | Serving | Noted | SetWorkers | Shutdown
+ToSupervisor = StopAttempt | Revoke | Serving | Noted | SetWorkers | Shutdown

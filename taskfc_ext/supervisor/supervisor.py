@@ -27,6 +27,7 @@ from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.supervisor_messages import (
     Farm,
     Noted,
+    Revoke,
     Serving,
     SetWorkers,
     Shutdown,
@@ -204,6 +205,10 @@ class Supervisor:
                 self._status.send(LaunchStatus(ready=controller.pid))
             case StopAttempt():
                 self._workers.stop_attempt(message)
+            case Revoke():
+                revoked = self._workers.revoke(message)
+                if revoked is not None:
+                    controller.send([revoked])
             case Noted():
                 self._workers.forget_noted(message.workers)
             case SetWorkers():

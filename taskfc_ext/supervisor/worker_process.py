@@ -14,7 +14,7 @@ from taskfc_ext.drivers.files import remove_if_empty
 from taskfc_ext.drivers.paths import FarmPaths
 from taskfc_ext.drivers.processes import Page, WatchedPage, remove_page
 from taskfc_ext.drivers.signals import unblock_signals
-from taskfc_ext.protocol.supervisor_messages import Step, WorkerDown, WorkerUp
+from taskfc_ext.protocol.supervisor_messages import Revoked, Step, WorkerDown, WorkerUp
 from taskfc_ext.supervisor.child_exit import describe_exit, has_ended, log_tail, signal_group
 
 GRACE = 1.0
@@ -119,6 +119,11 @@ class WorkerProcess:
             case Step.KILL:
                 self._stopped = True
                 self.kill()
+
+    def revoke(self, until: int) -> Revoked | None:
+        """Let no lease up to `until` start any more; return the answer, or `None` if the page is destroyed."""
+        started = self.page.revoke(until)
+        return None if started is None else Revoked(self.worker, until, started)
 
     def reap(self) -> WorkerDown:
         """Reap the process, kill its process group, remove its files, and return the report for the controller.

@@ -18,7 +18,7 @@ from taskfc_ext.protocol.ids import PROTOCOL, Session, WorkerId
 from taskfc_ext.protocol.payloads import Failure, Outcome, Reason, decode_failure, encode_failure
 from taskfc_ext.protocol.records import Record, Submitted, decode_record, encode_record
 from taskfc_ext.protocol.spec import Kind, Spec
-from taskfc_ext.protocol.supervisor_messages import Farm, WorkerDown, WorkerUp
+from taskfc_ext.protocol.supervisor_messages import Farm, Revoked, WorkerDown, WorkerUp
 from taskfc_ext.protocol.worker_messages import Finished, Ready, Returned, Run, Started
 
 CODE = b"c" * 16
@@ -172,6 +172,10 @@ class Conversation:
 
     def give_back(self, worker: int, leases: Iterable[int]) -> Effects:
         return self.worker(worker, Returned(tuple(leases)))
+
+    def revoked(self, worker: int, until: int, *, started: int) -> Effects:
+        """Let the supervisor answer a `Revoke`."""
+        return self.handle(FromParent(Revoked(worker, until, started)))
 
     def die(self, worker: int, *, started: int | None = None, running: bool = True, planned: bool = False) -> Effects:
         """Let the worker die: by default in the first lease that it holds."""

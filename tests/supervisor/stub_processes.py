@@ -115,6 +115,9 @@ def run_line(test, page, line):
         case "interrupt":
             test.send(str(page.words[Page.INTERRUPT]).encode())
             return
+        case "revoked":
+            test.send(str(page.words[Page.REVOKED]).encode())
+            return
         case "spawn":
             child = subprocess.Popen(["sleep", "1000"], start_new_session=argument == "session")
             test.send(str(child.pid).encode())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from taskfc_ext.core.effects import Step
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.handlers import refusals
@@ -19,7 +21,7 @@ from taskfc_ext.protocol.printed import begins_with, join_printed, tail, whole_l
 from taskfc_ext.protocol.records import Why
 from taskfc_ext.protocol.spec import OnLost
 from taskfc_ext.protocol.states import State
-from taskfc_ext.protocol.supervisor_messages import SetWorkers
+from taskfc_ext.protocol.supervisor_messages import Revoked, SetWorkers
 from taskfc_ext.protocol.worker_messages import (
     Committed,
     Displayed,
@@ -134,15 +136,29 @@ def _end_attempts(farm: Farm, endings: Endings, worker: Worker, message: Finishe
 
 def on_returned(farm: Farm, step: Step, worker: Worker, message: Returned, now: Now) -> None:
     """Requeue attempts that the worker gives back without having started them."""
+    valid = [lease for lease in sorted(set(message.leases)) if lease in worker.leases]  # in the order of their dispatch
+    farm.stale += len(set(message.leases)) - len(valid)
+    if worker.leases or not message.is_busy:
+        worker.busy = message.is_busy
+    _take_back(farm, step, worker, valid, now)
+
+
+def on_revoked(farm: Farm, step: Step, message: Revoked, now: Now) -> None:
+    """Requeue attempts that the supervisor has revoked before they started, and that the worker cannot give back.
+
+    The worker stays busy until it reports: it has an attempt to end, or revoked ones to return.
+    """
+    worker = farm.workers.get(message.worker)
+    if worker is not None:
+        revoked = [lease for lease in worker.leases if message.started < lease <= message.until]
+        _take_back(farm, step, worker, revoked, now)
+
+
+def _take_back(farm: Farm, step: Step, worker: Worker, leases: Sequence[int], now: Now) -> None:
+    """Requeue attempts that have not started."""
     endings = Endings(farm, step, now)
-    for lease in sorted(set(message.leases)):  # in the order of their dispatch
-        taskid = worker.leases.get(lease)
-        if taskid is None:
-            farm.stale += 1
-        else:
-            _give_back(farm, endings, farm.tasks[taskid])
-    if worker.leases:
-        worker.busy = True
+    for lease in leases:
+        _give_back(farm, endings, farm.leases[lease])
     endings.settle()
     retire_if_done(farm, step, worker)
 

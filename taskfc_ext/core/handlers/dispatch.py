@@ -8,8 +8,8 @@ number follows the measured run time of their code:
   each worker, so the last tasks go to the workers that are free first;
 - one before the run time was measured.
 
-When a task runs long, the worker gives back the tasks behind it by itself (`Returned`), and gets no more until it has
-ended. It is asked for them earlier (`Return`) when another worker is idle, or when its task waits for other tasks.
+When a task runs long, the tasks behind it go back to the queue (see `returns`). The worker gets no more until it has
+ended.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from taskfc_ext.core.effects import SendCode, SendRun, Step
+from taskfc_ext.core.events import Now
+from taskfc_ext.core.handlers.returns import ask_back
 from taskfc_ext.core.journal.endings import commit
 from taskfc_ext.core.state.codes import make_room, remove_dropped
 from taskfc_ext.core.state.farm import Farm, Worker
@@ -26,7 +28,7 @@ from taskfc_ext.protocol.client_messages import Release
 from taskfc_ext.protocol.limits import MAX_IDS
 from taskfc_ext.protocol.records import Dropped, Leased
 from taskfc_ext.protocol.spec import Kind, OnLost, Spec
-from taskfc_ext.protocol.worker_messages import ForgetCode, Return, Run
+from taskfc_ext.protocol.worker_messages import ForgetCode, Run
 
 AHEAD = 0.004
 """Seconds of work that a worker holds: a few round trips, and little enough to give back without loss."""
@@ -69,7 +71,7 @@ def credit_of(farm: Farm, task: Task) -> int:
     return 1 if task.history is not None and task.history.deaths else credit(farm, task.spec)
 
 
-def dispatch(farm: Farm, step: Step) -> None:
+def dispatch(farm: Farm, step: Step, now: Now) -> None:
     """Dispatch the tasks that are ready: to idle workers first, then ahead to workers that run short tasks."""
     if farm.stop_asked:
         return
@@ -91,7 +93,7 @@ def dispatch(farm: Farm, step: Step) -> None:
             if not _dispatch_from_queue(farm, step, worker, share - len(worker.leases) + before):
                 break
     _dispatch_rejected(farm, step, free)  # the ones behind a queue of higher priority
-    _ask_back(farm, step, has_idle=any(not worker.leases for worker in free))
+    ask_back(farm, step, now, has_idle=any(not worker.leases for worker in free))
 
 
 def _within_capacity(farm: Farm, waits: Waits, free: list[Worker]) -> list[Worker]:
@@ -149,19 +151,6 @@ def _first_and_last(farm: Farm, worker: Worker) -> Iterable[Task]:
     if worker.leases:
         yield farm.tasks[next(iter(worker.leases.values()))]
         yield farm.tasks[next(reversed(worker.leases.values()))]
-
-
-def _ask_back(farm: Farm, step: Step, *, has_idle: bool) -> None:
-    """Ask workers for the tasks behind their first one, if another worker is idle or that task waits for others."""
-    lending = farm.waits.lending if farm.waits is not None else ()
-    if not has_idle and not lending:
-        return
-    for worker in farm.workers.values():
-        if worker.ready and len(worker.leases) > 1 and (has_idle or worker.worker in lending):
-            last = next(reversed(worker.leases))
-            if last > worker.asked_back:
-                worker.asked_back = last
-                step.to_worker(worker.worker, Return(last))
 
 
 def _find_other_worker(farm: Farm, task: Task, worker: Worker) -> Worker | None:
