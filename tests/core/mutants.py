@@ -228,15 +228,21 @@ MUTANTS = (
     ),
     Mutant(
         "_dispatch_from_queue",
-        "and not farm.queue.has(room + len(farm.workers))",
+        "and not farm.queue.has(room + n_idle + len(farm.workers))",
         "and False",
         "the last tasks are sent ahead to workers that are not free",
     ),
     Mutant(
         "_dispatch_from_queue",
-        "farm.queue.has(room + len(farm.workers))",
-        "farm.queue.has(len(farm.workers))",
+        "farm.queue.has(room + n_idle + len(farm.workers))",
+        "farm.queue.has(n_idle + len(farm.workers))",
         "the tasks that are sent count as the ones that are left for all workers",
+    ),
+    Mutant(
+        "_dispatch_from_queue",
+        "farm.queue.has(room + n_idle + len(farm.workers))",
+        "farm.queue.has(room + len(farm.workers))",
+        "a task is sent ahead before other idle workers get their first",
     ),
     Mutant(
         "ReadyQueue.has",

@@ -134,12 +134,22 @@ def test_one_task_of_a_few_milliseconds_is_sent_ahead():
     )
 
 
-@pytest.mark.parametrize(("n", "held"), [(2, [1, 1]), (3, [1, 1]), (4, [2, 1]), (5, [2, 1]), (6, [2, 2]), (60, [2, 2])])
+@pytest.mark.parametrize(("n", "held"), [(2, [1, 1]), (3, [1, 1]), (4, [1, 1]), (5, [2, 1]), (6, [2, 2]), (60, [2, 2])])
 def test_a_task_is_sent_ahead_while_one_is_left_for_each_worker(n, held):
     talk = Conversation(workers=2)
     measure(talk, 0.02)
     talk.submit(n)
     assert [len(talk.leases_of(worker)) for worker in (0, 1)] == held
+
+
+def test_no_task_is_sent_ahead_before_each_idle_worker_has_one():
+    talk = Conversation(workers=3)
+    measure(talk, 0.02)
+    talk.submit(6)
+    assert [len(talk.leases_of(worker)) for worker in (0, 1, 2)] == [1, 1, 1]
+    assert len(talk.farm.queue.ids()) == 3, "one is left for each worker"
+    talk.submit(1)
+    assert [len(talk.leases_of(worker)) for worker in (0, 1, 2)] == [2, 1, 1]
 
 
 def test_tasks_that_were_aborted_in_the_queue_are_not_counted():

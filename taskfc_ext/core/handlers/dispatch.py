@@ -4,8 +4,8 @@ A worker that runs short tasks holds several of them, so that it need not wait f
 number follows the measured run time of their code:
 
 - `AHEAD` seconds of work;
-- if that is one task, a second one, up to a mean of `LONGEST_AHEAD`. It is sent only while the queue has a task for
-  each worker, so the last tasks go to the workers that are free first;
+- if that is one task, a second one, up to a mean of `LONGEST_AHEAD`. It is sent only while the queue keeps a task for
+  each worker when all idle ones have got theirs, so the last tasks go to the workers that are free first;
 - one before the run time was measured.
 
 When a task runs long, the tasks behind it go back to the queue (see `returns`). The worker gets no more until it has
@@ -83,14 +83,16 @@ def dispatch(farm: Farm, step: Step, now: Now) -> None:
         free = _within_capacity(farm, farm.waits, free)
     _dispatch_rejected(farm, step, free)
     waiting = list(free)
+    n_idle = sum(not worker.leases for worker in free)
     while waiting and farm.queue:
         # A fair share, so that the first worker does not take all of a short queue.
         n_queued = farm.queue.n_at_most(MAX_CREDIT * len(waiting))
         share = max(1, -(-n_queued // len(waiting)))
         worker = waiting.pop(0)
         before = len(worker.leases)
+        n_idle -= not before
         while len(worker.leases) - before < share:
-            if not _dispatch_from_queue(farm, step, worker, share - len(worker.leases) + before):
+            if not _dispatch_from_queue(farm, step, worker, share - len(worker.leases) + before, n_idle):
                 break
     _dispatch_rejected(farm, step, free)  # the ones behind a queue of higher priority
     ask_back(farm, step, now, has_idle=any(not worker.leases for worker in free))
@@ -106,8 +108,12 @@ def _within_capacity(farm: Farm, waits: Waits, free: list[Worker]) -> list[Worke
     return idle + [worker for worker in free if worker.leases and worker.worker not in waits.lending]
 
 
-def _dispatch_from_queue(farm: Farm, step: Step, worker: Worker, share: int) -> bool:
-    """Dispatch the next tasks of one spec to `worker`, at most `share`; return whether there were any."""
+def _dispatch_from_queue(farm: Farm, step: Step, worker: Worker, share: int, n_idle: int) -> bool:
+    """Dispatch the next tasks of one spec to `worker`, at most `share`; return whether there were any.
+
+    Args:
+        n_idle: number of other idle workers, whose turn is next: the queue has a task for each of them first.
+    """
     head = farm.queue.peek()
     if head is None:
         return False
@@ -116,7 +122,7 @@ def _dispatch_from_queue(farm: Farm, step: Step, worker: Worker, share: int) -> 
     allowed = min(credit_of(farm, task) for task in (first, *_first_and_last(farm, worker)))
     is_alone = first.history is not None or first.taskid in farm.refusals.rejected
     room = min(allowed - n_held, 1 if is_alone else share)
-    if room > 0 and allowed == _ONE_AHEAD == n_held + room and not farm.queue.has(room + len(farm.workers)):
+    if room > 0 and allowed == _ONE_AHEAD == n_held + room and not farm.queue.has(room + n_idle + len(farm.workers)):
         room -= 1
     if room <= 0:
         return False
