@@ -263,9 +263,9 @@ MUTANTS = (
         "tasks wait behind one that stands alone, and was sent behind a short one",
     ),
     Mutant(
-        "ask_back",
-        "if last > worker.asked_back:",
-        "if True:",
+        "returns._ask",
+        "if last <= worker.asked_back:",
+        "if False:",
         "a worker is asked for the same tasks again with each event",
     ),
     Mutant(
@@ -287,7 +287,7 @@ MUTANTS = (
         "a worker is asked for the task that it runs",
     ),
     Mutant(
-        "ask_back",
+        "returns._ask",
         "if worker.ready:",
         "if True:",
         "a worker that is not connected is asked for tasks",
@@ -318,14 +318,20 @@ MUTANTS = (
     ),
     Mutant(
         "returns.on_timer",
+        "_ask(step, worker)",
+        "",
+        "a worker is revoked twice for the same tasks",
+    ),
+    Mutant(
+        "returns.on_timer",
         "next(reversed(worker.leases))",
         "behind",
         "most of what waits behind a stuck task stays there",
     ),
     Mutant(
         "ask_back",
-        "if not worker.may_be_stuck:",
-        "if True:",
+        "if is_due and _ask(step, worker) and not worker.may_be_stuck:",
+        "if is_due and _ask(step, worker):",
         "a worker is checked by a timer for each time that it is asked",
     ),
     Mutant(

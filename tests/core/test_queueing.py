@@ -268,6 +268,21 @@ def test_what_a_worker_does_not_give_back_is_revoked_and_goes_to_another():
     assert {talk.farm.tasks[taskid].worker for taskid in (other, last)} == {0, 1}
 
 
+def test_what_was_sent_after_a_worker_was_asked_is_revoked_once_with_the_rest():
+    talk = Conversation(workers=2)
+    held = get_stuck(talk)
+    talk.submit(4)
+    last = talk.leases_of(0)[-1]
+    assert last > held[-1]
+    assert talk.wait(1.01 * REVOKE_AFTER).sends == (
+        WorkerSend(0, Return(last)),
+        SupervisorSend(Revoke(0, last)),
+    )
+    while talk.leases_of(1):
+        talk.finish(1, seconds=0.0001)
+    assert to_supervisor(talk.wait(1.01 * REVOKE_AFTER)) == []
+
+
 def test_only_what_had_not_started_goes_back():
     talk = Conversation(workers=2)
     first, second, *behind = get_stuck(talk)

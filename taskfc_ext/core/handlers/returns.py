@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from taskfc_ext.core.effects import Step
 from taskfc_ext.core.events import Now
-from taskfc_ext.core.state.farm import Farm, TimerKind
+from taskfc_ext.core.state.farm import Farm, TimerKind, Worker
 from taskfc_ext.protocol.supervisor_messages import Revoke
 from taskfc_ext.protocol.worker_messages import Return
 
@@ -25,15 +25,10 @@ def ask_back(farm: Farm, step: Step, now: Now, *, has_idle: bool) -> None:
     if not has_idle and not lending:
         return
     for worker in farm.workers.values():
-        if len(worker.leases) > 1 and (has_idle or worker.worker in lending):
-            last = next(reversed(worker.leases))
-            if last > worker.asked_back:
-                worker.asked_back = last
-                if worker.ready:  # else it is asked on its new connection
-                    step.to_worker(worker.worker, Return(last))
-                if not worker.may_be_stuck:
-                    worker.may_be_stuck = True
-                    _check_later(farm, worker.worker, now)
+        is_due = len(worker.leases) > 1 and (has_idle or worker.worker in lending)
+        if is_due and _ask(step, worker) and not worker.may_be_stuck:
+            worker.may_be_stuck = True
+            _check_later(farm, worker.worker, now)
 
 
 def on_timer(farm: Farm, step: Step, worker_id: int, first: int, now: Now) -> None:
@@ -49,7 +44,19 @@ def on_timer(farm: Farm, step: Step, worker_id: int, first: int, now: Now) -> No
         _check_later(farm, worker_id, now)
     elif is_waiting:
         worker.busy = True
+        _ask(step, worker)  # also for what was sent since, so that it is not asked and revoked for this once more
         step.to_supervisor(Revoke(worker_id, next(reversed(worker.leases))))
+
+
+def _ask(step: Step, worker: Worker) -> bool:
+    """Ask a worker for all that it has not started; return whether there is any that it was not asked for."""
+    last = next(reversed(worker.leases))
+    if last <= worker.asked_back:
+        return False
+    worker.asked_back = last
+    if worker.ready:  # else it is asked on its new connection
+        step.to_worker(worker.worker, Return(last))
+    return True
 
 
 def _check_later(farm: Farm, worker_id: int, now: Now) -> None:
