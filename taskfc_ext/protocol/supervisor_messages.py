@@ -48,12 +48,20 @@ class Farm(Message, frozen=True, kw_only=True):
 class Revoked(Message, frozen=True):
     """The answer to a `Revoke`: no lease of `worker` up to `until` that is above `started` starts any more.
 
-    `started`: the last lease that the worker had started, running or ended. It sends its report.
+    Attributes:
+        started: the last lease that the worker had started, running or ended. It sends its report.
+        leases: attempts before that one which have succeeded, as far as the worker's page has their results. The worker
+            may have sent these already, and sends them again when it can.
+        values: their pickled values.
+        seconds: their run times.
     """
 
     worker: int
     until: int
     started: int
+    leases: tuple[int, ...] = ()
+    values: tuple[bytes, ...] = ()
+    seconds: tuple[float, ...] = ()
 
 
 FromSupervisor = WorkerUp | WorkerDown | Farm | Revoked

@@ -123,7 +123,10 @@ class WorkerProcess:
     def revoke(self, until: int) -> Revoked | None:
         """Let no lease up to `until` start any more; return the answer, or `None` if the page is destroyed."""
         started = self.page.revoke(until)
-        return None if started is None else Revoked(self.worker, until, started)
+        if started is None:
+            return None
+        leases, seconds, values = tuple(zip(*self.page.results(), strict=True)) or ((), (), ())
+        return Revoked(self.worker, until, started, leases, values, seconds)
 
     def reap(self) -> WorkerDown:
         """Reap the process, kill its process group, remove its files, and return the report for the controller.

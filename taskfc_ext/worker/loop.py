@@ -100,6 +100,7 @@ class Loop:
     ) -> None:
         self._link = link
         self._words = page.words
+        self._keep = page.keep
         self._guard = guard
         self._executor = executor
         self._capture = capture
@@ -224,7 +225,10 @@ class Loop:
             self._oldest_start = started
         displays = self._capture.displays
         shown = displays.end() if displays.is_used else ()
-        self._results.append(Result(lease, outcome, value, ended - started, self._capture.end(), shown))
+        printed = self._capture.end()
+        self._results.append(Result(lease, outcome, value, ended - started, printed, shown))
+        if not (outcome or printed or shown) and type(value) is bytes:
+            self._keep(lease, ended - started, value)
         if self._executor.settings.why_unusable:
             self._retire(self._executor.settings.why_unusable)
 
@@ -262,7 +266,11 @@ class Loop:
         self.lease = 0
         if not self._results:
             self._oldest_start = started
-        self._results.append(Result(lease, *ended, seconds, self._capture.end_of_printing()))
+        outcome, value = ended
+        printed = self._capture.end_of_printing()
+        self._results.append(Result(lease, outcome, value, seconds, printed))
+        if not (outcome or printed) and type(value) is bytes:
+            self._keep(lease, seconds, value)
         return True
 
     def _skip(self, lease: int) -> None:

@@ -173,9 +173,11 @@ class Conversation:
     def give_back(self, worker: int, leases: Iterable[int]) -> Effects:
         return self.worker(worker, Returned(tuple(leases)))
 
-    def revoked(self, worker: int, until: int, *, started: int) -> Effects:
-        """Let the supervisor answer a `Revoke`."""
-        return self.handle(FromParent(Revoked(worker, until, started)))
+    def revoked(self, worker: int, until: int, *, started: int, kept: Iterable[int] = ()) -> Effects:
+        """Let the supervisor answer a `Revoke`, with the results of the leases `kept`."""
+        leases = tuple(kept)
+        values, seconds = (b"value",) * len(leases), (0.02,) * len(leases)
+        return self.handle(FromParent(Revoked(worker, until, started, leases, values, seconds)))
 
     def die(self, worker: int, *, started: int | None = None, running: bool = True, planned: bool = False) -> Effects:
         """Let the worker die: by default in the first lease that it holds."""

@@ -353,6 +353,12 @@ MUTANTS = (
         "a lease that was not revoked is given back",
     ),
     Mutant(
+        "on_revoked",
+        "if taskid is not None:",
+        "if False:",
+        "results wait behind a stuck task of their worker",
+    ),
+    Mutant(
         "on_returned",
         "if worker.leases or not message.is_busy:",
         "if False:",

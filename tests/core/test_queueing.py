@@ -239,10 +239,10 @@ def test_a_worker_is_not_asked_before_it_is_ready():
     assert orders_to(talk.ready(1), 0) == []
 
 
-def get_stuck(talk: Conversation) -> tuple[int, ...]:
-    """Let worker 0 hold two tasks or more and answer nothing, while worker 1 is idle; return its leases."""
+def get_stuck(talk: Conversation, n: int = 3) -> tuple[int, ...]:
+    """Let worker 0 hold `n` tasks and answer nothing, while worker 1 is idle; return its leases."""
     measure(talk, 0.0001)
-    talk.submit(6)
+    talk.submit(2 * n)
     while talk.leases_of(1):
         talk.finish(1, seconds=0.0001)
     return tuple(talk.leases_of(0))
@@ -291,6 +291,22 @@ def test_only_what_had_not_started_goes_back():
     assert len(dispatched_in(talk.revoked(0, behind[-1], started=second))) == len(behind)
     assert talk.leases_of(0) == [first, second]
     assert talk.revoked(7, behind[-1], started=0).records == (), "a worker that has ended in the meantime"
+
+
+def test_results_that_a_stuck_worker_cannot_send_are_ends():
+    talk = Conversation(workers=2)
+    held = get_stuck(talk, 5)
+    first, second, third, *behind = held
+    ids = list(talk.farm.workers[0].leases.values())
+    talk.ask(Abort, taskid=ids[1])
+    talk.wait(1.01 * REVOKE_AFTER)
+    talk.revoked(0, held[-1], started=third, kept=(99, first, second))
+    assert [talk.farm.end_of(taskid) for taskid in ids[:4]] == ["", "aborted", None, None]
+    assert talk.leases_of(0) == [third]
+    assert len(talk.leases_of(1)) == len(behind)
+    stale = talk.farm.stale
+    talk.finish(0, [first, second, third], seconds=0.0001)
+    assert (talk.farm.end_of(ids[2]), talk.farm.stale) == ("", stale + 2), "the worker's own report of them is late"
 
 
 def test_a_worker_that_gets_on_is_given_time_again():

@@ -58,7 +58,7 @@ VALUES = {Outcome.OK: b"value", Outcome.REFUSED: b"no gpu", Outcome.NOT_NOW: b"b
 
 @dataclass
 class PhysicalWorker:
-    """A worker process. `started`, `ended`, `running` and `revoked` are its page.
+    """A worker process. `started`, `ended`, `running`, `revoked` and `kept` are its page.
 
     `unacked` holds its reports that are not committed, `skipped` revoked leases that it has not returned yet.
     """
@@ -72,6 +72,7 @@ class PhysicalWorker:
     running: int = 0
     ended: int = 0
     revoked: int = 0
+    kept: dict = field(default_factory=dict)
     skipped: list = field(default_factory=list)
     results: list = field(default_factory=list)
     unacked: list = field(default_factory=list)
@@ -511,6 +512,8 @@ class World:
 
     def finish(self, worker: PhysicalWorker, outcome: Outcome, seconds: float) -> None:
         worker.results.append((worker.running, outcome, VALUES.get(outcome, ERROR), seconds))
+        if outcome is Outcome.OK:
+            worker.kept[worker.running] = seconds
         worker.ended, worker.running = worker.running, 0
 
     def send_results(self, worker: PhysicalWorker) -> None:
@@ -555,15 +558,22 @@ class World:
                 self.given_back.add(lease)
 
     def revoke(self) -> None:
-        """Let the supervisor revoke: it writes the word, and reads what has started."""
+        """Let the supervisor revoke: it writes the word, and reads what has started and the results before that."""
         order = self.revokes.pop(0)
         worker = self.workers.get(order.worker)
         if worker is not None:
             worker.revoked = max(worker.revoked, order.until)
-            self.revoked.append(Revoked(order.worker, order.until, worker.started))
+            kept = {lease: seconds for lease, seconds in worker.kept.items() if lease < worker.started}
+            values = (VALUES[Outcome.OK],) * len(kept)
+            answer = Revoked(order.worker, order.until, worker.started, tuple(kept), values, tuple(kept.values()))
+            self.revoked.append(answer)
 
     def report_revoked(self) -> None:
         answer = self.revoked.pop(0)
+        for lease in answer.leases:
+            task = self.model.tasks[self.task_of[lease]]
+            if task.lease == lease:
+                self.model.finish(task, Outcome.OK, self.now)
         held = sorted(task.lease for task in self.model.held_by(answer.worker))
         self._give_back(lease for lease in held if answer.started < lease <= answer.until)
         self.handle(FromParent(answer))

@@ -98,6 +98,8 @@ def run_line(test, page, line):
             page.words[Page.STARTED] = int(argument)
         case "end":
             page.words[Page.ENDED] = int(argument)
+        case "keep":
+            page.keep(int(argument), 0.5, b"value")
         case "ready":
             page.words[Page.READY] = 1
         case "exit":

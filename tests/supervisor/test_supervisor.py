@@ -289,6 +289,14 @@ def test_leases_are_revoked_in_the_page_and_the_answer_names_the_started_one(far
     assert worker.ask("revoked") == "9", "what was revoked stays so"
 
 
+def test_the_answer_has_the_results_before_the_started_one(farm):
+    _, controller, [worker] = farm.up()
+    for line in ("keep 3", "keep 4", "start 5"):
+        worker.ask(line)
+    controller.send(Revoke(0, 9))
+    assert controller.next() == Revoked(0, 9, 5, leases=(3, 4), values=(b"value",) * 2, seconds=(0.5, 0.5))
+
+
 def test_nothing_is_revoked_in_a_page_that_was_destroyed(farm):
     _, controller, [worker] = farm.up()
     worker.ask("start 5")

@@ -362,6 +362,30 @@ def test_the_page_names_no_revoked_attempt_as_started(bench: Any) -> None:
     assert bench.collect()[-1] == (Outcome.OK, [3, 1])
 
 
+def print_and_return(x: int) -> int:
+    print(x)
+    return x
+
+
+def fail() -> None:
+    raise ValueError
+
+
+def kept_results() -> list[int]:
+    """Return the leases of the results in the page, as the supervisor reads them in the middle of a task."""
+    return [lease for lease, _, _ in NOW[0].watched.results()]
+
+
+def test_results_that_are_not_sent_are_in_the_page(bench: Any) -> None:
+    bench.call(double, 1)
+    bench.call(print_and_return, 2)
+    bench.call(double, "a long result " * 5)
+    bench.call(fail)
+    bench.call(double, 4)
+    bench.call(kept_results)
+    assert bench.collect()[-1] == (Outcome.OK, [1, 5]), "others have output, an error, or are too long"
+
+
 def reconnect_after_a_revocation(lease: int) -> None:
     revoke(lease + 1)
     reconnect(lease)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 import warnings
 from collections.abc import Callable
@@ -141,6 +142,17 @@ def test_revoked_attempts_are_not_repeated(bench: Any) -> None:
     bench.turn()
     assert [lease for m in bench.sent if isinstance(m, Finished) for lease in m.leases] == leases[4:]
     assert [m for m in bench.sent if isinstance(m, Returned)] == [Returned(tuple(leases[:4]), is_busy=False)]
+
+
+def test_results_of_repeated_attempts_are_in_the_page(bench: Any) -> None:
+    function = define("def f(i): return i")
+    give(bench, function, (1,))
+    bench.turn()
+    assert repeats(bench)
+    leases = give(bench, function, (7,), ("x" * 60,), (8,), (9,))
+    bench.turn()
+    kept = {lease: pickle.loads(value) for lease, _, value in bench.watched.results()}
+    assert {lease: kept.get(lease) for lease in leases[:3]} == dict(zip(leases, (7, None, 8), strict=False))
 
 
 def test_a_broadcast_ends_it(bench: Any) -> None:

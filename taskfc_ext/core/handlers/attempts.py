@@ -144,14 +144,22 @@ def on_returned(farm: Farm, step: Step, worker: Worker, message: Returned, now: 
 
 
 def on_revoked(farm: Farm, step: Step, message: Revoked, now: Now) -> None:
-    """Requeue attempts that the supervisor has revoked before they started, and that the worker cannot give back.
+    """End the attempts whose results the supervisor has read, and requeue those that it has revoked.
 
-    The worker stays busy until it reports: it has an attempt to end, or revoked ones to return.
+    The worker can do neither. It stays busy until it reports: it has an attempt to end, or revoked ones to return. Its
+    report of the read results is stale then.
     """
     worker = farm.workers.get(message.worker)
-    if worker is not None:
-        revoked = [lease for lease in worker.leases if message.started < lease <= message.until]
-        _take_back(farm, step, worker, revoked, now)
+    if worker is None:
+        return
+    endings = Endings(farm, step, now)
+    for lease, value, seconds in zip(message.leases, message.values, message.seconds, strict=True):
+        taskid = worker.leases.get(lease)
+        if taskid is not None:  # else the worker has sent it before
+            _end_attempt(farm, endings, worker, farm.tasks[taskid], Outcome.OK, value, seconds, now)
+    endings.settle()
+    revoked = [lease for lease in worker.leases if message.started < lease <= message.until]
+    _take_back(farm, step, worker, revoked, now)
 
 
 def _take_back(farm: Farm, step: Step, worker: Worker, leases: Sequence[int], now: Now) -> None:
