@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from taskfc_ext.errors import UnpicklableResult as UnpicklableResult
     from taskfc_ext.errors import VersionMismatch as VersionMismatch
     from taskfc_ext.errors import WorkerLost as WorkerLost
+    from taskfc_ext.protocol.infos import EngineInfo as EngineInfo
     from taskfc_ext.protocol.infos import TaskInfo as TaskInfo
     from taskfc_ext.protocol.infos import WorkerInfo as WorkerInfo
     from taskfc_ext.protocol.snapshots import FarmStatus as FarmStatus
@@ -67,6 +68,7 @@ _HOMES = {
     "ControllerStopped": "errors",
     "ControllerUnavailable": "errors",
     "DependencyFailed": "errors",
+    "EngineInfo": "protocol.infos",
     "FCTaskClient": "client.aio",
     "EngineWarning": "errors",
     "FarmError": "errors",

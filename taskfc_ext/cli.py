@@ -37,10 +37,10 @@ from taskfc_ext.errors import (
     UnknownTask,
 )
 from taskfc_ext.protocol.ids import list_ids
-from taskfc_ext.protocol.infos import TaskInfo
+from taskfc_ext.protocol.infos import EngineInfo, TaskInfo, WorkerInfo
 from taskfc_ext.protocol.limits import MAX_IDS, MAX_WORKERS
 from taskfc_ext.protocol.states import FINISHED, UNFINISHED
-from taskfc_ext.text import one_line, plain_text, table, workers_text
+from taskfc_ext.text import one_line, plain_text, table, workers_table, workers_text
 from taskfc_ext.view.engine_words import add_engine_options, engine_arguments
 from taskfc_ext.view.selection import BadSelection, count_ids, parse_selection
 from taskfc_ext.view.wording import (
@@ -49,7 +49,7 @@ from taskfc_ext.view.wording import (
     describe_clear,
     describe_retry,
     describe_scale,
-    engine_text,
+    farm_caption,
     task_row,
 )
 
@@ -136,13 +136,8 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _add_workers(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "-n",
-        "--workers",
-        type=_count,
-        metavar="N",
-        help="number of workers (default: one for each core); on an engine, at most (default: as many as it has)",
-    )
+    text = "number of workers (default: one for each core); on an engine, at most (default: as many as it has)"
+    parser.add_argument("-n", "--workers", type=_count, metavar="N", help=text)
     add_engine_options(parser)
 
 
@@ -197,23 +192,31 @@ def _status(arguments: argparse.Namespace) -> int:
     with attach_to_running(arguments.name) as client:
         counts = client.queue_status()
         workers, engine = client.workers(), client.engine()
-    counts = {state: counts["pending" if state == "running" else state] for state in STATES}
     if arguments.json:
-        facts = {"name": arguments.name, "state": "running", "tasks": counts, "workers": _plain_data(workers)}
-        _print_json(facts if engine is None else {**facts, "engine": _plain_data(engine)})
+        facts = {"tasks": _by_state(counts), "workers": _plain_data(workers), "engine": _plain_data(engine)}
+        _print_json({"name": arguments.name, "state": "running", **facts})
         return 0
-    where = workers_text(workers) if engine is None else engine_text(engine, workers_text(workers))
-    print(f"{arguments.name}: running, {where}\n")
-    print(_format_table([[str(count) for count in counts.values()]], list(counts), right=range(len(STATES))))
-    if workers:
-        rows = [
-            [str(each.worker), str(each.pid), each.described, "" if each.running is None else str(each.running)]
-            for each in workers
-        ]
-        print("\n" + _format_table(rows, ["worker", "pid", "state", "task"], right=(0, 1, 3)))
+    print(_status_text(arguments.name, counts, workers, engine))
     if note := describe_suspension(LocalFarm(arguments.name)):
         print(f"\n{note}; until then no dead or hanging process is replaced or stopped")
     return 0
+
+
+def _status_text(name: str, counts: dict[str, int], workers: Sequence[WorkerInfo], engine: EngineInfo | None) -> str:
+    """Return the counts of tasks and the list of workers; `counts` as `queue_status` returns them."""
+    n_workers = sum(not worker.is_substitute for worker in workers)
+    at_home = f"{name}: running, {workers_text(workers)}"
+    parts = [at_home if engine is None else farm_caption(name, counts, n_workers, engine)]
+    by_state = _by_state(counts)
+    parts.append(_format_table([[str(count) for count in by_state.values()]], list(by_state), right=range(len(STATES))))
+    if workers:
+        headers, rows = workers_table(workers)
+        parts.append(_format_table(rows, headers, right=(0, 1, 3)))
+    return "\n\n".join(parts)
+
+
+def _by_state(counts: dict[str, int]) -> dict[str, int]:
+    return {state: counts["pending" if state == "running" else state] for state in STATES}
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -409,7 +412,7 @@ def _positive(word: str) -> int:
 # answers
 
 
-def _format_table(rows: list[list[str]], headers: list[str], right: Container[int] = ()) -> str:
+def _format_table(rows: Sequence[Sequence[str]], headers: Sequence[str], right: Container[int] = ()) -> str:
     """Return a table for stdout; on a terminal, lines are cut at its width."""
     most = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     return table(rows, headers, right=right, most=most)

@@ -99,6 +99,8 @@ class TaskUnreachable(TaskTimeout):
 class WorkerLost(TaskError):
     """The task's worker died: once with `on_lost="fail"`, or as often as `max_deaths` permits (*poisoned*).
 
+    On an engine, the loss of a worker's place counts apart: once with `on_lost="fail"`, or ten times (*poisoned*).
+
     Attributes:
         note: how the last worker died: signal or exit code, last lines of its stderr.
     """

@@ -39,6 +39,19 @@ def workers_text(workers: Iterable[WorkerInfo]) -> str:
     return f"{text} and {plural(sum(substitutes), 'substitute')}" if any(substitutes) else text
 
 
+def workers_table(workers: Sequence[WorkerInfo]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return headers and rows of a list of workers; with their hosts where an engine has them."""
+    headers: tuple[str, ...] = ("worker", "pid", "state", "task")
+    rows: list[tuple[str, ...]] = [
+        (str(each.worker), str(each.pid), each.described, "" if each.running is None else str(each.running))
+        for each in workers
+    ]
+    if any(each.place for each in workers):
+        headers += ("host",)
+        rows = [(*row, one_line(each.place)) for row, each in zip(rows, workers, strict=True)]
+    return headers, rows
+
+
 def plain_text(text: str) -> str:
     """Return `text` without escape sequences, control characters and text-direction characters.
 

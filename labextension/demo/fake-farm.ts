@@ -6,6 +6,7 @@ import type {
   Batch,
   CommandAnswer,
   Counts,
+  EngineInfo,
   Note,
   QueueDelta,
   QueueSnapshot,
@@ -56,6 +57,9 @@ export class FakeFarm {
   private cleared: [number, number][] = [];
   private next = 0;
   private seed = 1;
+
+  /** The engine that has the workers; they are processes of this machine without. */
+  engine: EngineInfo | null = null;
 
   constructor({ name = 'default', queued = 100_000, workers = 6, rate = 10, wall = 1_790_000_000 }: FakeOptions = {}) {
     this.name = name;
@@ -129,6 +133,7 @@ export class FakeFarm {
       counts: this.counts(),
       n_workers: this.nWorkers,
       workers: this.workers(),
+      engine: this.engine,
       batches: this.batches.filter(batch => this.hasTasks(batch)),
       runs,
       rows: this.rows(rows),
@@ -283,7 +288,8 @@ export class FakeFarm {
       held: 0,
       problem: '',
       waits_for: [],
-      is_substitute: false
+      is_substitute: false,
+      place: this.engine === null ? '' : `node${worker % 3}`
     }));
   }
 
@@ -312,6 +318,7 @@ export class FakeFarm {
       counts: this.counts(),
       n_workers: this.nWorkers,
       workers: this.workers(),
+      engine: this.engine,
       batches: this.newBatches,
       rows: this.rows(changed),
       cleared: this.cleared

@@ -33,14 +33,30 @@ from taskfc_ext.client.submit.broadcast import broadcast_fields, workers_that_ra
 from taskfc_ext.client.submit.options import Options, Task, TaskOptions, check_id, check_priority, check_wait
 from taskfc_ext.client.submit.submitter import Submitter
 from taskfc_ext.errors import ControllerStopped, RequestRefused, TaskFCError, UnknownTask
-from taskfc_ext.protocol import client_messages as requests
 from taskfc_ext.protocol.batches import chunks
+from taskfc_ext.protocol.client_messages import (
+    Abort,
+    AwaitBroadcast,
+    Barrier,
+    Broadcast,
+    Clear,
+    ClearBroadcasts,
+    GetClientName,
+    GetEngine,
+    GetSubmission,
+    GetWorkers,
+    Hold,
+    ListTasks,
+    Move,
+    QueueStatus,
+    Scale,
+    Spin,
+)
 from taskfc_ext.protocol.ids import list_ids
-from taskfc_ext.protocol.infos import BroadcastReport, SubmittedTask, TaskInfo, WorkerInfo
+from taskfc_ext.protocol.infos import BroadcastReport, EngineInfo, SubmittedTask, TaskInfo, WorkerInfo
 from taskfc_ext.protocol.limits import MAX_IDS, MAX_WORKERS
 from taskfc_ext.protocol.payloads import Payload
 from taskfc_ext.protocol.printed import log_of
-from taskfc_ext.protocol.supervisor_messages import EngineState
 from taskfc_ext.serialize import CellOptions, Received
 from taskfc_ext.tasks import BaseTask, Depend, MapTask, StringTask, check_names
 
@@ -99,7 +115,7 @@ class FCTaskClient(Unpicklable):
             TypeError: not an int.
             UnknownTask: there is no such task, or it has ended, or was aborted before (an IndexError).
         """
-        await self.remote_reference.ask(requests.Abort, ahead=True, taskid=check_id(taskid))
+        await self.remote_reference.ask(Abort, ahead=True, taskid=check_id(taskid))
 
     async def barrier(self, taskids: Task | Iterable[Task] | None = None, timeout: float | None = None) -> None:
         """Wait until tasks have ended, in any state.
@@ -121,7 +137,7 @@ class FCTaskClient(Unpicklable):
         counts = BarrierProgress(self.remote_reference, [len(part) for part in parts if part is not None])
         with LongWait(counts.read, "barrier") as progress:
             for part in parts:
-                barrier = Call(requests.Barrier, {"taskids": part})
+                barrier = Call(Barrier, {"taskids": part})
                 counts.begin(barrier)
                 try:
                     await self._wait_for(barrier, deadline, progress)
@@ -136,12 +152,9 @@ class FCTaskClient(Unpicklable):
             UnknownTasks: some do not exist; the others were cleared (a KeyError).
         """
         if taskids is None:
-            return int(await self.remote_reference.ask(requests.Clear))
+            return int(await self.remote_reference.ask(Clear))
         return sum(
-            [
-                await self.remote_reference.ask(requests.Clear, taskids=part)
-                for part in chunks(await self._ids(taskids), MAX_IDS)
-            ]
+            [await self.remote_reference.ask(Clear, taskids=part) for part in chunks(await self._ids(taskids), MAX_IDS)]
         )
 
     # hold, move, retry
@@ -156,7 +169,7 @@ class FCTaskClient(Unpicklable):
             UnknownTasks: some have ended or do not exist; the others are held (a KeyError).
         """
         parts = chunks(await self._ids(taskids), MAX_IDS)
-        return [taskid for part in parts for taskid in await self.remote_reference.ask(requests.Hold, taskids=part)]
+        return [taskid for part in parts for taskid in await self.remote_reference.ask(Hold, taskids=part)]
 
     async def release(self, taskids: Task | Iterable[Task]) -> None:
         """Let held tasks be dispatched again, in their old places; tasks that are not held stay as they are.
@@ -166,7 +179,7 @@ class FCTaskClient(Unpicklable):
             UnknownTasks: some have ended or do not exist; the others are released (a KeyError).
         """
         for part in chunks(await self._ids(taskids), MAX_IDS):
-            await self.remote_reference.ask(requests.Hold, taskids=part, held=False)
+            await self.remote_reference.ask(Hold, taskids=part, held=False)
 
     async def move(self, taskids: Task | Iterable[Task], priority: int) -> None:
         """Give unfinished tasks another priority; their retries keep it.
@@ -182,7 +195,7 @@ class FCTaskClient(Unpicklable):
         """
         priority = check_priority(priority)
         for part in chunks(await self._ids(taskids), MAX_IDS):
-            await self.remote_reference.ask(requests.Move, taskids=part, priority=priority)
+            await self.remote_reference.ask(Move, taskids=part, priority=priority)
 
     async def retry(self, task: Task) -> TaskFuture:
         """Run a finished task again, as a new task of the same name and arguments; return the new one's future.
@@ -448,11 +461,10 @@ class FCTaskClient(Unpicklable):
         """
         timeout = check_wait(timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
-        fields = broadcast_fields(code_or_function, names, settings)
-        number = int(await self.remote_reference.ask(requests.Broadcast, **fields))
+        number = int(await self.remote_reference.ask(Broadcast, **broadcast_fields(code_or_function, names, settings)))
         if timeout == 0:
             return 0
-        waiting = Call(requests.AwaitBroadcast, {"number": number})
+        waiting = Call(AwaitBroadcast, {"number": number})
         try:
             answer = await self._wait_for(waiting, deadline)
         except TimeoutError:
@@ -464,13 +476,13 @@ class FCTaskClient(Unpicklable):
 
         Present workers keep the effects.
         """
-        return int(await self.remote_reference.ask(requests.ClearBroadcasts))
+        return int(await self.remote_reference.ask(ClearBroadcasts))
 
     # the farm
 
     async def spin(self) -> None:
         """Check again which tasks can run; rejected tasks are offered to their workers again."""
-        await self.remote_reference.ask(requests.Spin)
+        await self.remote_reference.ask(Spin)
 
     async def queue_status(self, verbose: bool = False) -> dict[str, Any]:
         """Return the numbers of waiting, scheduled, pending (that is: running), succeeded, failed and aborted tasks.
@@ -478,12 +490,12 @@ class FCTaskClient(Unpicklable):
         Args:
             verbose: return lists of their ids instead.
         """
-        status: dict[str, Any] = await self.remote_reference.ask(requests.QueueStatus, verbose=bool(verbose))
+        status: dict[str, Any] = await self.remote_reference.ask(QueueStatus, verbose=bool(verbose))
         return status
 
     async def get_client_name(self) -> str:
         """Return this client's name in the controller."""
-        return str(await self.remote_reference.ask(requests.GetClientName))
+        return str(await self.remote_reference.ask(GetClientName))
 
     def unpackage(self, reply: Answer) -> Any:
         """Return the plain data of a controller's answer, or raise its error."""
@@ -506,14 +518,9 @@ class FCTaskClient(Unpicklable):
             owner: their notebook or script.
             limit: the largest number of tasks, which are the newest.
         """
-        found = await self.remote_reference.ask(
-            requests.ListTasks,
-            taskids=None if taskids is None else tuple(taskids),
-            states=None if states is None else tuple(states),
-            name=name,
-            owner=owner,
-            limit=limit,
-        )
+        ids, of = (None if wanted is None else tuple(wanted) for wanted in (taskids, states))
+        ask = self.remote_reference.ask
+        found = await ask(ListTasks, taskids=ids, states=of, name=name, owner=owner, limit=limit)
         return msgspec.convert(found, list[TaskInfo])
 
     async def log(self, taskid: int) -> str:
@@ -542,7 +549,7 @@ class FCTaskClient(Unpicklable):
             ResultExpired: a result that it takes was cleared, or its task did not succeed.
         """
         return msgspec.convert(
-            await self.remote_reference.ask(requests.GetSubmission, ahead=True, taskid=check_id(taskid)), SubmittedTask
+            await self.remote_reference.ask(GetSubmission, ahead=True, taskid=check_id(taskid)), SubmittedTask
         )
 
     def read_payload(self, payload: Payload) -> Received:
@@ -555,11 +562,11 @@ class FCTaskClient(Unpicklable):
 
     async def workers(self) -> list[WorkerInfo]:
         """Return the workers and their states."""
-        return msgspec.convert(await self.remote_reference.ask(requests.GetWorkers), list[WorkerInfo])
+        return msgspec.convert(await self.remote_reference.ask(GetWorkers), list[WorkerInfo])
 
-    async def engine(self) -> EngineState | None:
-        """Return the state of the engine whose slots the workers run in; `None` where they run on this machine."""
-        return msgspec.convert(await self.remote_reference.ask(requests.GetEngine), EngineState | None)
+    async def engine(self) -> EngineInfo | None:
+        """Return the engine on which the workers run, such as a Dask cluster; `None`: they run on this machine."""
+        return msgspec.convert(await self.remote_reference.ask(GetEngine), EngineInfo | None)
 
     def watch(self) -> QueueWatch:
         """Follow the queue: return an async iterator over its messages, which begins now and ends with the client.
@@ -586,7 +593,7 @@ class FCTaskClient(Unpicklable):
             raise TypeError(f"n is an int, not {n!r}")
         if not 0 <= n <= MAX_WORKERS:
             raise ValueError(f"n is from 0 to {MAX_WORKERS:,}, not {n}")
-        return int(await self.remote_reference.ask(requests.Scale, n=n))
+        return int(await self.remote_reference.ask(Scale, n=n))
 
     async def stop(self) -> None:
         """Stop the farm. Unfinished work stays in its store; all open waits raise `ControllerStopped`."""

@@ -18,9 +18,8 @@ from taskfc_ext.client.mapper import Mapper, ParallelFunction
 from taskfc_ext.client.session.replies import Answer
 from taskfc_ext.client.session.subscriber import News
 from taskfc_ext.client.submit.options import Task, TaskOptions
-from taskfc_ext.protocol.infos import SubmittedTask, TaskInfo, WorkerInfo
+from taskfc_ext.protocol.infos import EngineInfo, SubmittedTask, TaskInfo, WorkerInfo
 from taskfc_ext.protocol.payloads import Payload
-from taskfc_ext.protocol.supervisor_messages import EngineState
 from taskfc_ext.serialize import CellOptions, Received
 from taskfc_ext.tasks import BaseTask, Depend
 
@@ -197,7 +196,7 @@ class BlockingTaskClient(Unpicklable):
     def workers(self) -> list[WorkerInfo]:
         return drive(self._client.workers())
 
-    def engine(self) -> EngineState | None:
+    def engine(self) -> EngineInfo | None:
         return drive(self._client.engine())
 
     def watch(self) -> Iterator[News]:

@@ -113,12 +113,12 @@ class IFCTaskController(Protocol):
         """Answer with everything that a view of one task shows."""
         ...
 
-    def remote_get_workers(self, session: Session, message: said.GetWorkers, now: Now) -> Effects:
-        """Answer with the workers."""
+    def remote_get_engine(self, session: Session, message: said.GetEngine, now: Now) -> Effects:
+        """Return the engine that has the workers, or `None`."""
         ...
 
-    def remote_get_engine(self, session: Session, message: said.GetEngine, now: Now) -> Effects:
-        """Answer with the state of the engine that the workers run on."""
+    def remote_get_workers(self, session: Session, message: said.GetWorkers, now: Now) -> Effects:
+        """Answer with the workers."""
         ...
 
     def remote_watch(self, session: Session, message: said.Watch, now: Now) -> Effects:

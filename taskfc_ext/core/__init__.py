@@ -52,11 +52,20 @@ a restart every task is offered to all workers.
 - *A worker* dies: the supervisor reports the death, and the lease that the worker's page names as started. The death
   is counted for the task of that attempt, which runs again unless it was the third. Attempts that had not started go
   back free of charge.
+- *The place* of a worker on an engine is lost: a node was preempted, killed or cut off. There is no page, so the last
+  attempt whose start was reported counts as interrupted, else the first one that the worker held. The loss is counted
+  for its task, which runs again unless it was the tenth; the other attempts go back free of charge. What may run only
+  once is lost, also if no start was reported.
 - *The controller* dies: see **Order**. Workers keep their reports until they are acknowledged with `Committed`.
 - *A client* dies: its tasks go on. Its session is forgotten after ten minutes.
 - *A message* is damaged or illegal: it is refused, or its connection ends; the state is as before. An illegal
   transition raises before anything is changed.
 - *The store* cannot commit: the controller ends, and nothing was sent. Its supervisor starts the next one.
+
+**Engines.** A farm whose workers run on an engine (`Farm.engine`) has at most `n_workers` of them. It sends the number
+of tasks that can run, its demand, to the supervisor. Its workers hold more ahead, since they are farther away. Nothing
+waits for a worker that may never come: a broadcast is answered when the present workers have run it. No task is
+unreachable while workers are coming.
 
 **Time.** Timers are never cancelled. The handler of each checks whether its reason still holds. `Effects.wake_at`
 is the earliest of them.

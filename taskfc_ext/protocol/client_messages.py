@@ -257,7 +257,7 @@ class GetWorkers(Request, frozen=True):
 
 
 class GetEngine(Request, frozen=True):
-    """Get the `EngineState` of the engine that the workers run on; `None` at home."""
+    """Get the `EngineInfo` of the engine that has the workers; `None`: they are processes of this machine."""
 
 
 class Watch(Request, frozen=True):

@@ -125,7 +125,7 @@ class WorkerInfo(Struct, frozen=True, kw_only=True):
         problem: the last broadcast that failed on it, with the error.
         waits_for: the first tasks that its task waits for.
         is_substitute: it has the place of a waiting worker, and ends when it is not needed any more.
-        place: the host of an engine that it runs on; "": at home.
+        place: the name of its host; "": this machine.
     """
 
     worker: int
@@ -145,3 +145,25 @@ class WorkerInfo(Struct, frozen=True, kw_only=True):
         if self.waits_for:
             text += f" for task {', '.join(map(str, self.waits_for))}"
         return f"{text} (substitute)" if self.is_substitute else text
+
+
+class EngineInfo(Struct, frozen=True, kw_only=True):
+    """The engine in whose slots the workers of a farm run.
+
+    Attributes:
+        kind: "dask".
+        url: its address.
+        state: connecting, connected, or lost: it cannot be reached, and the farm tries again.
+        since: wall-clock time since which it is in that state.
+        text: the reason, such as "connection refused"; "" if there is none.
+        n_places: number of its hosts that have workers.
+        limit: largest number of workers.
+    """
+
+    kind: str
+    url: str
+    state: str
+    since: float
+    text: str = ""
+    n_places: int = 0
+    limit: int = 0

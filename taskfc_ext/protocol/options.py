@@ -33,7 +33,7 @@ class EngineOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         resources: the engine's resources that each slot holds.
     """
 
-    kind: Literal["dask", "ray", "fake"]
+    kind: Literal["dask", "fake"]
     url: str
     idle: Seconds = 60.0
     resources: dict[str, float] = {}

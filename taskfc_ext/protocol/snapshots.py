@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from taskfc_ext.protocol.infos import TaskProgress, WorkerInfo
+from taskfc_ext.protocol.infos import EngineInfo, TaskProgress, WorkerInfo
 from taskfc_ext.protocol.states import StateCode
 
 MAX_ROWS = 2000
@@ -122,8 +122,9 @@ class QueueSnapshot(Struct, frozen=True, kw_only=True, tag="snapshot", tag_field
         incarnation: counts the starts of the controller on its store.
         wall: the controller's clock when this was made, in seconds.
         counts: of all tasks, also of those that are not listed.
-        n_workers: the intended number of workers.
+        n_workers: the intended number of workers; with an engine at most so many.
         workers: the present workers.
+        engine: the engine that has them; `None`: they are processes of this machine.
         batches: of all tasks in `runs` and `rows`.
         runs: the tasks without further details.
         rows: all other tasks.
@@ -138,6 +139,7 @@ class QueueSnapshot(Struct, frozen=True, kw_only=True, tag="snapshot", tag_field
     counts: Counts
     n_workers: int
     workers: tuple[WorkerInfo, ...] = ()
+    engine: EngineInfo | None = None
     batches: tuple[Batch, ...] = ()
     runs: tuple[Run, ...] = ()
     rows: Rows = Rows()
@@ -160,6 +162,7 @@ class QueueDelta(Struct, frozen=True, kw_only=True, tag="delta", tag_field="type
     counts: Counts
     n_workers: int
     workers: tuple[WorkerInfo, ...] | None = None
+    engine: EngineInfo | None = None
     batches: tuple[Batch, ...] = ()
     runs: tuple[Run, ...] = ()
     rows: Rows = Rows()
@@ -187,6 +190,7 @@ class FarmStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
         counts: of its tasks; `None` while unknown.
         n_workers: the intended number of workers.
         python: the Python version of its workers.
+        engine: the engine that has them.
     """
 
     name: str
@@ -196,3 +200,4 @@ class FarmStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
     counts: Counts | None = None
     n_workers: int = 0
     python: str = ""
+    engine: EngineInfo | None = None

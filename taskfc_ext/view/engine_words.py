@@ -37,8 +37,7 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--on",
         metavar="ENGINE",
-        help="run the workers on a Dask scheduler (tcp://head:8786, or its scheduler file) or on Ray "
-        "(ray://head:10001); home: on this machine",
+        help="run the workers on the cluster of a Dask scheduler (tcp://head:8786, or its scheduler file); home: here",
     )
     parser.add_argument(
         "--resources",

@@ -16,7 +16,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from taskfc_ext.protocol.infos import WorkerInfo
+from taskfc_ext.protocol.infos import EngineInfo, WorkerInfo
 from taskfc_ext.protocol.rows import Row, columns_of, rows_of
 from taskfc_ext.protocol.snapshots import MAX_BATCHES, MAX_ROWS, Batch, Counts, QueueDelta, QueueSnapshot, Run
 from taskfc_ext.protocol.states import FINISHED_CODES, StateCode
@@ -42,6 +42,7 @@ class QueueModel:
         counts: the number of tasks in each state.
         n_workers: the wanted number of workers.
         workers: the present workers.
+        engine: the engine that has them; `None`: they are processes of this machine.
     """
 
     def __init__(self) -> None:
@@ -52,6 +53,7 @@ class QueueModel:
         self.counts = Counts()
         self.n_workers = 0
         self.workers: tuple[WorkerInfo, ...] = ()
+        self.engine: EngineInfo | None = None
         self._batches: list[Batch] = []
         self._newest: set[int] = set()  # first ids of the batches of `wall`: their tasks may come in the next message
         self._n_batches_kept = 0  # after the last removal of empty batches
@@ -74,6 +76,7 @@ class QueueModel:
                 if len(self._batches) > 2 * self._n_batches_kept + MAX_BATCHES:  # rare enough to cost little
                     self._drop_empty_batches()
         self.seq, self.wall, self.counts, self.n_workers = message.seq, message.wall, message.counts, message.n_workers
+        self.engine = message.engine
         if message.workers is not None:
             self.workers = message.workers
         for batch in message.batches:
@@ -113,6 +116,7 @@ class QueueModel:
             counts=self.counts,
             n_workers=self.n_workers,
             workers=self.workers,
+            engine=self.engine,
             batches=tuple(batches[:MAX_BATCHES]),
             runs=tuple(runs[:MAX_BATCHES]),
             rows=columns_of(rows[:MAX_ROWS]),
@@ -125,6 +129,7 @@ class QueueModel:
                 wall=wall,
                 counts=self.counts,
                 n_workers=self.n_workers,
+                engine=self.engine,
                 batches=tuple(batches[part * MAX_BATCHES : (part + 1) * MAX_BATCHES]),
                 runs=tuple(runs[part * MAX_BATCHES : (part + 1) * MAX_BATCHES]),
                 rows=columns_of(rows[part * MAX_ROWS : (part + 1) * MAX_ROWS]),

@@ -8,10 +8,11 @@ view itself: `stateText` in `labextension/src/queue/row.ts` follows `state_text`
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
-from taskfc_ext.protocol.infos import TaskInfo
-from taskfc_ext.protocol.supervisor_messages import EngineState
+from taskfc_ext.protocol.infos import EngineInfo, TaskInfo
+from taskfc_ext.protocol.limits import MAX_WORKERS
 from taskfc_ext.text import as_sentence, format_seconds, one_line, percent, plural
 
 ICONS = {
@@ -112,40 +113,47 @@ def name_tasks(taskids: Sequence[int], noun: str = "task") -> str:
 # a farm
 
 
-_ENGINES = {"dask": "Dask", "ray": "Ray", "fake": "test engine"}
-
-
-def engine_text(engine: EngineState, workers: str) -> str:
-    """Return an engine and its workers in words: `Dask tcp://head:8786 · 12 workers on 3 hosts`.
-
-    Args:
-        workers: their number in words.
-    """
-    title = f"{_ENGINES[engine.kind]} {engine.url}"
-    why = f" ({engine.text})" if engine.text else ""
-    match engine.state:
-        case "connecting":
-            return f"{title} · not reached yet{why}, trying"
-        case "lost":
-            return f"{title} · not reachable{why}, trying"
-        case "connected":
-            where = f" on {plural(engine.n_places, 'host')}" if engine.n_places else ""
-            return f"{title} · {workers}{where}{why}"
-
-
-def farm_caption(name: str, counts: Mapping[str, int], n_workers: int, engine: EngineState | None = None) -> str:
+def farm_caption(name: str, counts: Mapping[str, int], n_workers: int, engine: EngineInfo | None = None) -> str:
     """Return a line about a farm.
 
     Args:
         counts: tasks by state; `queue_status` calls the running ones pending.
-        engine: the engine that the workers run on; `None`: this machine.
+        n_workers: the present number, without substitutes.
+        engine: the engine that has the workers; `None`: they are processes of this machine.
     """
+    if engine is not None:
+        n_queued = counts.get("waiting", 0) + counts.get("scheduled", 0)
+        numbers = {"running": counts.get("pending", 0), "queued": n_queued}
+        numbers |= {state: counts.get(state, 0) for state in ("succeeded", "failed", "aborted")}
+        parts = [f"{n:,} {word}" for word, n in numbers.items() if n]
+        return " · ".join([name, engine_text(engine, n_workers), *(parts or ["no tasks"])])
     words = {"waiting": "waiting", "scheduled": "scheduled", "pending": "running"}
     words |= {"succeeded": "succeeded", "failed": "failed", "aborted": "aborted"}
     shown = ", ".join(f"{counts[key]:,} {word}" for key, word in words.items() if counts.get(key))
-    workers = plural(n_workers, "worker")
-    where = workers if engine is None else engine_text(engine, workers)
-    return f"{name} · {where} · {shown or 'no tasks'}"
+    return f"{name} · {plural(n_workers, 'worker')} · {shown or 'no tasks'}"
+
+
+def engine_text(engine: EngineInfo, n_workers: int) -> str:
+    """Return an engine and its workers in words; `engineText` of the browser code writes the same.
+
+    `Dask tcp://head:8786 · 12 of at most 40 workers on 3 hosts`, or
+    `Dask tcp://head:8786 · not reachable since 12:01 (connection refused), trying`.
+    """
+    where = f"{engine.kind.capitalize()} {one_line(engine.url)}"
+    why = f" ({one_line(engine.text)})" if engine.text else ""
+    if engine.state == "connected":
+        most = f"{n_workers:,} of at most " if engine.limit < MAX_WORKERS else ""
+        workers = most + plural(engine.limit if most else n_workers, "worker")
+        return f"{where} · {workers}" + (f" on {plural(engine.n_places, 'host')}" if engine.n_places else "") + why
+    if engine.state == "connecting":
+        return f"{where} · connecting{why}"
+    return f"{where} · not reachable since {clock_time(engine.since)}{why}, trying"
+
+
+def clock_time(wall: float) -> str:
+    """Return hours and minutes of a time, with the date unless that is today."""
+    at = datetime.fromtimestamp(wall)
+    return f"{at:%H:%M}" if at.date() == datetime.now().date() else f"{at:%Y-%m-%d %H:%M}"
 
 
 def describe_start(name: str, n_workers: int | None = None) -> str:

@@ -46,7 +46,7 @@ def test_a_scheduler_file_has_the_address(tmp_path: Path):
         ("tcp://head", ValueError, "has no host or no port"),
         ("tcp://head:port", ValueError, "has no host or no port"),
         ("http://head:8787", ValueError, "is not the address of an engine"),
-        ("ray://", ValueError, "has no host"),
+        ("ray://head:10001", ValueError, "is not the address of an engine"),
         ("inproc://10.0.0.1/1/1", ValueError, r"use LocalCluster\(processes=True\)"),
         (SimpleNamespace(scheduler_info=dict, scheduler=None), StartFailed, "has no scheduler any more"),
     ],

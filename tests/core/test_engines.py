@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from taskfc_ext.core.effects import Effects, SupervisorSend
+from taskfc_ext.core.effects import ClientSend, Effects, SupervisorSend
 from taskfc_ext.core.events import FromParent
 from taskfc_ext.core.handlers.dispatch import LONGEST_AHEAD, LONGEST_AHEAD_AWAY, LONGEST_SEVERAL
 from taskfc_ext.core.handlers.engines import MOST_AHEAD
 from taskfc_ext.core.state.engine import AHEAD
-from taskfc_ext.protocol.client_messages import Abort, AwaitBroadcast, Broadcast, Ended, Hold, Scale, Stop
-from taskfc_ext.protocol.infos import BroadcastReport
+from taskfc_ext.protocol.client_messages import (
+    Abort,
+    AwaitBroadcast,
+    Broadcast,
+    Ended,
+    GetEngine,
+    GetWorkers,
+    Hold,
+    Scale,
+    Stop,
+    Watch,
+)
+from taskfc_ext.protocol.infos import BroadcastReport, EngineInfo
 from taskfc_ext.protocol.options import MAX_PLACE_LOSSES
 from taskfc_ext.protocol.payloads import Outcome, Reason, decode_failure
 from taskfc_ext.protocol.records import BroadcastDeath, Requeued, Why
@@ -203,11 +214,11 @@ def test_only_the_first_task_sent_to_an_idle_worker_is_measured_and_once():
     assert talk.leases_of(0) == [2, 3, 4, 5]
     talk.now += 0.002
     talk.finish(0, [2], seconds=0.001)
-    assert worker.round_trip == pytest.approx(0.000375)
+    assert worker.distance.round_trip == pytest.approx(0.000375)
     talk.now += 1.0
     talk.finish(0, [3], seconds=0.001)
     talk.finish(0, [5], seconds=0.001)
-    assert worker.round_trip == pytest.approx(0.000375)
+    assert worker.distance.round_trip == pytest.approx(0.000375)
 
 
 def test_a_shorter_round_trip_counts_at_once_and_a_longer_one_slowly():
@@ -215,7 +226,7 @@ def test_a_shorter_round_trip_counts_at_once_and_a_longer_one_slowly():
     found = []
     for round_trip in (0.010, 0.002, 0.010):
         measure(talk, round_trip, 0.5)
-        found.append(talk.farm.workers[0].round_trip)
+        found.append(talk.farm.workers[0].distance.round_trip)
     assert found == pytest.approx([0.010, 0.002, 0.003])
 
 
@@ -225,7 +236,8 @@ def test_a_new_connection_begins_the_measurement_again():
     talk.ready(0, (1,))
     talk.now += 30.0
     talk.finish(0)
-    assert talk.farm.workers[0].round_trip is None
+    assert talk.farm.workers[0].distance is None
+    assert talk.farm.workers[0].ahead == AHEAD
 
 
 @pytest.mark.parametrize(
@@ -342,10 +354,26 @@ def test_a_state_lasts_since_its_first_report():
     assert (talk.farm.engine.report, talk.farm.engine.since) == (lost, began + 5.0)
 
 
-def test_a_worker_has_the_name_of_its_place():
+def test_lists_have_the_engine_and_the_places_of_workers():
     talk = on_engine()
     talk.handle(FromParent(WorkerUp(0, 100, "node7")))
-    assert talk.farm.workers[0].place == "node7"
+    (reply,) = messages_to(talk.ask(GetWorkers))
+    assert [worker.place for worker in reply.value] == ["node7"]
+    since = talk.time.wall
+    info = EngineInfo(kind="dask", url="tcp://head:8786", state="connected", since=since, n_places=3, limit=40)
+    assert messages_to(talk.ask(GetEngine)) == [talk.reply(info)]
+    assert messages_to(Conversation().ask(GetEngine))[0].value is None
+
+
+def test_subscribers_receive_the_engine_with_each_message():
+    talk = on_engine()
+    watching = next(send.message for send in talk.ask(Watch, BOB).sends if isinstance(send, ClientSend))
+    assert watching.snapshot.engine.state == "connected"
+    talk.now += 10.0
+    lost = EngineState(kind="dask", url="tcp://head:8786", state="lost", text="connection refused")
+    (changed,) = messages_to(talk.handle(FromParent(lost)), BOB)
+    assert (changed.delta.engine.state, changed.delta.engine.since) == ("lost", talk.time.wall)
+    assert changed.delta.workers is None
 
 
 # idle workers

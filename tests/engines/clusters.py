@@ -63,10 +63,10 @@ class DaskCluster:
         except (FileNotFoundError, ValueError, KeyError):
             return ""
 
-    def add_worker(self, threads: int = THREADS) -> subprocess.Popen[bytes]:
-        """Start a Dask worker."""
-        options = ["--nthreads", str(threads), "--no-nanny", "--no-dashboard", "--local-directory", str(self._folder)]
-        return self._start("worker", self.url, *options)
+    def add_worker(self, *more: str) -> subprocess.Popen[bytes]:
+        """Start a Dask worker with `more` options."""
+        own = ["--nthreads", str(THREADS), "--no-nanny", "--no-dashboard", "--local-directory", str(self._folder)]
+        return self._start("worker", self.url, *own, *more)
 
     def _start(self, role: str, *options: str) -> subprocess.Popen[bytes]:
         environ = {**os.environ, "DASK_DISTRIBUTED__DIAGNOSTICS__NVML": "False"}

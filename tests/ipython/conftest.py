@@ -18,7 +18,7 @@ from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.submit.options import Options
 from taskfc_ext.errors import RequestRefused, UnknownTask, UnknownTasks
 from taskfc_ext.ipython import extension
-from taskfc_ext.protocol.infos import Details, SubmittedTask, TaskInfo, WorkerInfo
+from taskfc_ext.protocol.infos import Details, EngineInfo, SubmittedTask, TaskInfo, WorkerInfo
 from taskfc_ext.protocol.payloads import Failure, Payload, Reason, encode_failure
 from taskfc_ext.protocol.spec import Kind, Spec
 from tests.shells import end_shell, new_shell
@@ -224,6 +224,9 @@ class FakeFarm:
 
     def outputs(self, taskid: int) -> list[dict[str, Any]]:
         return self.displays.get(taskid, [])
+
+    def engine(self) -> EngineInfo | None:
+        return None
 
     def workers(self) -> list[WorkerInfo]:
         return [WorkerInfo(worker=i, pid=100 + i, state="idle") for i in range(self.n_workers)]

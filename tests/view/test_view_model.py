@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskfc_ext.protocol.infos import WorkerInfo
+from taskfc_ext.protocol.infos import EngineInfo, WorkerInfo
 from taskfc_ext.protocol.rows import Row, columns_of, rows_of
 from taskfc_ext.protocol.snapshots import (
     MAX_BATCHES,
@@ -112,6 +112,15 @@ def test_a_snapshot_replaces_everything() -> None:
     assert model.state_of(3) is None
     assert model.state_of(20) is SCHEDULED
     assert model.workers == ()
+
+
+def test_the_engine_is_the_one_of_the_last_message_and_is_handed_on() -> None:
+    engine = EngineInfo(kind="dask", url="tcp://head:8786", state="lost", since=1.0)
+    model = model_of(snapshot(), delta(2, engine=engine))
+    (said,) = model.messages()
+    assert (model.engine, said.engine) == (engine, engine)
+    model.apply(delta(3))
+    assert model.engine is None
 
 
 def test_cleared_tasks_and_empty_batches_are_forgotten() -> None:

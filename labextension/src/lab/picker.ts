@@ -78,7 +78,8 @@ export class Picker {
     for (const button of [this.stopButton, this.scaleButton]) {
       setAttribute(button, 'aria-disabled', isConnected ? null : 'true');
     }
-    setText(this.scaleButton, plural(status?.n_workers ?? 0, 'worker'));
+    const most = status?.engine ? 'at most ' : '';
+    setText(this.scaleButton, most + plural(status?.n_workers ?? 0, 'worker'));
   }
 
   private onSelect(): void {

@@ -35,8 +35,26 @@ export interface WorkerInfo {
   readonly waits_for: readonly number[];
   /** it has the place of a waiting worker, and ends when it is not needed any more. */
   readonly is_substitute: boolean;
-  /** the host of an engine that it runs on; "": at home. */
+  /** the name of its host; "": this machine. */
   readonly place: string;
+}
+
+/** The engine in whose slots the workers of a farm run. */
+export interface EngineInfo {
+  /** "dask". */
+  readonly kind: string;
+  /** its address. */
+  readonly url: string;
+  /** connecting, connected, or lost: it cannot be reached, and the farm tries again. */
+  readonly state: string;
+  /** wall-clock time since which it is in that state. */
+  readonly since: number;
+  /** the reason, such as "connection refused"; "" if there is none. */
+  readonly text: string;
+  /** number of its hosts that have workers. */
+  readonly n_places: number;
+  /** largest number of workers. */
+  readonly limit: number;
 }
 
 /** Facts that the `n` tasks of one submission share; their ids are `first`, `first + 1`, ... */
@@ -128,10 +146,12 @@ export interface QueueSnapshot {
   readonly wall: number;
   /** of all tasks, also of those that are not listed. */
   readonly counts: Counts;
-  /** the intended number of workers. */
+  /** the intended number of workers; with an engine at most so many. */
   readonly n_workers: number;
   /** the present workers. */
   readonly workers: readonly WorkerInfo[];
+  /** the engine that has them; `None`: they are processes of this machine. */
+  readonly engine: EngineInfo | null;
   /** of all tasks in `runs` and `rows`. */
   readonly batches: readonly Batch[];
   /** the tasks without further details. */
@@ -156,6 +176,7 @@ export interface QueueDelta {
   readonly n_workers: number;
   /** all workers, if anything about them has changed; else `None`. */
   readonly workers?: readonly WorkerInfo[] | null;
+  readonly engine?: EngineInfo | null;
   /** the new ones. */
   readonly batches?: readonly Batch[];
   readonly runs?: readonly Run[];
@@ -190,6 +211,8 @@ export interface FarmStatus {
   readonly n_workers?: number;
   /** the Python version of its workers. */
   readonly python?: string;
+  /** the engine that has them. */
+  readonly engine?: EngineInfo | null;
 }
 
 /** All farms of this user that run or have a store, by name. Sent first, and after each change. */

@@ -2,7 +2,7 @@
 
 import { Columns } from './columns';
 import { StateCode } from './messages';
-import type { Batch, Counts, Note, QueueDelta, QueueSnapshot, Rows, Run, WorkerInfo } from './messages';
+import type { Batch, Counts, EngineInfo, Note, QueueDelta, QueueSnapshot, Rows, Run, WorkerInfo } from './messages';
 
 /** Finished tasks that are kept: as many as a user scrolls through. The controller has them all. */
 export const MAX_FINISHED = 10_000;
@@ -50,6 +50,7 @@ export class Queue {
   counts: Counts = {};
   workers: readonly WorkerInfo[] = [];
   nWorkers = 0;
+  engine: EngineInfo | null = null;
   incarnation = 0;
   /** Of the last message; -1: there has been no snapshot. */
   seq = -1;
@@ -86,6 +87,7 @@ export class Queue {
     this.counts = message.counts;
     this.nWorkers = message.n_workers;
     this.workers = message.workers ?? this.workers;
+    this.engine = message.engine ?? null;
     this.addBatches(message.batches ?? []);
     this.makePlaces(message.runs ?? [], message.rows?.ids ?? []);
     this.applyRuns(message.runs ?? []);

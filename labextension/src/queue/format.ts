@@ -100,6 +100,11 @@ export function formatTime(seconds: number | null | undefined, now: number): str
   return `${at.getFullYear()}-${twoDigits(at.getMonth() + 1)}-${twoDigits(at.getDate())} ${time}`;
 }
 
+/** Format a moment for a sentence: `12:01`, with the date unless that is today. */
+export function formatClock(seconds: number, now: number): string {
+  return formatTime(seconds, now).slice(0, -3);
+}
+
 function twoDigits(value: number): string {
   return String(value).padStart(2, '0');
 }

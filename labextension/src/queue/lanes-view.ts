@@ -2,9 +2,11 @@
 
 import { LANE_SECONDS } from '../link/lanes';
 import type { Lane, Outcome, Segment } from '../link/lanes';
+import type { WorkerInfo } from '../link/messages';
 import type { QueueStore } from '../link/store';
 import { make, makeSvg, setAttribute, setHidden, setText } from './dom';
-import { formatCount, formatSeconds, plural, waitsText } from './format';
+import { engineText } from './engine';
+import { formatCount, formatSeconds, oneLine, plural, waitsText } from './format';
 import { makeIcon, setIcon } from './icons';
 import { nameOf } from './select';
 
@@ -87,7 +89,8 @@ export class LanesView {
     const farm = this.showsFarm ? `${store.farm} · ` : '';
     const coming = missing > 0 ? ` (${formatCount(missing)} starting)` : '';
     const more = substitutes > 0 ? ` and ${plural(substitutes, 'substitute')}` : '';
-    setText(this.title, farm + plural(there, 'worker') + coming + more);
+    const { engine } = store.queue;
+    setText(this.title, farm + (engine ? engineText(engine, there, this.wall) : plural(there, 'worker') + coming + more));
     setText(this.hint, this.isOpen && lanes.length > 0 ? 'last minute' : '');
     setHidden(this.element, !store.isKnown);
     setHidden(this.list, lanes.length === 0);
@@ -148,7 +151,7 @@ export class LanesView {
 
   private describe(lane: Lane): string {
     const last = lane.segments[lane.segments.length - 1];
-    const worker = this.store.queue.workers.find(each => each.worker === lane.worker);
+    const worker = this.workerOf(lane);
     const waits = waitsText(worker);
     const runs = `runs task ${last?.taskid ?? ''}${waits && `, which waits for ${waits}`}`;
     const now = last?.outcome === 'running' ? runs : lane.isPresent ? 'idle' : 'gone';
@@ -156,7 +159,11 @@ export class LanesView {
     const ended = count(lane.segments, 'succeeded') + failed + count(lane.segments, 'aborted');
     const failures = failed > 0 ? `, ${formatCount(failed)} failed` : '';
     const name = worker?.is_substitute ? 'Substitute' : 'Worker';
-    return `${name} ${lane.worker}: ${now}; ${plural(ended, 'task')} ended in the last minute${failures}`;
+    return `${name} ${lane.worker}${placeText(worker)}: ${now}; ${plural(ended, 'task')} ended in the last minute${failures}`;
+  }
+
+  private workerOf(lane: Lane): WorkerInfo | undefined {
+    return this.store.queue.workers.find(each => each.worker === lane.worker);
   }
 
   private segmentAt(line: Line, event: MouseEvent): Segment | undefined {
@@ -171,7 +178,7 @@ export class LanesView {
   private tooltipAt(line: Line, event: MouseEvent): string {
     const segment = this.segmentAt(line, event);
     if (segment === undefined || line.lane === null) return `worker ${line.lane?.worker ?? ''}`;
-    const worker = `worker ${line.lane.worker}`;
+    const worker = `worker ${line.lane.worker}${placeText(this.workerOf(line.lane))}`;
     if (segment.n > 1) return `${worker}: ${plural(segment.n, 'task')}, the last one ${segment.taskid}`;
     const queue = this.store.queue;
     const name = nameOf(queue.batchAt(queue.placeOf(segment.taskid)));
@@ -182,4 +189,9 @@ export class LanesView {
 
 function count(segments: readonly Segment[], outcome: Outcome): number {
   return segments.reduce((sum, segment) => sum + (segment.outcome === outcome ? segment.n : 0), 0);
+}
+
+/** Return the host of a worker on an engine: ` on node7`; empty at home. */
+function placeText(worker: WorkerInfo | undefined): string {
+  return worker?.place ? ` on ${oneLine(worker.place, 60)}` : '';
 }

@@ -8,14 +8,14 @@ import type { QueueDelta, QueueSnapshot, Rows } from '../../src/link/messages';
 import { RATE_SECONDS, Rates } from '../../src/link/rates';
 
 function delta(wall: number, rows: Rows = {}, nEnded = 0, workers: number[] | null = null): QueueDelta {
-  const idle = { pid: 1, state: 'idle', running: null, held: 0, problem: '', waits_for: [], is_substitute: false };
+  const idle = { pid: 1, state: 'idle', running: null, held: 0, problem: '', waits_for: [], is_substitute: false, place: '' };
   const infos = workers?.map(worker => ({ worker, ...idle }));
   const counts = { n_ended: nEnded };
   return { type: 'delta', seq: 1, farm: 'f', wall, counts, n_workers: 1, rows, workers: infos ?? null };
 }
 
 function snapshot(wall: number, nEnded: number, ends: number[] = [], incarnation = 1): QueueSnapshot {
-  const rest = { n_workers: 1, workers: [], batches: [], runs: [], rows: {} };
+  const rest = { n_workers: 1, workers: [], engine: null, batches: [], runs: [], rows: {} };
   return { type: 'snapshot', seq: 0, farm: 'f', incarnation, wall, counts: { n_ended: nEnded }, ends, ...rest };
 }
 

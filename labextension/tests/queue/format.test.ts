@@ -61,7 +61,7 @@ test('one line is one line, however long the text', () => {
 });
 
 test('the tasks that a worker waits for', () => {
-  const worker = { worker: 0, pid: 1, state: 'waiting', running: 3, held: 1, problem: '', is_substitute: false };
+  const worker = { worker: 0, pid: 1, state: 'waiting', running: 3, held: 1, problem: '', is_substitute: false, place: '' };
   expect(format.waitsText(undefined)).toBe('');
   expect(format.waitsText({ ...worker, waits_for: [] })).toBe('');
   expect(format.waitsText({ ...worker, waits_for: [12] })).toBe('task 12');

@@ -65,7 +65,7 @@ test.each(HOSTILE.map((text, at) => [at, text] as const))(
       counts: { running: 1 },
       n_workers: 1,
       workers: [
-        { worker: 0, pid: 1, state: hostile, running: 0, held: 0, problem: hostile, waits_for: [], is_substitute: false }
+        { worker: 0, pid: 1, state: hostile, running: 0, held: 0, problem: hostile, waits_for: [], is_substitute: false, place: '' }
       ],
       batches: [{ ...at, label: hostile, name: hostile, owner: hostile }],
       rows

@@ -86,6 +86,22 @@ describe('the queue', () => {
     view.dispose();
   });
 
+  test('names the engine that has its workers, and their hosts', async () => {
+    const engine = { kind: 'dask', url: 'tcp://head:8786', state: 'connected', since: 0, text: '', n_places: 3, limit: 40 };
+    shown = show({ workers: 12 }, farm => (farm.engine = engine));
+    await settle();
+    expect(text('.taskfc-section > span')).toBe('Dask tcp://head:8786 · 12 of at most 40 workers on 3 hosts');
+    expect(shown.find('.taskfc-lane-line').getAttribute('aria-label')).toMatch(/^Worker 0 on node0: /);
+    shown.farm.engine = { ...engine, state: 'lost', since: shown.farm.wall, text: 'connection refused' };
+    shown.view.receive(shown.farm.step(0.1));
+    await settle();
+    expect(text('.taskfc-section > span')).toMatch(/^Dask tcp:.* · not reachable since \d\d:\d\d \(connection refused\), trying$/);
+    shown.farm.engine = null;
+    shown.view.receive(shown.farm.step(0.1));
+    await settle();
+    expect(text('.taskfc-section > span')).toBe('12 workers');
+  });
+
   test('shows what to do if it is empty', async () => {
     shown = show({ queued: 0 });
     await settle();

@@ -1,4 +1,4 @@
-"""The engine that `on=` names: the address of a Dask scheduler, a live Dask client or cluster, or Ray."""
+"""The engine that `on=` names: the address of a Dask scheduler, a scheduler file, a live Dask client or cluster."""
 
 from __future__ import annotations
 
@@ -20,10 +20,7 @@ _DASK = ("tcp", "tls", "ucx", "ws", "wss")
 
 _ENCRYPTED = ("tls", "wss")
 
-_EXAMPLES = "such as 'tcp://head:8786' (Dask), 'ray://head:10001', a scheduler file, or a distributed.Client"
-
-_LIBRARIES = {"dask": ("distributed", "dask"), "ray": ("ray", "ray")}
-"""The library of each engine, and our extra that installs it."""
+_EXAMPLES = "such as 'tcp://head:8786' (Dask), a scheduler file, or a distributed.Client"
 
 
 class Engine(NamedTuple):
@@ -53,13 +50,12 @@ def engine_of(on: object, *, resources: dict[str, float] | None = None, idle: fl
         StartFailed: it cannot be used from here.
     """
     kind, url, secrets, note = _find(on)
-    library, extra = _LIBRARIES.get(kind, ("", ""))
-    if library and importlib.util.find_spec(library) is None:
-        raise StartFailed(
-            f"{url} is reached with the package {library!r}, which is not installed here",
-            hint=f"pip install 'taskfc-ext[{extra}]'",
-        )
     if kind == "dask":
+        if importlib.util.find_spec("distributed") is None:
+            raise StartFailed(
+                f"{url} is reached with the package 'distributed', which is not installed here",
+                hint="pip install 'taskfc-ext[dask]'",
+            )
         note = note or _warning_of(url)
     return Engine(EngineOptions(kind=kind, url=url, idle=idle, resources=dict(resources or {})), secrets, note)
 
@@ -71,14 +67,14 @@ def tell(engine: Engine) -> None:
 
 
 class _Found(NamedTuple):
-    kind: Literal["dask", "ray", "fake"]
+    kind: Literal["dask", "fake"]
     url: str
     secrets: bytes = b""
     note: str = ""
 
 
 def _find(on: object) -> _Found:
-    if isinstance(on, Path) or (isinstance(on, str) and "://" not in on and on != "ray"):
+    if isinstance(on, Path) or (isinstance(on, str) and "://" not in on):
         return _of_file(Path(on))
     if isinstance(on, str):
         return _of_address(on)
@@ -95,10 +91,6 @@ def _of_address(address: str) -> _Found:
         raise ValueError(f"{address}: this cluster lives inside this process; use LocalCluster(processes=True)")
     if scheme == "fake" and rest:
         return _Found("fake", address)
-    if address == "ray" or scheme == "ray":
-        if address != "ray" and not rest:
-            raise ValueError(f"{address!r} has no host; Ray's client server is at an address such as ray://head:10001")
-        return _Found("ray", address)
     if scheme not in _DASK:
         raise ValueError(f"{address!r} is not the address of an engine, {_EXAMPLES}")
     try:

@@ -175,7 +175,8 @@ class Subscriber:
 
     def _pass_on(self, news: QueueSnapshot | QueueDelta) -> None:
         self._delta_seq = news.seq
-        self._status = msgspec.structs.replace(self._status, counts=news.counts, n_workers=news.n_workers)
+        facts = {"counts": news.counts, "n_workers": news.n_workers, "engine": news.engine}
+        self._status = msgspec.structs.replace(self._status, **facts)
         self._on_news(news)
 
     def _become(self, state: FarmState, message: str) -> None:

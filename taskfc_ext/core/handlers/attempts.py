@@ -10,9 +10,8 @@ from taskfc_ext.core.handlers.dispatch import forget_dropped, note_seconds
 from taskfc_ext.core.handlers.engines import measure_round_trip
 from taskfc_ext.core.handlers.stopping import stop_attempt, timeout_failure
 from taskfc_ext.core.journal.endings import Endings
-from taskfc_ext.core.state.farm import Farm, TimerKind
+from taskfc_ext.core.state.farm import Farm, TimerKind, Worker
 from taskfc_ext.core.state.task import Cause, Task
-from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol.client_messages import Scaled
 from taskfc_ext.protocol.outputs import MAX_DISPLAYS
@@ -42,7 +41,7 @@ def on_ready(farm: Farm, step: Step, worker: Worker, message: Ready, now: Now) -
     rejoined = worker.ready
     worker.ready = True
     worker.busy = False
-    worker.timed_lease = 0  # it may have been sent before
+    worker.distance = None  # what was sent before measures nothing
     worker.asked_back = 0  # it may not have reached the worker
     sizes = farm.codes.sizes
     worker.known = {digest: sizes.get(digest, 0) for digest in message.codes}
@@ -81,8 +80,8 @@ def on_finished(farm: Farm, step: Step, worker: Worker, message: Finished, now: 
     """Handle ends of attempts. Reports under a void lease have no effect: a later attempt owns the task."""
     if message.seq > worker.finished_seq:
         _check_columns(message)
-        if worker.timed_lease:
-            measure_round_trip(worker, message, now)
+        if worker.distance is not None:
+            measure_round_trip(worker, worker.distance, message, now)
         endings = Endings(farm, step, now)
         tasks = _tasks_of_successes(farm, worker, message)
         if tasks is not None:

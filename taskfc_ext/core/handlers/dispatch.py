@@ -20,10 +20,9 @@ from taskfc_ext.core.effects import SendCode, SendRun, Step
 from taskfc_ext.core.journal.endings import commit
 from taskfc_ext.core.state.codes import make_room, remove_dropped
 from taskfc_ext.core.state.engine import AHEAD
-from taskfc_ext.core.state.farm import Farm
+from taskfc_ext.core.state.farm import Farm, Worker
 from taskfc_ext.core.state.task import Task
 from taskfc_ext.core.state.waits import Waits
-from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.protocol.client_messages import Release
 from taskfc_ext.protocol.limits import MAX_IDS
 from taskfc_ext.protocol.records import Dropped, Leased

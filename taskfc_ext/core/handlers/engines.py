@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from taskfc_ext.core.effects import Step
 from taskfc_ext.core.events import Now
-from taskfc_ext.core.state.engine import AHEAD, Engine, count_demand, n_staying
-from taskfc_ext.core.state.farm import Farm, TimerKind
-from taskfc_ext.core.state.worker import Worker
+from taskfc_ext.core.state.engine import AHEAD, Distance, Engine, count_demand, n_staying
+from taskfc_ext.core.state.farm import Farm, TimerKind, Worker
 from taskfc_ext.protocol.records import Leased
 from taskfc_ext.protocol.supervisor_messages import Demand, EngineState
 from taskfc_ext.protocol.worker_messages import Finished
@@ -43,7 +42,8 @@ def after_dispatch(farm: Farm, step: Step, engine: Engine, now: Now) -> None:
         if isinstance(record, Leased):
             worker = farm.workers[record.worker]
             if next(iter(worker.leases), 0) == record.first_lease:
-                worker.timed_lease, worker.sent_at = record.first_lease, now.mono
+                worker.distance = worker.distance or Distance()
+                worker.distance.timed_lease, worker.distance.sent_at = record.first_lease, now.mono
     demand = count_demand(farm)
     if demand != engine.demand:
         engine.demand = demand
@@ -54,12 +54,12 @@ def after_dispatch(farm: Farm, step: Step, engine: Engine, now: Now) -> None:
         farm.set_timer(now.mono + engine.idle, TimerKind.IDLE, 0)
 
 
-def measure_round_trip(worker: Worker, message: Finished, now: Now) -> None:
+def measure_round_trip(worker: Worker, distance: Distance, message: Finished, now: Now) -> None:
     """Measure the distance of `worker`, if this is the first report since it was sent a task while it was idle."""
-    if message.leases[:1] != (worker.timed_lease,):
+    if message.leases[:1] != (distance.timed_lease,):
         return
-    worker.timed_lease = 0
-    measured = max(0.0, now.mono - worker.sent_at - sum(message.seconds))
-    known = worker.round_trip
-    worker.round_trip = measured if known is None or measured < known else known + _RISE * (measured - known)
-    worker.ahead = min(MOST_AHEAD, AHEAD + _ROUND_TRIPS_AHEAD * worker.round_trip)
+    distance.timed_lease = 0
+    measured = max(0.0, now.mono - distance.sent_at - sum(message.seconds))
+    known = distance.round_trip
+    distance.round_trip = measured if known is None or measured < known else known + _RISE * (measured - known)
+    worker.ahead = min(MOST_AHEAD, AHEAD + _ROUND_TRIPS_AHEAD * distance.round_trip)

@@ -18,12 +18,11 @@ from taskfc_ext.core.events import Now
 from taskfc_ext.core.handlers import broadcasts
 from taskfc_ext.core.handlers.attempts import retire_surplus, set_workers
 from taskfc_ext.core.journal.endings import answer_request
-from taskfc_ext.core.state.farm import Farm, TimerKind
+from taskfc_ext.core.state.farm import Farm, TimerKind, Worker
 from taskfc_ext.core.state.lending import dependants_of, n_needed, running_on, task_on, valid_barriers
 from taskfc_ext.core.state.sessions import ClientSession
 from taskfc_ext.core.state.task import Task
 from taskfc_ext.core.state.waits import OpenBarrier, Waits, is_valid
-from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused, Reply
 from taskfc_ext.protocol.infos import BarrierCounts
 

@@ -22,7 +22,7 @@ from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.core.state.sessions import Answer, ClientSession
 from taskfc_ext.core.state.task import Cause, Task, end_state
 from taskfc_ext.core.views import subscriptions
-from taskfc_ext.core.views.listing import list_tasks, queue_status, task_info, workers_info
+from taskfc_ext.core.views.listing import engine_info, list_tasks, queue_status, task_info, workers_info
 from taskfc_ext.protocol.client_messages import (
     Abort,
     AbortTasks,
@@ -71,19 +71,10 @@ from taskfc_ext.protocol.supervisor_messages import Shutdown
 OfTask = GetLog | GetOutputs | GetSubmission | GetDetails
 """Requests for something of one task, finished or not."""
 
-Read = (
-    GetResults
-    | QueueStatus
-    | ListTasks
-    | OfTask
-    | GetBarrier
-    | GetClientName
-    | GetWorkers
-    | GetEngine
-    | Ping
-    | Watch
-    | Unwatch
-)
+OfFarm = QueueStatus | GetWorkers | GetEngine
+"""Requests for facts of the farm."""
+
+Read = GetResults | ListTasks | OfTask | OfFarm | GetBarrier | GetClientName | Ping | Watch | Unwatch
 """Requests that commit nothing: the answer is not kept, and a repeat is answered from the state at that time."""
 
 
@@ -139,7 +130,7 @@ def _read(farm: Farm, step: Step, client: ClientSession, message: Read, now: Now
         case GetWorkers():
             return Reply(message.seq, workers_info(farm))
         case GetEngine():
-            return Reply(message.seq, farm.engine.report if farm.engine is not None else None)
+            return Reply(message.seq, engine_info(farm))
         case Watch():
             return subscriptions.on_watch(farm, step, client, message, now)
         case Unwatch():

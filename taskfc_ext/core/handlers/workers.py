@@ -10,9 +10,8 @@ from taskfc_ext.core.handlers import broadcasts, engines, refusals
 from taskfc_ext.core.handlers.attempts import end_stopped, retire_surplus, set_n_workers
 from taskfc_ext.core.handlers.stopping import stop_attempt
 from taskfc_ext.core.journal.endings import Endings
-from taskfc_ext.core.state.farm import Farm
+from taskfc_ext.core.state.farm import Farm, Worker
 from taskfc_ext.core.state.task import Cause, Task
-from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.protocol.ids import UNKNOWN_LEASE
 from taskfc_ext.protocol.options import MAX_PLACE_LOSSES
 from taskfc_ext.protocol.payloads import Failure, Reason, encode_failure

@@ -11,10 +11,10 @@ from itertools import chain
 from typing import assert_never
 
 from taskfc_ext.core.journal import baseline
+from taskfc_ext.core.state.broadcast import KeptBroadcast
 from taskfc_ext.core.state.codes import code_of
-from taskfc_ext.core.state.farm import Farm, KeptBroadcast
+from taskfc_ext.core.state.farm import Farm, Worker
 from taskfc_ext.core.state.task import Batch, Task
-from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.protocol.client_messages import Accepted, Define, Ended, ErrorKind, Refused, Reply
 from taskfc_ext.protocol.ids import list_ids
 from taskfc_ext.protocol.payloads import size_of

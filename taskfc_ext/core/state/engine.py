@@ -34,6 +34,20 @@ class Engine(Struct):
     idle_marks: dict[int, int] | None = None
 
 
+class Distance(Struct):
+    """The distance of a worker on an engine.
+
+    Attributes:
+        round_trip: seconds from a task sent to its result, without its run time; `None`: not measured yet.
+        timed_lease: the lease that measures the next one; 0: none.
+        sent_at: monotonic time at which that lease was sent.
+    """
+
+    round_trip: float | None = None
+    timed_lease: int = 0
+    sent_at: float = 0.0
+
+
 def count_demand(farm: Farm) -> int:
     """Return the number of tasks that run or can run now, at most as many as there may be workers.
 

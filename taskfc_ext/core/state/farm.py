@@ -10,23 +10,23 @@ from operator import attrgetter
 
 from msgspec import Struct
 
+from taskfc_ext.core.state.broadcast import KeptBroadcast
 from taskfc_ext.core.state.codes import Codes
-from taskfc_ext.core.state.engine import Engine
+from taskfc_ext.core.state.engine import AHEAD, Distance, Engine
 from taskfc_ext.core.state.queue import ReadyQueue
 from taskfc_ext.core.state.refusals import Refusals
 from taskfc_ext.core.state.sessions import ClientSession
 from taskfc_ext.core.state.subscribers import Subscribers
 from taskfc_ext.core.state.task import TRANSITIONS, Cause, IllegalTransition, Task, end_state
 from taskfc_ext.core.state.waits import DEEPER, Key, OpenBarrier, Waits
-from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused
 from taskfc_ext.protocol.ids import list_ids
 from taskfc_ext.protocol.options import MAX_DEATHS, UNREACHABLE_AFTER
 from taskfc_ext.protocol.payloads import Reason
-from taskfc_ext.protocol.records import Broadcasted
 from taskfc_ext.protocol.spec import Spec
 from taskfc_ext.protocol.states import UNFINISHED, State
 from taskfc_ext.protocol.supervisor_messages import Step as StopStep
+from taskfc_ext.protocol.worker_messages import Progress
 
 # One byte for each task id: all that memory keeps of a finished task.
 LIVE_CODE = 0
@@ -35,17 +35,40 @@ _REASONS = ("", *(reason.value for reason in Reason))
 _CODE_OF = {reason: code for code, reason in enumerate(_REASONS, start=1)}
 
 
-class KeptBroadcast(Struct):
-    """A broadcast that every worker runs; `deaths`: workers that died in it."""
+class Worker(Struct):
+    """One worker, as the controller knows it.
 
-    record: Broadcasted
-    deaths: int = 0
+    Attributes:
+        place: the name of its host; "": this machine.
+        ready: its `Ready` has come on this connection; before that nothing is sent to it.
+        leases: its leases -> task id, in the order in which it runs them.
+        busy: its first lease runs long; it gets no more tasks until that one has ended.
+        asked_back: its last lease when it was asked to give back what it has not started.
+        known: the code that it has, digest -> bytes; the code used last is at the end.
+        finished_seq: the number of its last `Finished` that was handled.
+        retiring: it gets no more tasks, and ends when it holds no lease.
+        pending: broadcasts that it was sent and has not run, in order; until then it gets no tasks.
+        set_up: broadcasts that it has run -> the problem, or "".
+        progress: its last `Progress`; void once that lease is over.
+        ahead: seconds of work that it holds.
+        distance: its measured distance; `None` at home.
+    """
 
-    def why_skipped(self, max_deaths: int) -> str:
-        """Return why workers no longer run it; empty while they do."""
-        if self.deaths < max_deaths:
-            return ""
-        return f"{self.deaths} workers died in it ({self.record.label}), so it is skipped"
+    worker: int
+    pid: int = 0
+    place: str = ""
+    ready: bool = False
+    leases: dict[int, int] = {}
+    busy: bool = False
+    asked_back: int = 0
+    known: dict[bytes, int] = {}
+    finished_seq: int = 0
+    retiring: bool = False
+    pending: list[int] = []
+    set_up: dict[int, str] = {}
+    progress: Progress | None = None
+    ahead: float = AHEAD
+    distance: Distance | None = None
 
 
 class Stopping(Struct):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from taskfc_ext.core.state.farm import Farm
+from taskfc_ext.core.state.farm import Farm, Worker
 from taskfc_ext.core.state.task import Task
 from taskfc_ext.core.state.waits import OpenBarrier, Waits, is_valid
-from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.protocol.ids import list_ids
 from taskfc_ext.protocol.states import State
 

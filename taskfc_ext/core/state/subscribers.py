@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from taskfc_ext.protocol.client_messages import Ended
-from taskfc_ext.protocol.infos import WorkerInfo
+from taskfc_ext.protocol.infos import EngineInfo, WorkerInfo
 from taskfc_ext.protocol.snapshots import Batch, Counts
 
 
@@ -15,6 +15,7 @@ class Facts(Struct, frozen=True):
     counts: Counts
     n_workers: int
     workers: tuple[WorkerInfo, ...]
+    engine: EngineInfo | None
 
 
 class Subscribers(Struct):

@@ -210,7 +210,7 @@ def _check_engine(farm: Farm) -> None:
         _check(lost < MAX_PLACE_LOSSES, f"task {task.taskid} goes on after {lost} lost places")
     if farm.engine is None:
         for worker in farm.workers.values():
-            _check(worker.ahead == AHEAD and not worker.timed_lease, f"worker {worker.worker} is far away at home")
+            _check(worker.ahead == AHEAD and worker.distance is None, f"worker {worker.worker} is far away at home")
     elif not farm.stop_asked:
         demand = count_demand(farm)
         _check(farm.engine.demand == demand, f"the demand is {demand}, and {farm.engine.demand} was sent")

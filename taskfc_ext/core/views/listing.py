@@ -7,12 +7,11 @@ from collections.abc import Iterable
 
 from taskfc_ext.core.effects import SendList
 from taskfc_ext.core.events import Now
-from taskfc_ext.core.state.farm import Farm
+from taskfc_ext.core.state.farm import Farm, Worker
 from taskfc_ext.core.state.lending import substitutes, task_on, waits_of, waits_text
 from taskfc_ext.core.state.task import Task
-from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.protocol.client_messages import ListTasks
-from taskfc_ext.protocol.infos import TaskInfo, TaskProgress, WorkerInfo
+from taskfc_ext.protocol.infos import EngineInfo, TaskInfo, TaskProgress, WorkerInfo
 from taskfc_ext.protocol.states import State
 
 _SHOWN = 5
@@ -141,6 +140,22 @@ def _worker_info(farm: Farm, worker: Worker, *, is_substitute: bool) -> WorkerIn
         waits_for=tuple(waits_of(farm, task)[:_SHOWN]) if task is not None else (),
         is_substitute=is_substitute,
         place=worker.place,
+    )
+
+
+def engine_info(farm: Farm) -> EngineInfo | None:
+    """Return the engine of the farm as lists show it, or `None` at home."""
+    if farm.engine is None:
+        return None
+    report = farm.engine.report
+    return EngineInfo(
+        kind=report.kind,
+        url=report.url,
+        state=report.state,
+        since=farm.engine.since,
+        text=report.text,
+        n_places=report.n_places,
+        limit=farm.n_workers,
     )
 
 

@@ -17,7 +17,7 @@ from taskfc_ext.core.state.lending import waits_of, waits_text
 from taskfc_ext.core.state.subscribers import Facts
 from taskfc_ext.core.state.task import Batch as TaskBatch
 from taskfc_ext.core.state.task import Task, end_state
-from taskfc_ext.core.views.listing import back_off_left, progress_of, refused_text, workers_info
+from taskfc_ext.core.views.listing import back_off_left, engine_info, progress_of, refused_text, workers_info
 from taskfc_ext.protocol.client_messages import Ended
 from taskfc_ext.protocol.payloads import decode_failure
 from taskfc_ext.protocol.records import Submitted
@@ -150,6 +150,7 @@ def facts_of(farm: Farm) -> Facts:
         ),
         n_workers=farm.n_workers,
         workers=tuple(workers_info(farm)),
+        engine=engine_info(farm),
     )
 
 

@@ -21,10 +21,10 @@ from taskfc_ext.ipython.verbs.history import history
 from taskfc_ext.ipython.verbs.retry import retry
 from taskfc_ext.ipython.verbs.submit import bind_out, submit_expression, wait_for_success
 from taskfc_ext.ipython.verbs.wait import wait
-from taskfc_ext.protocol.infos import TaskInfo
+from taskfc_ext.protocol.infos import TaskInfo, WorkerInfo
 from taskfc_ext.protocol.limits import MAX_IDS
 from taskfc_ext.protocol.states import FINISHED, UNFINISHED
-from taskfc_ext.text import as_sentence, one_line, plain_text, plural, workers_text
+from taskfc_ext.text import as_sentence, one_line, plain_text, plural, workers_table, workers_text
 from taskfc_ext.view import wording
 from taskfc_ext.view.engine_words import HOME, engine_arguments
 from taskfc_ext.view.selection import Selection, names_one
@@ -257,34 +257,26 @@ def _running(notebook: Notebook) -> Any:
 
 def _n_workers(client: BlockingTaskClient) -> int:
     """Return the number of workers, without substitutes."""
-    return sum(not worker.is_substitute for worker in client.workers())
+    return _count(client.workers())
+
+
+def _count(workers: Sequence[WorkerInfo]) -> int:
+    return sum(not worker.is_substitute for worker in workers)
 
 
 def _caption(notebook: Notebook, client: BlockingTaskClient) -> str:
-    name, counts = notebook.session.name, client.queue_status()
-    return wording.farm_caption(name, counts, _n_workers(client), client.engine())
-
-
-def _workers_text(client: BlockingTaskClient) -> str:
-    """Return the number of workers in words, with the engine that they run on."""
-    text, engine = plural(_n_workers(client), "worker"), client.engine()
-    return text if engine is None else wording.engine_text(engine, text)
+    return wording.farm_caption(notebook.session.name, client.queue_status(), _n_workers(client), client.engine())
 
 
 def _workers(notebook: Notebook) -> None:
-    workers = _running(notebook).workers()
-    rows: list[tuple[str, ...]] = [
-        (str(worker.worker), str(worker.pid), worker.described, "" if worker.running is None else str(worker.running))
-        for worker in workers
-    ]
-    headers: tuple[str, ...] = ("worker", "pid", "state", "task")
-    if any(worker.place for worker in workers):
-        headers += ("host",)
-        rows = [(*row, worker.place) for row, worker in zip(rows, workers, strict=True)]
+    client = _running(notebook)
+    workers, engine = client.workers(), client.engine()
+    headers, rows = workers_table(workers)
     if any(worker.problem for worker in workers):
         headers += ("problem",)
         rows = [(*row, one_line(worker.problem)) for row, worker in zip(rows, workers, strict=True)]
-    caption = f"{notebook.session.name} · {workers_text(workers)}"
+    text = workers_text(workers) if engine is None else wording.engine_text(engine, _count(workers))
+    caption = f"{notebook.session.name} · {text}"
     notebook.show(Table(caption, headers, rows, frozenset((0, 1, 3))).bundle())
 
 
@@ -306,6 +298,12 @@ def _start(notebook: Notebook, request: requests.Start) -> None:
     notebook.say(f"{name}: {'runs already' if was_running else 'started'}, {_workers_text(client)}{hint}")
 
 
+def _workers_text(client: BlockingTaskClient) -> str:
+    """Return the number of workers in words, with the engine that they run on."""
+    n_workers, engine = _n_workers(client), client.engine()
+    return plural(n_workers, "worker") if engine is None else wording.engine_text(engine, n_workers)
+
+
 @contextmanager
 def _said_warnings(notebook: Notebook) -> Iterator[None]:
     """Show warnings of a start as lines, without the place in the code."""
@@ -319,7 +317,7 @@ def _said_warnings(notebook: Notebook) -> Iterator[None]:
 def _engine_of(notebook: Notebook, request: requests.Start | requests.Restart) -> dict[str, Any]:
     """Return the arguments of `start` and `restart` for an engine, which may be in a variable of the notebook."""
     on: Any = request.on
-    if on is not None and on.isidentifier() and on not in (HOME, "ray"):
+    if on is not None and on.isidentifier() and on != HOME:
         if on not in notebook.namespace:
             raise BadUsage(
                 f"--on {on}: there is no variable {on}; give an address, a scheduler file, or a variable that holds a "

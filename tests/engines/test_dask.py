@@ -1,0 +1,89 @@
+"""A farm on a real Dask cluster: what only Dask does."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from distributed import Client
+
+from taskfc_ext import start
+from tests.engines.clusters import DaskCluster, dask_cluster
+from tests.processes import DEADLINE, kill_and_wait, until
+
+LIVE = """
+from distributed import LocalCluster
+from taskfc_ext import start
+
+if __name__ == "__main__":
+    with LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as cluster:
+        with start(on=cluster) as farm, farm.client() as client:
+            print(client.map(pow, [2, 3], [10, 10]), client.engine().kind)
+"""
+
+
+@pytest.fixture(scope="module")
+def dask() -> Iterator[DaskCluster]:
+    with dask_cluster() as cluster:
+        yield cluster
+
+
+def test_a_live_cluster_is_an_engine(home: Path, tmp_path: Path) -> None:
+    script = tmp_path / "live.py"
+    script.write_text(LIVE)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=2 * DEADLINE, check=False)
+    assert done.stdout == "[1024, 59049] dask\n", done.stderr
+    assert "LocalCluster ends with this process" in done.stderr
+
+
+def test_workers_that_dask_retires_give_their_attempts_to_others(home: Path, dask: DaskCluster) -> None:
+    with start(1, on=dask.url) as farm, farm.client() as client, Client(dask.url, set_as_default=False) as own:
+        task = client.submit(time.sleep, 0.5)
+        until(lambda: client.queue_status()["pending"], "it runs")
+        dask.add_worker()
+        until(lambda: len(own.scheduler_info(n_workers=-1)["workers"]) == 2, "there is another")
+        (first,) = [address for address in own.processing() if own.processing()[address]]
+        own.retire_workers([first], close_workers=True)
+        assert task.result(DEADLINE) is None
+        assert (task.attempts, client.submit(abs, -1).result(DEADLINE)) == (2, 1)
+
+
+def test_resources_of_dask_are_held_and_missing_ones_are_named(home: Path, dask: DaskCluster) -> None:
+    with pytest.warns(UserWarning, match="no worker of the cluster has GPU=1"):
+        farm = start(1, on=dask.url, resources={"GPU": 1})
+    with farm, farm.client() as client:
+        task = client.submit(abs, -1)
+        dask.add_worker("--resources", "GPU=1")
+        assert task.result(DEADLINE) == 1
+
+
+def test_tasks_wait_for_the_next_scheduler(home: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    clusters = [DaskCluster(_folder(tmp_path, "first"), port=port)]
+    try:
+        with start(1, on=clusters[0].url) as farm, farm.client() as client:
+            task: Any = client.submit(time.sleep, 2.0)
+            until(lambda: client.queue_status()["pending"], "it runs")
+            kill_and_wait(clusters[0].scheduler.pid)
+            until(lambda: client.engine().state == "lost", "the loss is known")
+            assert client.queue_status()["scheduled"] == 1
+            clusters[0].close()
+            clusters.append(DaskCluster(_folder(tmp_path, "second"), port=port))
+            assert task.result(DEADLINE) is None
+            assert client.engine().state == "connected"
+    finally:
+        for cluster in clusters:
+            cluster.close()
+
+
+def _folder(parent: Path, name: str) -> Path:
+    folder = parent / name
+    folder.mkdir()
+    return folder
