@@ -1,8 +1,9 @@
-"""Operations on small files: replace atomically, remove if empty."""
+"""Operations on small files: replace atomically, remove if empty, open again."""
 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 
@@ -23,3 +24,8 @@ def remove_if_empty(path: Path) -> None:
             path.unlink()
     except FileNotFoundError:
         pass
+
+
+def path_of_descriptor(descriptor: int) -> Path:
+    """Return a path that opens an open file of this process again, also one without a name."""
+    return Path(f"/proc/self/fd/{descriptor}" if sys.platform == "linux" else f"/dev/fd/{descriptor}")

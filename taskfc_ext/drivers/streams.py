@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import sys
 from collections import deque
 
 _LENGTH = struct.Struct("<Q")
@@ -19,14 +20,17 @@ class FrameStream:
 
     Args:
         end: a connected stream socket, owned from now on.
+        largest: bytes of the largest frame that the other end may send. A longer one ends the stream: a task may have
+            written to the other end.
 
     Attributes:
-        has_ended: the other end is closed, and all of its frames have been received.
+        has_ended: no frame can come any more. If the other end is closed, all of its frames have been received.
     """
 
-    def __init__(self, end: socket.socket) -> None:
+    def __init__(self, end: socket.socket, *, largest: int = sys.maxsize) -> None:
         end.setblocking(False)
         self.socket = end
+        self._largest = largest
         self.has_ended = False
         self._unsent: deque[memoryview] = deque()
         self._n_unsent = 0
@@ -87,6 +91,9 @@ class FrameStream:
         position = 0
         while len(self._received) - position >= _LENGTH.size:
             (size,) = _LENGTH.unpack_from(self._received, position)
+            if size > self._largest:
+                self._break_off()
+                return frames
             end = position + _LENGTH.size + size
             if end > len(self._received):
                 break
@@ -94,6 +101,14 @@ class FrameStream:
             position = end
         del self._received[:position]
         return frames
+
+    def _break_off(self) -> None:
+        self.has_ended = True
+        self._received.clear()
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:  # the other end is closed
+            pass
 
     def close(self) -> None:
         """Close this end."""

@@ -91,7 +91,7 @@ class UploadFolder:
                     continue  # of a forked child that writes here, too
                 return UploadedFile(Upload(self.name, file, size), self._folder / file)
         except OSError as error:
-            raise _cannot_write(what, self._folder, error) from error
+            raise cannot_write(what, self._folder, error) from error
 
     def _prepare(self) -> None:
         folder = self._parent() / self.name
@@ -214,20 +214,31 @@ def write_new(
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        wholes = [memoryview(part) for part in parts]
-        views = [whole[i : i + _AT_ONCE] for whole in wholes for i in range(0, len(whole), _AT_ONCE)]
-        disk, size = os.fstatvfs(descriptor), sum(map(len, views))
-        if disk.f_bavail * disk.f_frsize < size + reserve:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        for n_written in _write_all(descriptor, views):
-            if report is not None:
-                report(n_written, size)
-        return size
+        return write_content(descriptor, parts, reserve=reserve, report=report)
     except BaseException:
         os.unlink(path)
         raise
     finally:
         os.close(descriptor)
+
+
+def write_content(
+    descriptor: int, parts: Iterable[bytes | memoryview], *, reserve: int = RESERVE, report: Report | None = None
+) -> int:
+    """Write the content of a new file, whose descriptor is given; return its size in bytes. See `write_new`.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    wholes = [memoryview(part) for part in parts]
+    views = [whole[i : i + _AT_ONCE] for whole in wholes for i in range(0, len(whole), _AT_ONCE)]
+    disk, size = os.fstatvfs(descriptor), sum(map(len, views))
+    if disk.f_bavail * disk.f_frsize < size + reserve:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    for n_written in _write_all(descriptor, views):
+        if report is not None:
+            report(n_written, size)
+    return size
 
 
 def _write_all(descriptor: int, views: list[memoryview]) -> Iterator[int]:
@@ -336,7 +347,8 @@ def _remove_unless_locked(folder: str) -> None:
         os.close(descriptor)
 
 
-def _cannot_write(what: str, folder: Path, error: OSError) -> StoreError:
+def cannot_write(what: str, folder: Path, error: OSError) -> StoreError:
+    """Return the error that tells the user why a payload, which messages call `what`, cannot be written."""
     hint = "free some space there, or write the data to a file elsewhere and send its path"
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return StoreError(f"there is no room for {what} in {folder}: {error.strerror}", hint=hint)

@@ -15,7 +15,8 @@ from typing import Any
 from distributed import Worker, get_worker
 from distributed.diagnostics.plugin import WorkerPlugin
 
-from taskfc_ext.engines.host import Place, the_host
+from taskfc_ext.engines.host import the_host
+from taskfc_ext.engines.hosted_process import Place
 from taskfc_ext.engines.mailbox import Letters, Mailbox
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.slot_messages import Ping

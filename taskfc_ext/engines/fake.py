@@ -8,7 +8,8 @@ import threading
 from pathlib import Path
 
 from taskfc_ext.engines.adapter import Connected, Events, Failed, Frame, Gone, SlotGone, Unreachable
-from taskfc_ext.engines.host import Host, Place
+from taskfc_ext.engines.host import Host
+from taskfc_ext.engines.hosted_process import Place
 
 PLACES = 8
 
@@ -52,9 +53,10 @@ class FakeAdapter:
             reason = f"{type(error).__name__}: {error}"
         self._put(Failed(token, reason))
 
-    def _post(self, slot: str, frame: bytes) -> None:
+    def _post(self, slot: str, frame: bytes) -> bool:
         self._slots.add(slot)
         self._put(Frame(slot, frame))
+        return True
 
     def _put(self, event: Frame | Failed) -> None:
         try:

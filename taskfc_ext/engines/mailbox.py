@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 
 LIMIT = 64 * 2**20
-"""Bytes of frames that wait; then the slots have to wait."""
+"""Bytes of frames that wait; then no more are taken."""
 
 AT_ONCE = 16 * 2**20
 """Bytes that the bridge gets at once, or a single larger frame."""
@@ -25,19 +25,21 @@ class Mailbox:
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._letters: deque[tuple[str, bytes]] = deque()
         self._n_bytes = 0
         self._number = 0
         self._out: Letters = []
 
-    def post(self, slot: str, frame: bytes) -> None:
-        """Add a frame. Waits while `LIMIT` bytes wait already, unless the bridge has gone."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._n_bytes <= LIMIT, timeout=60.0)
+    def post(self, slot: str, frame: bytes) -> bool:
+        """Add a frame; return `False` if `LIMIT` bytes wait already and it was not added. Never waits."""
+        with self._lock:
+            if self._n_bytes > LIMIT:
+                return False
             self._letters.append((slot, frame))
             self._n_bytes += len(frame)
         self._wake()
+        return True
 
     def take(self, got: int) -> tuple[int, Letters]:
         """Return the number of a batch and its frames; no frames if there are none.
@@ -45,7 +47,7 @@ class Mailbox:
         Args:
             got: the number of the last batch that has arrived; a batch that has not is returned again.
         """
-        with self._changed:
+        with self._lock:
             if self._out and got != self._number:
                 return self._number, self._out
             self._out = []
@@ -56,5 +58,4 @@ class Mailbox:
             if self._out:
                 self._number += 1
                 self._n_bytes -= size
-                self._changed.notify_all()
             return self._number, self._out

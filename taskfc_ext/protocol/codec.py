@@ -15,7 +15,7 @@ from taskfc_ext.protocol.bridge_messages import FromBridge, ToBridge
 from taskfc_ext.protocol.client_messages import ClientMessage, ControllerMessage
 from taskfc_ext.protocol.limits import MAX_FRAME, MAX_MESSAGES
 from taskfc_ext.protocol.message import Message
-from taskfc_ext.protocol.slot_messages import FromHost, ToHost
+from taskfc_ext.protocol.slot_messages import FilesFromWorker, FilesToWorker, FromHost, ToHost
 from taskfc_ext.protocol.supervisor_messages import FromSupervisor, ToSupervisor
 from taskfc_ext.protocol.worker_messages import ToWorker, WorkerMessage
 
@@ -72,3 +72,5 @@ from_host: FrameDecoder[FromHost] = FrameDecoder(FromHost, limit=sys.maxsize)
 to_host: FrameDecoder[ToHost] = FrameDecoder(ToHost, limit=sys.maxsize)
 from_bridge: FrameDecoder[FromBridge] = FrameDecoder(FromBridge)
 to_bridge: FrameDecoder[ToBridge] = FrameDecoder(ToBridge)
+files_from_worker: FrameDecoder[FilesFromWorker] = FrameDecoder(FilesFromWorker)
+files_to_worker: FrameDecoder[FilesToWorker] = FrameDecoder(FilesToWorker)

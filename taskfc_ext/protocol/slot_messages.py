@@ -40,6 +40,12 @@ FILE_PART = 4 * 2**20
 Slot = Annotated[str, Meta(pattern=r"\A[0-9a-z]{1,32}\.[0-9a-f]{1,32}\Z")]
 """The id of a slot: TOKEN.INCARNATION. The bridge chooses the token, the host the incarnation."""
 
+FolderName = Annotated[str, Meta(pattern=r"\A[0-9a-z]{0,64}\Z")]
+"""The folder of an `Upload`; "": the store's payloads."""
+
+FileName = Annotated[str, Meta(pattern=r"\A[0-9a-f]{1,64}\Z")]
+"""The file of an `Upload` or a `PayloadRef`."""
+
 # host -> bridge
 
 
@@ -82,9 +88,12 @@ class SlotDown(Message, frozen=True, kw_only=True):
 
 
 class FileWanted(Message, frozen=True):
-    """The worker needs this payload of the store. Answered by its `FilePart` in order."""
+    """The worker needs this payload of the store.
 
-    file: str
+    The bridge answers its host with `FilePart` in order, and the host answers the worker with a `FileReady`.
+    """
+
+    file: FileName
 
 
 # both directions
@@ -97,14 +106,14 @@ class FilePart(Message, frozen=True, kw_only=True):
     frame with its `Upload`.
 
     Attributes:
-        folder: the folder of an `Upload`; "": the store's payloads.
+        folder: where it is.
         file: its name there.
-        size: that of the whole file in bytes; -1: it is not there.
+        size: that of the whole file in bytes; -1: it is not there, or not needed any more.
         offset: of this part in bytes.
     """
 
-    folder: str = ""
-    file: str
+    folder: FolderName = ""
+    file: FileName
     size: int
     offset: int = 0
     data: bytes = b""
@@ -156,5 +165,35 @@ class Ping(Message, frozen=True):
     """The bridge is there."""
 
 
+# between a host and its worker, on a socket of their own: a message is one datagram, so an interrupt tears none
+
+
+class FileWritten(Message, frozen=True, kw_only=True):
+    """Worker -> host, with the descriptor of a file that the worker has written. Sent before the frame that names it.
+
+    For the attributes see `Upload`.
+    """
+
+    folder: FolderName
+    file: FileName
+    size: Annotated[int, Meta(ge=1)]
+
+
+class FileDropped(Message, frozen=True, kw_only=True):
+    """Worker -> host: a file that it has written is not needed any more."""
+
+    folder: FolderName
+    file: FileName
+
+
+class FileReady(Message, frozen=True, kw_only=True):
+    """Host -> worker, the answer to `FileWanted`: with the file's descriptor, or with the reason why there is none."""
+
+    file: FileName
+    problem: str = ""
+
+
+FilesFromWorker = FileWanted | FileWritten | FileDropped
+FilesToWorker = FileReady
 FromHost = SlotHello | SlotUp | FromHosted | SlotDown | FileWanted | FilePart
 ToHost = Begin | ToHosted | StopHosted | EndSlot | Ping | FilePart

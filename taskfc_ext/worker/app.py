@@ -25,7 +25,7 @@ from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.worker_messages import Ready
 from taskfc_ext.serialize.processes import serve_multiprocessing
 from taskfc_ext.worker.connection import LifePipe, WorkerDealer
-from taskfc_ext.worker.context.elsewhere import path_here
+from taskfc_ext.worker.context.elsewhere import PrivateFolder, path_here
 from taskfc_ext.worker.context.import_hook import when_imported
 from taskfc_ext.worker.helper_thread import HelperThread
 from taskfc_ext.worker.link import Connection, Link
@@ -89,7 +89,7 @@ def run_worker(
     payloads: Payloads,
     log: Path,
     log_handler: logging.StreamHandler[TextIO],
-    is_hosted: bool = False,
+    private_folder: PrivateFolder | None = None,
 ) -> NoReturn:
     """Run tasks until this process is ended.
 
@@ -102,10 +102,10 @@ def run_worker(
         payloads: writes large results and reads large arguments.
         log: the file that descriptor 2 writes to.
         log_handler: writes this package's own records there.
-        is_hosted: whether this machine may be another one than the client's.
+        private_folder: for tasks whose working directory is not here, if this may be another machine than the client's.
     """
     sys.argv[1:] = []
-    _apply_start_options(options, is_hosted=is_hosted)
+    _apply_start_options(options, is_hosted=private_folder is not None)
     worker.properties.initialize(options.properties)
     link = Link(connect, _make_ready(worker_id))
     page.words[Page.READY] = 1
@@ -116,7 +116,7 @@ def run_worker(
     log_handler.setStream(cast(TextIO, LogStream(capture)))
     forking.prepare(guard.disarm, capture.detach)
     choose_backend()  # first: the executor notes the worker's own environment
-    executor = Executor(worker.properties, guard, capture.displays, payloads, is_hosted=is_hosted)
+    executor = Executor(worker.properties, guard, capture.displays, payloads, private_folder)
     link.report_codes(lambda: executor.codes)
     executor.modules.install()
     when_imported("IPython", executor.offer_shell)

@@ -1,8 +1,9 @@
 """The worker's process in a slot of an engine. The host of the slot runs `main`.
 
 It is the worker of `worker.app`; its frames go to the host instead of a socket of the controller, and its large
-payloads come and go through the host, as the store is elsewhere. Arguments: the descriptors of page, life pipe, stream
-of frames and stream of files. The first frame on the latter is the `Begin`.
+payloads come and go through the host, as the store is elsewhere. Arguments: a folder for tasks whose working directory
+is not on this machine, which the host removes, and the descriptors of page, life pipe, stream of frames and socket for
+files. The first frame is the `Begin`.
 """
 
 from __future__ import annotations
@@ -12,48 +13,52 @@ import os
 import select
 import socket
 import sys
-from collections import deque
+import tempfile
 from collections.abc import Iterable, Sequence
 from itertools import count
 from pathlib import Path
 
 import msgspec
 
+from taskfc_ext.drivers.files import path_of_descriptor
 from taskfc_ext.drivers.processes import FARM_PID, Page
 from taskfc_ext.drivers.streams import FrameStream
-from taskfc_ext.drivers.uploads import Content, UploadedFile, read_content
+from taskfc_ext.drivers.uploads import Content, UploadedFile, cannot_write, read_content, write_content
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.payloads import Payload, Upload
-from taskfc_ext.protocol.slot_messages import FILE_PART, Begin, FilePart, FileWanted
+from taskfc_ext.protocol.slot_messages import Begin, FileDropped, FileWanted, FileWritten
 from taskfc_ext.protocol.worker_messages import ToWorker
 from taskfc_ext.worker.app import prepare_process, run_worker
 from taskfc_ext.worker.connection import LifePipe
+from taskfc_ext.worker.context.elsewhere import PrivateFolder
 
 MARK = b""
 """The frame that stands between the frames of two connections."""
 
+_DATAGRAM = 4096
+_CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+
 
 def main() -> None:
     """Run tasks until the host ends, or ends this process."""
-    page_fd, life_fd, frames_fd, files_fd = map(int, sys.argv[1:5])
+    private_folder, page_fd, life_fd, frames_fd, files_fd = sys.argv[1], *map(int, sys.argv[2:6])
     log_handler = prepare_process(int(os.environ[FARM_PID]))
-    files = socket.socket(fileno=files_fd)
-    [begin] = codec.to_host.decode(_receive(files))
+    connection = HostedConnection(FrameStream(socket.socket(fileno=frames_fd)), life_fd)
+    [begin] = codec.to_host.decode(connection.receive_first())
     assert isinstance(begin, Begin)
-    options = msgspec.json.decode(begin.options, type=FarmOptions)
-    stream = HostedConnection(FrameStream(socket.socket(fileno=frames_fd)), life_fd)
+    name = f"w{begin.worker}x{os.urandom(4).hex()}"
     run_worker(
         begin.worker,
-        options,
+        msgspec.json.decode(begin.options, type=FarmOptions),
         page=_page(page_fd),
-        life=HostedLife(life_fd, stream),
-        connect=stream.connect,
-        payloads=HostedPayloads(files, f"w{begin.worker}x{os.urandom(4).hex()}"),
-        log=Path("/proc/self/fd/2"),
+        life=HostedLife(life_fd, connection),
+        connect=connection.connect,
+        payloads=HostedPayloads(socket.socket(fileno=files_fd), name, os.path.dirname(private_folder)),
+        log=path_of_descriptor(2),
         log_handler=log_handler,
-        is_hosted=True,
+        private_folder=PrivateFolder(private_folder),
     )
 
 
@@ -90,6 +95,15 @@ class HostedConnection:
             self._stream.send(MARK)
         return self
 
+    def receive_first(self) -> bytes:
+        """Wait for the first frame, and return it. The end of the host ends this process."""
+        while not self._frames:
+            if self._stream.has_ended:
+                os._exit(0)
+            self._poll.poll()
+            self._frames += self._stream.receive()
+        return self._frames.pop(0)
+
     @property
     def has_mark(self) -> bool:
         """Whether the next frame belongs to another connection."""
@@ -105,9 +119,15 @@ class HostedConnection:
         return True
 
     def receive(self) -> list[ToWorker]:
-        """Return all messages that have arrived up to a mark, in order; never blocks."""
+        """Return all messages that have arrived up to a mark, in order; never blocks.
+
+        Raises:
+            ConnectionError: the stream is broken: a task has closed it, or written to it.
+        """
         self._stream.flush()
         self._frames += self._stream.receive()
+        if self._stream.has_ended and not self._frames:
+            raise ConnectionError("the stream of frames to the host is broken")
         n = self._frames.index(MARK) if MARK in self._frames else len(self._frames)
         frames, self._frames = self._frames[:n], self._frames[n:]
         return [message for frame in frames for message in codec.to_worker.decode(frame)]
@@ -140,71 +160,61 @@ class HostedLife(LifePipe):
 class HostedPayloads:
     """The large payloads of this process, which come and go through the host; see `run.execute.Payloads`.
 
-    Used by the main thread alone, which waits for the host.
+    For the main thread, which a task's interrupt may strike anywhere: each message is one datagram, so none is torn.
 
     Args:
-        files: the socket to the host.
+        host: the socket to the host.
         name: names this process among all senders of the farm.
+        folder: where files are written; they have no names.
     """
 
-    def __init__(self, files: socket.socket, name: str) -> None:
-        self._files = files
+    def __init__(self, host: socket.socket, name: str, folder: str) -> None:
+        self._host = host
         self._name = name
+        self._folder = folder
         self._numbers = count(1)
-        self._removed: deque[str] = deque()
 
     def write(self, parts: Iterable[bytes | memoryview], *, what: str) -> UploadedFile:
-        """Send a payload, which is in the store before the message that names it."""
-        views = [memoryview(part).cast("B") for part in parts]
-        upload = Upload(self._name, f"{next(self._numbers):x}", sum(map(len, views)))
-        offset = 0
-        for data in (view[i : i + FILE_PART] for view in views for i in range(0, len(view), FILE_PART)):
-            self._send_part(upload.file, upload.size, offset, bytes(data))
-            offset += len(data)
-        self._files.recv(1)
-        while self._removed:
-            self._send_part(self._removed.popleft(), -1, 0, b"")
-        return UploadedFile(upload, Path(upload.file), self._removed.append)
+        """Write a payload, which the host sends to the store before the message that names it.
 
-    def _send_part(self, file: str, size: int, offset: int, data: bytes) -> None:
-        part = FilePart(folder=self._name, file=file, size=size, offset=offset, data=data)
-        _send(self._files, codec.encode([part]))
+        Raises:
+            StoreError: the disk is full, or the folder cannot be written.
+        """
+        try:
+            with tempfile.TemporaryFile(dir=self._folder, buffering=0) as file:
+                size = write_content(file.fileno(), parts)
+                upload = Upload(self._name, f"{next(self._numbers):x}", size)
+                uploaded = UploadedFile(upload, Path(upload.file), self._drop)
+                written = FileWritten(folder=upload.folder, file=upload.file, size=size)
+                socket.send_fds(self._host, [codec.encode([written])], [file.fileno()])
+                return uploaded
+        except OSError as error:
+            raise cannot_write(what, Path(self._folder), error) from error
+
+    def _drop(self, file: str) -> None:
+        self._host.send(codec.encode([FileDropped(folder=self._name, file=file)]), socket.MSG_DONTWAIT)
 
     def read(self, payload: Payload) -> Content:
         """Return a received payload.
 
         Raises:
-            OSError: its file is gone or damaged.
+            OSError: its file is gone or damaged, or there is no room for it on this machine.
         """
         if isinstance(payload, bytes):
             return payload
-        _send(self._files, codec.encode([FileWanted(payload.file)]))
-        answer, descriptors, _, _ = socket.recv_fds(self._files, 1, 1)
-        if not answer:
-            os._exit(0)  # the host is gone
-        if not descriptors:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), payload.file)
-        try:
-            return read_content(descriptors[0], payload.size, payload.file)
-        finally:
-            os.close(descriptors[0])
-
-
-def _send(end: socket.socket, frame: bytes) -> None:
-    end.sendall(len(frame).to_bytes(8, "little") + frame)
-
-
-def _receive(end: socket.socket) -> bytes:
-    """Wait for a frame. The end of the host ends this process."""
-    size = int.from_bytes(_exactly(end, 8), "little")
-    return _exactly(end, size)
-
-
-def _exactly(end: socket.socket, n: int) -> bytes:
-    data = bytearray()
-    while len(data) < n:
-        some = end.recv(n - len(data))
-        if not some:
-            os._exit(0)
-        data += some
-    return bytes(data)
+        self._host.send(codec.encode([FileWanted(payload.file)]))
+        while True:
+            descriptors: list[int] = []
+            try:
+                data, descriptors, _, _ = socket.recv_fds(self._host, _DATAGRAM, 1, _CLOEXEC)
+                if not data:
+                    os._exit(0)  # the host is gone
+                [answer] = codec.files_to_worker.decode(data)
+                if answer.file != payload.file:
+                    continue  # for an attempt that was interrupted
+                if not descriptors:
+                    raise OSError(errno.EIO, answer.problem, payload.file)
+                return read_content(descriptors[0], payload.size, payload.file)
+            finally:
+                for descriptor in descriptors:
+                    os.close(descriptor)

@@ -31,11 +31,12 @@ class ExecutionContext:
     the next task may belong to another client.
 
     Args:
-        is_hosted: whether this machine may be another one than the client's. Then what is not here is replaced.
+        private_folder: replaces a working directory that is not here, if this machine may be another one than the
+            client's. Its module path is then adapted, too.
     """
 
-    def __init__(self, *, is_hosted: bool = False) -> None:
-        self._private = PrivateFolder() if is_hosted else None
+    def __init__(self, private_folder: PrivateFolder | None = None) -> None:
+        self._private = private_folder
         self._own = _Place(_cwd(), list(sys.path), dict(_raw), "")
         self._added: list[str] = []
         self._places: dict[bytes | None, _Place] = {None: self._own}

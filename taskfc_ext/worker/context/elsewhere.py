@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Iterable
 
 _ENVIRONMENTS = ("site-packages", "dist-packages")
@@ -28,17 +27,20 @@ def _is_installed(folder: str) -> bool:
 
 
 class PrivateFolder:
-    """The working directory of tasks whose own one is not on this machine. Made on first use."""
+    """The working directory of tasks whose own one is not on this machine. Made on first use.
 
-    def __init__(self) -> None:
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+    Args:
+        path: the folder; whoever has started this process removes it.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
         self._told: set[str] = set()
 
     def enter(self, missing: str) -> None:
         """Change to it; say so once for each missing folder, in the output of the task."""
-        if self._folder is None or not os.path.isdir(self._folder.name):
-            self._folder = tempfile.TemporaryDirectory(prefix="taskfc-cwd-")
-        os.chdir(self._folder.name)
+        os.makedirs(self._path, mode=0o700, exist_ok=True)
+        os.chdir(self._path)
         if missing not in self._told:
             self._told.add(missing)
             sys.stderr.write(f"{missing} is not on {os.uname().nodename}: this task works in an empty folder\n")

@@ -31,6 +31,7 @@ from taskfc_ext.serialize.atoms import ATOMS
 from taskfc_ext.serialize.blame import NOTE, describe_error, shorten, text_of, type_name_of
 from taskfc_ext.serialize.scope import MAIN, enter, leave
 from taskfc_ext.worker.context.context import ExecutionContext
+from taskfc_ext.worker.context.elsewhere import PrivateFolder
 from taskfc_ext.worker.context.modules import UserModules
 from taskfc_ext.worker.context.settings import ProcessSettings
 from taskfc_ext.worker.load.harmless import are_atoms
@@ -80,7 +81,7 @@ class Executor:
         guard: interrupts the attempts.
         displays: takes their displays.
         payloads: the large arguments and results.
-        is_hosted: whether this machine may be another one than the client's.
+        private_folder: see `ExecutionContext`.
 
     Attributes:
         modules: the user's own, which are edited between tasks.
@@ -94,14 +95,13 @@ class Executor:
         guard: Guard,
         displays: Displays,
         payloads: Payloads,
-        *,
-        is_hosted: bool = False,
+        private_folder: PrivateFolder | None = None,
     ) -> None:
         self._properties = properties
         self._guard = guard
         self._displays = displays
         self._payloads = payloads
-        self._context = ExecutionContext(is_hosted=is_hosted)
+        self._context = ExecutionContext(private_folder)
         self.settings = ProcessSettings()
         self.modules = UserModules()
         self.looks_at_modules = False
