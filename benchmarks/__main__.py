@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.measures.same_cost import BEFORE, revision
 from benchmarks.plan import GROUPS, SMOKE, USUAL, absence
 from benchmarks.profile import profile
-from benchmarks.promises import PROMISES, verdicts
+from benchmarks.promises import PROMISES, is_measured, verdicts
 from benchmarks.report import TABLES, costs, figures, growth
 from benchmarks.results import Results, load
 from benchmarks.rounds import ROOT, Cell, run_rounds
@@ -62,7 +62,7 @@ def report(results: Results, *, is_smoke: bool = False) -> str:
     tables.append(growth(results, OURS))
     if not is_smoke:
         for title, promises in PROMISES.items():
-            if results.knows(OURS, [promise.quantity for promise in promises]):
+            if is_measured(results, promises):
                 tables.append(verdicts(results, title, promises))
     if results.knows(OURS, ["submit_ratio"]):
         tables.append(f"{costs(results, OURS)}\n\nbefore: {revision()}; after: this folder")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from benchmarks.measures.same_cost import is_known, revision
 from benchmarks.rounds import Cell
-from benchmarks.systems import OURS
+from benchmarks.systems import ON_DASK, OURS
 
 PACKAGES = {
     "loky": "loky",
@@ -15,6 +15,7 @@ PACKAGES = {
     "executorlib": "executorlib",
     "Ray": "ray",
     "dask": "distributed",
+    ON_DASK: "distributed",
     "dask LocalCluster": "distributed",
     "ipyparallel": "ipyparallel",
 }
@@ -98,10 +99,18 @@ QUEUE = [
     _ours("queue", "cost", 10),
 ]
 
+ENGINE = [
+    *_each("calls", "maps", {ON_DASK: 50_000, "dask": 800}),
+    *_each("calls", "latency", {ON_DASK: 1_000, "dask": 200}),
+    *_each("naps", "naps", {ON_DASK: 400, "dask": 400}),
+    *_each("data", "data", {ON_DASK: 4, "dask": 4}),
+]
+"""Workers on a Dask cluster, beside Dask itself on an equal one."""
+
 SAME = [_ours("same_cost", "cost_of_same", 5)]
 """This version beside an earlier one; its rounds are its own, within one run of it."""
 
-GROUPS = {"peers": PEERS, "alone": ALONE, "notebook": NOTEBOOK, "queue": QUEUE, "same": SAME}
+GROUPS = {"peers": PEERS, "alone": ALONE, "notebook": NOTEBOOK, "queue": QUEUE, "same": SAME, "engine": ENGINE}
 
 USUAL = ("peers", "alone")
 """The groups that a run has unless it is told otherwise."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from benchmarks.report import span, table
 from benchmarks.results import Results
-from benchmarks.systems import OURS
+from benchmarks.systems import ON_DASK, OURS
 
 POOL, EXECUTOR = "multiprocessing.Pool", "ProcessPoolExecutor"
 DASK, CLUSTER, IPYPARALLEL = "dask", "dask LocalCluster", "ipyparallel"
@@ -24,6 +24,7 @@ class Promise:
         peer: with it the quantity is divided by this system's.
         base: with it the quantity is divided by this other one, of the peer or else of ours.
         is_difference: subtract instead of dividing.
+        system: the system of ours.
     """
 
     what: str
@@ -33,13 +34,14 @@ class Promise:
     peer: str = ""
     base: str = ""
     is_difference: bool = False
+    system: str = OURS
 
     def value(self, find: Callable[[str, str], float | None]) -> float | None:
         """Return the value that has the bound; `find` gives the quantity of a system."""
-        ours = find(OURS, self.quantity)
+        ours = find(self.system, self.quantity)
         if not (self.peer or self.base):
             return ours
-        other = find(self.peer or OURS, self.base or self.quantity)
+        other = find(self.peer or self.system, self.base or self.quantity)
         if ours is None or other is None:
             return None
         return ours - other if self.is_difference else ours / other
@@ -112,7 +114,29 @@ QUEUE = [
     Promise("CPU of the Jupyter server for it, idle, %", "server_idle", 1),
 ]
 
-PROMISES = {"speed": SPEED, "data": DATA, "room": ROOM, "in a notebook": NOTEBOOK, "the live queue": QUEUE}
+ENGINE = [
+    Promise("map, a task for each item / dask's", "items_per_s", 30, at_least=True, peer=DASK, system=ON_DASK),
+    Promise("round trip p50 / dask's", "p50_us", 0.5, peer=DASK, system=ON_DASK),
+    Promise("efficiency at 5 ms / dask's", "naps_5", 1, at_least=True, peer=DASK, system=ON_DASK),
+    Promise("efficiency at 20 ms / dask's", "naps_20", 1, at_least=True, peer=DASK, system=ON_DASK),
+    Promise("100 MB in / dask's", "in_ms", 1.5, peer=DASK, system=ON_DASK),
+    Promise("100 MB out / dask's", "out_ms", 1.5, peer=DASK, system=ON_DASK),
+    Promise("100 arrays of 1 MB there and back / dask's", "echo_ms", 1.5, peer=DASK, system=ON_DASK),
+]
+
+PROMISES = {
+    "speed": SPEED,
+    "data": DATA,
+    "room": ROOM,
+    "in a notebook": NOTEBOOK,
+    "the live queue": QUEUE,
+    "on a Dask cluster": ENGINE,
+}
+
+
+def is_measured(results: Results, promises: Iterable[Promise]) -> bool:
+    """Tell whether a run has measured some quantity of ours among those of `promises`."""
+    return any(results.knows(promise.system, [promise.quantity]) for promise in promises)
 
 
 def verdicts(results: Results, title: str, promises: Iterable[Promise]) -> str:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.picture import draw
-from benchmarks.promises import PROMISES, verdicts
+from benchmarks.promises import PROMISES, is_measured, verdicts
 from benchmarks.report import TABLES, figures, growth
 from benchmarks.results import Results, load
 from benchmarks.rounds import ROOT
@@ -65,9 +65,7 @@ def tables(results: Results) -> str:
     parts += [figures(results, title, columns) for title, columns in TABLES.items()]
     parts += [growth(results, OURS), "### Promises"]
     parts += [
-        verdicts(results, title, promises)
-        for title, promises in PROMISES.items()
-        if results.knows(OURS, [promise.quantity for promise in promises])
+        verdicts(results, title, promises) for title, promises in PROMISES.items() if is_measured(results, promises)
     ]
     return "\n\n".join(filter(None, parts))
 

@@ -22,6 +22,7 @@ from typing import Any
 N_WORKERS = 2
 
 OURS = "taskfc_ext"
+ON_DASK = "taskfc_ext on dask"
 
 Call = Callable[[Any], Any]
 Map = Callable[[Call, Sequence[Any]], list[Any]]
@@ -66,12 +67,30 @@ def taskfc() -> Iterator[Farm]:
     import taskfc_ext
 
     with taskfc_ext.start(N_WORKERS, name="bench") as controller, contextlib.closing(controller.client()) as client:
-        yield Farm(
-            run_one=lambda function, item: client.submit(function, item).result(),
-            map=client.map,
-            submit=client.submit,
-            flush=client.flush,
-        )
+        yield _our_farm(client)
+
+
+@contextmanager
+def taskfc_on_dask() -> Iterator[Farm]:
+    """This project with its workers in slots of the same cluster as `dask` has."""
+    import taskfc_ext
+
+    with (
+        _dask_cluster() as scheduler_file,
+        taskfc_ext.start(N_WORKERS, name="bench", on=scheduler_file) as controller,
+        contextlib.closing(controller.client()) as client,
+    ):
+        client.map(time.sleep, [0.1] * 2 * N_WORKERS)  # slots follow the demand; dask's workers are all there, too
+        yield _our_farm(client)
+
+
+def _our_farm(client: Any) -> Farm:
+    return Farm(
+        run_one=lambda function, item: client.submit(function, item).result(),
+        map=client.map,
+        submit=client.submit,
+        flush=client.flush,
+    )
 
 
 @contextmanager
@@ -179,6 +198,14 @@ def dask() -> Iterator[Farm]:
     """dask.distributed with its scheduler in a process of its own, and a process for each worker."""
     from distributed import Client
 
+    with _dask_cluster() as scheduler_file, Client(scheduler_file=scheduler_file) as client:
+        client.wait_for_workers(N_WORKERS)
+        yield _dask_farm(client)
+
+
+@contextmanager
+def _dask_cluster() -> Iterator[str]:
+    """Run a scheduler and workers of Dask; yield the path of the scheduler file."""
     folder = os.environ["TMPDIR"]
     address_file = os.path.join(folder, "scheduler.json")
     command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--no-dashboard", "--no-jupyter"]
@@ -192,9 +219,7 @@ def dask() -> Iterator[Farm]:
             command = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", address_file]
             command += ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", folder]
             stack.callback(_end, subprocess.Popen(command, **quiet))
-        client = stack.enter_context(Client(scheduler_file=address_file))
-        client.wait_for_workers(N_WORKERS)
-        yield _dask_farm(client)
+        yield address_file
 
 
 @contextmanager
@@ -242,6 +267,7 @@ def ipyparallel() -> Iterator[Farm]:
 
 SYSTEMS = {
     OURS: taskfc,
+    ON_DASK: taskfc_on_dask,
     "multiprocessing.Pool": pool,
     "ProcessPoolExecutor": process_pool,
     "loky": loky,
