@@ -304,10 +304,15 @@ def read_content(descriptor: int, size: int, path: str) -> Content:
         with contextlib.suppress(OSError):  # too many mappings, or no memory for their tables
             if (content := _map(descriptor, size)) is not None:
                 return content
-    with open(descriptor, "rb", closefd=False) as file:
-        read = bytearray(size)
-        file.readinto(read)
-        return read
+    read = bytearray(size)
+    view, n = memoryview(read), 0
+    while n < size:  # by position, as other processes may have the same open file, whose own position moves
+        some = os.preadv(descriptor, [view[n:]], n)
+        if not some:
+            raise OSError(errno.EIO, "it has been cut while it was read", path)
+        n += some
+    view.release()
+    return read
 
 
 def _map(descriptor: int, size: int) -> mmap.mmap | None:

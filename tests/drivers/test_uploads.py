@@ -14,7 +14,14 @@ import pytest
 from taskfc_ext.drivers.paths import payloads_of, uploads_of
 from taskfc_ext.drivers.payload_files import UploadGone
 from taskfc_ext.drivers.store import Store
-from taskfc_ext.drivers.uploads import READ_UP_TO, LargePayloads, UploadFolder, remove_dead, write_new
+from taskfc_ext.drivers.uploads import (
+    READ_UP_TO,
+    LargePayloads,
+    UploadFolder,
+    read_content,
+    remove_dead,
+    write_new,
+)
 from taskfc_ext.errors import StoreError
 from taskfc_ext.protocol.payloads import PayloadRef, Upload
 
@@ -227,3 +234,12 @@ def test_a_damaged_payload_is_not_mapped(journal: Path, store: Store) -> None:
     os.truncate(payloads_of(journal) / ref.file, 10)  # mapped, it would end its reader with SIGBUS
     with pytest.raises(OSError, match="its size is not the one that was recorded"):
         LargePayloads(lambda: journal, "w1").read(ref)
+
+
+def test_an_open_file_is_read_whole_wherever_its_position_is(tmp_path):
+    path = tmp_path / "payload"
+    write_new(path, [b"x" * 100_000], reserve=0)
+    with path.open("rb", buffering=0) as file:
+        file.seek(70_000)
+        assert read_content(file.fileno(), 100_000, str(path)) == b"x" * 100_000
+        assert read_content(file.fileno(), 100_000, str(path)) == b"x" * 100_000

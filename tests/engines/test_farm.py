@@ -38,8 +38,9 @@ def n_runs(folder: Path) -> int:
         return 0
 
 
-def hold_the_gil() -> int:
-    return len(str(3**4_000_000))
+def hold_the_gil(folder: Path) -> int:
+    note_run(folder)
+    return sum(range(10**12))
 
 
 def process_of(farm: Controller, role: str) -> int:
@@ -61,6 +62,15 @@ def test_functions_cells_and_large_arrays_do_what_they_do_at_home(client: Any) -
     assert (again == array + 1).all()
     with pytest.raises(ZeroDivisionError):
         client.submit(divmod, 1, 0).result(DEADLINE)
+
+
+def test_values_in_files_are_read_by_one_worker_after_the_other(client: Any) -> None:
+    text = client.put("x" * 200_000)  # too large for a message, and too small to be mapped
+    assert [client.submit(len, text).result(DEADLINE) for _ in range(3)] == [200_000] * 3
+    assert sum(client.map(lambda n: len(LONG) + n, range(40))) == 40 * 300_000 + 780
+
+
+LONG = "y" * 300_000
 
 
 def test_it_is_known_where_the_workers_are(client: Any, cluster: Cluster) -> None:
@@ -87,9 +97,9 @@ def test_a_task_that_kills_its_worker_is_blamed_exactly(client: Any, tmp_path: P
     assert (killer.attempts, beside.result(DEADLINE)) == (3, "x")
 
 
-def test_abort_interrupts_what_runs_and_kills_what_holds_the_gil(client: Any) -> None:
-    for task in (client.submit(time.sleep, 600), client.submit(hold_the_gil)):
-        until(lambda task=task: task.state == "running" or client.queue_status()["pending"], "it runs")
+def test_abort_interrupts_what_runs_and_kills_what_holds_the_gil(client: Any, tmp_path: Path) -> None:
+    for number, task in enumerate([client.submit(note_run, tmp_path, 600), client.submit(hold_the_gil, tmp_path)]):
+        until(lambda number=number: n_runs(tmp_path) > number, "it runs")
         task.abort()
         with pytest.raises(TaskAborted):
             task.result(DEADLINE)
