@@ -32,7 +32,8 @@ answered from the state at that moment.
 lease; any other is stale and has no effect. So an attempt that was given up (its worker was believed dead, the task was
 aborted) may still end, and its report changes nothing. A lease is a record, committed before the worker receives the
 task. So a restarted controller knows which worker may have started which task, and a task with `on_lost="fail"` never
-runs twice.
+runs twice. A lease that a worker has not started can be taken back: the worker returns it, or, if none of its threads
+runs, the supervisor revokes it in the worker's page. Only then may the task get another lease.
 
 **Who changes a state.** Only `Farm.transition`, and only along `TRANSITIONS`; `tests/test_architecture.py` checks that
 nothing else does. It has three callers: `Farm.finish` for the ends; `apply` for a task that is ready or requeued; and

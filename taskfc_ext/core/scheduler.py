@@ -20,6 +20,7 @@ from taskfc_ext.core.handlers import (
     refusals,
     requests,
     retry_request,
+    returns,
     stopping,
     workers,
 )
@@ -42,7 +43,7 @@ from taskfc_ext.protocol.client_messages import (
 )
 from taskfc_ext.protocol.options import MAX_DEATHS, UNREACHABLE_AFTER
 from taskfc_ext.protocol.records import Began, Record
-from taskfc_ext.protocol.supervisor_messages import EngineState, FromSupervisor, WorkerDown, WorkerUp
+from taskfc_ext.protocol.supervisor_messages import EngineState, FromSupervisor, Revoked, WorkerDown, WorkerUp
 from taskfc_ext.protocol.supervisor_messages import Farm as FarmMessage
 from taskfc_ext.protocol.worker_messages import (
     Displayed,
@@ -113,7 +114,7 @@ class Scheduler:
         refusals.end_unreachable(self.farm, step, now)
         if self.farm.waits is not None:
             lending.settle(self.farm, step, self.farm.waits, now)
-        dispatch(self.farm, step)
+        dispatch(self.farm, step, now)
         if self.farm.engine is not None:
             engines.after_dispatch(self.farm, step, self.farm.engine, now)
         refusals.stop_clocks(self.farm)
@@ -211,6 +212,8 @@ class Scheduler:
                 workers.on_worker_down(self.farm, step, message, now)
             case EngineState():
                 engines.on_engine_state(self.farm, message, now)
+            case Revoked():
+                attempts.on_revoked(self.farm, step, message, now)
 
     def _lose_client(self, session: str) -> None:
         farm = self.farm
@@ -259,6 +262,8 @@ class Scheduler:
                 stopping.on_deadline(farm, step, key, now)
             case TimerKind.ESCALATION:
                 stopping.on_escalation(farm, step, key, now)
+            case TimerKind.REVOKE:
+                returns.on_timer(farm, step, key, extra, now)
             case TimerKind.SUBSCRIBERS:
                 subscriptions.on_timer(farm)
             case TimerKind.SUBSTITUTES:

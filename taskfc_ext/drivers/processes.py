@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 
 from taskfc_ext.drivers.process_tree import FLAGS, STARTED, STATE, kill_checked, stat_fields
@@ -28,7 +29,22 @@ FARM_PID = "TASKFC_FARM_PID"
 FARM_WORKER = "TASKFC_FARM_WORKER"
 """Environment variable of workers and their descendants: the worker's id."""
 
-PAGE_SIZE = 4096
+_RESULT = struct.Struct("=Qd48p")
+"""A kept result: lease, seconds, and a value of up to `_LONGEST` bytes."""
+
+_LONGEST = 47
+_RESULTS = 4096  # behind the words
+_PLACES = range(_RESULTS, _RESULTS + 512 * _RESULT.size, _RESULT.size)  # a worker holds no more tasks ahead
+PAGE_SIZE = _PLACES.stop
+
+_pack_result = _RESULT.pack_into
+
+_SETTLE = 0.001
+"""Seconds from a write to a page until the worker reads it, and until what it wrote before can be read.
+
+Python has no memory fence: a processor may read before its own earlier write leaves its store buffer, which takes it
+less than a microsecond.
+"""
 
 
 def remove_page(path: Path) -> None:
@@ -44,13 +60,18 @@ class _Words:
         STARTED: index of the last lease that was started.
         ENDED: index of the last lease that has ended.
         INTERRUPT: index of the lease to be interrupted.
-        READY: index of 1, once the worker has asked for work.
+        REVOKED: index of the lease up to which none starts any more.
+        KEPT: index of the place of the last kept result, an offset in the page; 0: none.
+        READY: index of 1, once the worker has asked for work. The last word: no write of the others makes a page whole
+            that was truncated.
     """
 
     STARTED = 0
     ENDED = 1
     INTERRUPT = 2
-    READY = 3
+    REVOKED = 3
+    KEPT = 4
+    READY = 5
 
     def _read(self) -> Sequence[int] | None:
         """Return the words; `None` if the page is destroyed."""
@@ -80,11 +101,17 @@ class _Words:
         return words is None or bool(words[self.READY] or words[self.STARTED])
 
 
+_KEPT = _Words.KEPT
+
+
 class Page(_Words):
     """A worker's view of its page: memory that it shares with the supervisor, and that survives the worker.
 
     Words are unsigned 64-bit integers. A worker writes `STARTED` before it runs the user's code, and `ENDED` when it
-    has the outcome; its leases only grow. On the hot path it writes to `words` directly.
+    has the outcome; its leases only grow. If it finds that the lease which it has just written is revoked, it sets
+    `STARTED` back to `ENDED`. On the hot path it writes to `words` directly.
+
+    Behind the words there is a place for each of the last results: see `keep`.
 
     Args:
         fd: the page's file; may be closed afterwards.
@@ -94,9 +121,20 @@ class Page(_Words):
         self._map = mmap.mmap(fd, PAGE_SIZE)
         self._bytes = memoryview(self._map)
         self.words = self._bytes.cast("Q")
+        self._places = cycle(_PLACES)
 
     def _read(self) -> Sequence[int]:
         return self.words
+
+    def keep(self, lease: int, seconds: float, value: bytes) -> None:
+        """Keep a short result of a successful attempt for `WatchedPage.results`, before the next attempt starts.
+
+        So the supervisor finds it while the next attempt lets no thread of this process send it.
+        """
+        if len(value) <= _LONGEST:
+            place = next(self._places)
+            _pack_result(self._bytes, place, lease, seconds, value)
+            self.words[_KEPT] = place
 
     @staticmethod
     def create(path: Path) -> int:
@@ -133,7 +171,7 @@ class WatchedPage(_Words):
         fd: the page's file; may be closed afterwards.
     """
 
-    _WORDS = struct.Struct("=4Q")
+    _WORDS = struct.Struct("=6Q")
 
     def __init__(self, fd: int) -> None:
         self._fd = os.dup(fd)
@@ -146,10 +184,45 @@ class WatchedPage(_Words):
 
     def interrupt(self, lease: int) -> None:
         """Write the lease to be interrupted into the page."""
+        self._write(self.INTERRUPT, lease)  # if that fails, the next step ends the worker
+
+    def revoke(self, until: int) -> int | None:
+        """Let no lease up to `until` start any more; return the last started one, or `None` without effect.
+
+        The worker writes the lease that it starts, and then reads this word; here the word is written first. So of each
+        lease either the worker reads that it is revoked, or this process reads that it has started. If both is so, the
+        worker has not run it, and gives it back.
+        """
+        words = self._read()
+        if words is None or not self._write(self.REVOKED, max(until, words[self.REVOKED])):
+            return None
+        time.sleep(_SETTLE)
+        words = self._read()
+        return None if words is None else words[self.STARTED]
+
+    def results(self) -> list[tuple[int, float, bytes]]:
+        """Return (lease, seconds, value) of the kept results; none if the worker starts another attempt meanwhile.
+
+        Between two starts it changes one place only, the next one: it is left out.
+        """
+        before = self._read()
         try:
-            os.pwrite(self._fd, lease.to_bytes(8, sys.byteorder), 8 * self.INTERRUPT)
-        except OSError:  # a full disk, and a truncated page: the next step ends the worker
-            pass
+            kept = os.pread(self._fd, PAGE_SIZE - _RESULTS, _RESULTS)
+        except OSError:
+            return []
+        if before is None or len(kept) != PAGE_SIZE - _RESULTS or self.started != before[self.STARTED]:
+            return []
+        place, started = before[self.KEPT], before[self.STARTED]
+        following = place + _RESULT.size if place in _PLACES[:-1] else _RESULTS
+        results = zip(_PLACES, _RESULT.iter_unpack(kept), strict=True)
+        return [result for place, result in results if 0 < result[0] < started and place != following]
+
+    def _write(self, word: int, value: int) -> bool:
+        try:
+            os.pwrite(self._fd, value.to_bytes(8, sys.byteorder), 8 * word)
+        except OSError:  # a full disk, and a truncated page
+            return False
+        return True
 
     def close(self) -> None:
         """Close the page."""

@@ -72,7 +72,26 @@ class Farm(Message, frozen=True, kw_only=True):
     engine: EngineState | None = None
 
 
-FromSupervisor = WorkerUp | WorkerDown | EngineState | Farm
+class Revoked(Message, frozen=True):
+    """The answer to a `Revoke`: no lease of `worker` up to `until` that is above `started` starts any more.
+
+    Attributes:
+        started: the last lease that the worker had started, running or ended. It sends its report.
+        leases: attempts before that one which have succeeded, as far as the worker's page has their results. The worker
+            may have sent these already, and sends them again when it can.
+        values: their pickled values.
+        seconds: their run times.
+    """
+
+    worker: int
+    until: int
+    started: int
+    leases: tuple[int, ...] = ()
+    values: tuple[bytes, ...] = ()
+    seconds: tuple[float, ...] = ()
+
+
+FromSupervisor = WorkerUp | WorkerDown | EngineState | Farm | Revoked
 
 # controller -> supervisor
 
@@ -91,6 +110,16 @@ class StopAttempt(Message, frozen=True):
     worker: int
     lease: int
     step: Step
+
+
+class Revoke(Message, frozen=True):
+    """Let `worker` start none of its leases up to `until` that it has not started yet.
+
+    Answered by `Revoked`, unless the worker has ended or its page is destroyed.
+    """
+
+    worker: int
+    until: int
 
 
 class Serving(Message, frozen=True):
@@ -124,4 +153,4 @@ class Shutdown(Message, frozen=True):
     """End all workers and report each with `WorkerDown`. After the controller's exit, clean up and end."""
 
 
-ToSupervisor = StopAttempt | Serving | Noted | SetWorkers | Demand | Shutdown
+ToSupervisor = StopAttempt | Revoke | Serving | Noted | SetWorkers | Demand | Shutdown

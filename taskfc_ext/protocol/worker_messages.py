@@ -90,10 +90,14 @@ class Finished(Message, frozen=True, kw_only=True):
 class Returned(Message, frozen=True):
     """Leases that the worker gives back without having started them.
 
-    Its present attempt takes long, or the controller has sent a `Return`.
+    Its present attempt takes long, the controller has sent a `Return`, or the supervisor has revoked them: then the
+    controller may know already.
+
+    `is_busy`: an attempt runs, whose `Finished` follows.
     """
 
     leases: Leases
+    is_busy: bool = True
 
 
 class Output(Message, frozen=True):

@@ -15,6 +15,8 @@ from taskfc_ext.protocol.options import EngineOptions, FarmOptions
 from taskfc_ext.protocol.supervisor_messages import (
     Demand,
     EngineState,
+    Revoke,
+    Revoked,
     SetWorkers,
     Shutdown,
     StopAttempt,
@@ -211,6 +213,10 @@ class EnginePool:
     def stop_attempt(self, message: StopAttempt) -> None:
         """See `Pool`."""
         self._send(message)
+
+    def revoke(self, message: Revoke) -> Revoked | None:
+        """Return `None`: the pages are on other machines, and the controller does not ask for it."""
+        return None
 
     def ask_to_reconnect(self) -> None:
         """See `Pool`."""

@@ -6,7 +6,15 @@ import socket
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from taskfc_ext.protocol.supervisor_messages import EngineState, SetWorkers, StopAttempt, WorkerDown, WorkerUp
+from taskfc_ext.protocol.supervisor_messages import (
+    EngineState,
+    Revoke,
+    Revoked,
+    SetWorkers,
+    StopAttempt,
+    WorkerDown,
+    WorkerUp,
+)
 
 News = WorkerUp | WorkerDown | EngineState
 
@@ -68,6 +76,9 @@ class Pool(Protocol):
 
     def stop_attempt(self, message: StopAttempt) -> None:
         """Take one step to stop an attempt."""
+
+    def revoke(self, message: Revoke) -> Revoked | None:
+        """Revoke the leases of a worker that have not started; `None`: that cannot be done, as it has no page here."""
 
     def ask_to_reconnect(self) -> None:
         """Ask all workers to connect to a new controller, which decides again on the number of substitutes."""

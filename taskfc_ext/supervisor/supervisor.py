@@ -28,6 +28,7 @@ from taskfc_ext.protocol.supervisor_messages import (
     Demand,
     Farm,
     Noted,
+    Revoke,
     Serving,
     SetWorkers,
     Shutdown,
@@ -224,6 +225,10 @@ class Supervisor:
                 self._pool.stop_attempt(message)
             case Demand():
                 self._pool.demand(message.n)
+            case Revoke():
+                revoked = self._pool.revoke(message)
+                if revoked is not None:
+                    controller.send([revoked])
             case Noted():
                 self._pool.forget_noted(message.workers)
             case SetWorkers():

@@ -11,7 +11,7 @@ from taskfc_ext.drivers.paths import FarmPaths
 from taskfc_ext.drivers.processes import Page, remove_page
 from taskfc_ext.drivers.signals import unblock_signals
 from taskfc_ext.drivers.worker_child import WorkerChild
-from taskfc_ext.protocol.supervisor_messages import WorkerDown, WorkerUp
+from taskfc_ext.protocol.supervisor_messages import Revoked, WorkerDown, WorkerUp
 
 
 class WorkerProcess(WorkerChild):
@@ -54,6 +54,14 @@ class WorkerProcess(WorkerChild):
     def up(self) -> WorkerUp:
         """The report of its start, for the controller."""
         return WorkerUp(self.worker, self.pid)
+
+    def revoke(self, until: int) -> Revoked | None:
+        """Let no lease up to `until` start any more; return the answer, or `None` if the page is destroyed."""
+        started = self.page.revoke(until)
+        if started is None:
+            return None
+        leases, seconds, values = tuple(zip(*self.page.results(), strict=True)) or ((), (), ())
+        return Revoked(self.worker, until, started, leases, values, seconds)
 
     def bury(self) -> WorkerDown:
         """Reap the process, remove its files, and return the report for the controller.

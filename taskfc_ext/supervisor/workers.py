@@ -12,7 +12,7 @@ from taskfc_ext.drivers.paths import FarmPaths
 from taskfc_ext.drivers.processes import FARM, FARM_PID, FARM_WORKER
 from taskfc_ext.drivers.worker_ids import reserve_ids
 from taskfc_ext.protocol.options import FarmOptions
-from taskfc_ext.protocol.supervisor_messages import SetWorkers, StopAttempt, WorkerDown, WorkerUp
+from taskfc_ext.protocol.supervisor_messages import Revoke, Revoked, SetWorkers, StopAttempt, WorkerDown, WorkerUp
 from taskfc_ext.supervisor.backoff import EARLY, WorkerBackoff
 from taskfc_ext.supervisor.log import log
 from taskfc_ext.supervisor.pool import Commands, News
@@ -180,6 +180,11 @@ class Workers:
         process = self._alive.get(message.worker)
         if process is not None:  # else its WorkerDown is on its way
             process.stop_attempt(message.lease, message.step)
+
+    def revoke(self, message: Revoke) -> Revoked | None:
+        """Revoke the leases of a worker that have not started; `None`: it has ended, or its page is destroyed."""
+        process = self._alive.get(message.worker)
+        return None if process is None else process.revoke(message.until)
 
     def ask_to_reconnect(self) -> None:
         """Ask all workers to connect to a new controller, which decides again on the number of substitutes."""

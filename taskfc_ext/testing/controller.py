@@ -27,6 +27,7 @@ from taskfc_ext.protocol.supervisor_messages import (
     Farm,
     FromSupervisor,
     Noted,
+    Revoke,
     Serving,
     SetWorkers,
     Shutdown,
@@ -256,8 +257,8 @@ class ControllerThread:
             case Shutdown():
                 self._is_running = False
                 self._end_workers()
-            case Serving():
-                pass
+            case Revoke() | Serving():
+                pass  # a long attempt has the ones behind it given back anyway
 
     def _adjust_workers(self) -> None:
         """Start the workers that are missing, or retire all of them while tasks are held back."""

@@ -124,11 +124,11 @@ class Link:
         for frame in frames:
             self.send(frame)
 
-    def send_returned(self, leases: Sequence[int]) -> None:
+    def send_returned(self, leases: Sequence[int], *, is_busy: bool = True) -> None:
         """Return leases that were not started."""
         self._held.difference_update(leases)
         for some in chunks(leases, MAX_BATCH):
-            self.send([Returned(some)])
+            self.send([Returned(some, is_busy)])
 
     def send_set_up(self, number: int, problem: str) -> None:
         """Report that a broadcast has run, and remember it for later controllers."""

@@ -63,6 +63,7 @@ RETIRE_MS = 20
 
 _STARTED = Page.STARTED
 _ENDED = Page.ENDED
+_REVOKED = Page.REVOKED
 
 _Attempt = tuple[int, int, Payload, Run | Prepare]  # lease, task id, body, and the message that brought it
 
@@ -99,6 +100,7 @@ class Loop:
     ) -> None:
         self._link = link
         self._words = page.words
+        self._keep = page.keep
         self._guard = guard
         self._executor = executor
         self._capture = capture
@@ -107,6 +109,7 @@ class Loop:
         self._leftovers = Leftovers()
         self._attempts: deque[_Attempt] = deque()
         self._results: deque[Result] = deque()
+        self._revoked: deque[int] = deque()  # leases that were not started, and have to be returned
         self._oldest_start = 0.0
         self._asked_back = 0
         self._announced = 0
@@ -192,6 +195,9 @@ class Loop:
         spec = run.spec
         words = self._words
         words[_STARTED] = lease
+        if words[_REVOKED] >= lease:
+            self._skip(lease)
+            return
         self._began = perf_counter()
         self.lease = lease
         if spec.timeout is not None:  # its clock runs in the controller
@@ -219,7 +225,10 @@ class Loop:
             self._oldest_start = started
         displays = self._capture.displays
         shown = displays.end() if displays.is_used else ()
-        self._results.append(Result(lease, outcome, value, ended - started, self._capture.end(), shown))
+        printed = self._capture.end()
+        self._results.append(Result(lease, outcome, value, ended - started, printed, shown))
+        if not (outcome or printed or shown) and type(value) is bytes:
+            self._keep(lease, ended - started, value)
         if self._executor.settings.why_unusable:
             self._retire(self._executor.settings.why_unusable)
 
@@ -232,13 +241,16 @@ class Loop:
         return self._repeats
 
     def _repeat(self, attempt: _Attempt) -> bool:
-        """Run an attempt like the last one, if its arguments are plain values; return whether they are.
+        """Run an attempt like the last one, unless its arguments are not plain values; return whether that is done.
 
         A shorter `_run`, for the many tiny tasks of a harmless function: see `Executor.repeat`.
         """
         lease, _, body, _ = attempt
         words = self._words
         words[_STARTED] = lease
+        if words[_REVOKED] >= lease:
+            self._skip(lease)
+            return True
         self._began = started = perf_counter()
         self.lease = lease
         self._capture.begin()
@@ -254,8 +266,17 @@ class Loop:
         self.lease = 0
         if not self._results:
             self._oldest_start = started
-        self._results.append(Result(lease, *ended, seconds, self._capture.end_of_printing()))
+        outcome, value = ended
+        printed = self._capture.end_of_printing()
+        self._results.append(Result(lease, outcome, value, seconds, printed))
+        if not (outcome or printed) and type(value) is bytes:
+            self._keep(lease, seconds, value)
         return True
+
+    def _skip(self, lease: int) -> None:
+        """Return an attempt that was revoked: the supervisor may have read that it has started."""
+        self._words[_STARTED] = self._words[_ENDED]
+        self._revoked.append(lease)
 
     def _retire(self, why: str) -> NoReturn:
         """End this process, because a task changed a setting that cannot be restored; the supervisor starts a new one.
@@ -293,6 +314,9 @@ class Loop:
             self._progress = None  # nor its progress
             self._display_reporter.forget()
         self._link.send_results(self._drain())
+        if self._revoked:
+            revoked = [self._revoked.popleft() for _ in range(len(self._revoked))]
+            self._link.send_returned(revoked, is_busy=bool(self.lease))
         if self._properties.changed:
             self._properties.changed = False
             self._link.send([PropertiesChanged()])

@@ -18,7 +18,7 @@ from taskfc_ext.protocol.ids import PROTOCOL, Session, WorkerId
 from taskfc_ext.protocol.payloads import Failure, Outcome, Reason, decode_failure, encode_failure
 from taskfc_ext.protocol.records import Record, Submitted, decode_record, encode_record
 from taskfc_ext.protocol.spec import Kind, Spec
-from taskfc_ext.protocol.supervisor_messages import EngineState, Farm, WorkerDown, WorkerUp
+from taskfc_ext.protocol.supervisor_messages import EngineState, Farm, Revoked, WorkerDown, WorkerUp
 from taskfc_ext.protocol.worker_messages import Finished, Ready, Returned, Run, Started
 
 CODE = b"c" * 16
@@ -182,6 +182,12 @@ class Conversation:
 
     def give_back(self, worker: int, leases: Iterable[int]) -> Effects:
         return self.worker(worker, Returned(tuple(leases)))
+
+    def revoked(self, worker: int, until: int, *, started: int, kept: Iterable[int] = ()) -> Effects:
+        """Let the supervisor answer a `Revoke`, with the results of the leases `kept`."""
+        leases = tuple(kept)
+        values, seconds = (b"value",) * len(leases), (0.02,) * len(leases)
+        return self.handle(FromParent(Revoked(worker, until, started, leases, values, seconds)))
 
     def die(self, worker: int, *, started: int | None = None, running: bool = True, planned: bool = False) -> Effects:
         """Let the worker die: by default in the first lease that it holds."""

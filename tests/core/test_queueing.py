@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import pytest
 
-from taskfc_ext.core.effects import ClientSend, Effects, SendCode, WorkerSend
+from taskfc_ext.core.effects import ClientSend, Effects, SendCode, SupervisorSend, WorkerSend
 from taskfc_ext.core.handlers.dispatch import LONGEST_AHEAD, MAX_CREDIT
+from taskfc_ext.core.handlers.returns import REVOKE_AFTER
 from taskfc_ext.core.state.queue import ReadyQueue
 from taskfc_ext.protocol.client_messages import Abort, Accepted, Barrier, Define, Ended, Submit
 from taskfc_ext.protocol.payloads import Outcome
 from taskfc_ext.protocol.records import Leased, Submitted
 from taskfc_ext.protocol.spec import Kind, OnLost
-from taskfc_ext.protocol.worker_messages import Committed, Return, Run, Started
-from tests.core.conversation import ALICE, BOB, CODE, Conversation, dispatched_in, held_order, orders_to, runs_to, spec
+from taskfc_ext.protocol.supervisor_messages import Revoke
+from taskfc_ext.protocol.worker_messages import Committed, Return, Returned, Run, Started
+from tests.core.conversation import (
+    ALICE,
+    BOB,
+    CODE,
+    Conversation,
+    dispatched_in,
+    held_order,
+    orders_to,
+    runs_to,
+    spec,
+    to_supervisor,
+)
 
 OTHER = b"o" * 16
 
@@ -121,12 +134,22 @@ def test_one_task_of_a_few_milliseconds_is_sent_ahead():
     )
 
 
-@pytest.mark.parametrize(("n", "held"), [(2, [1, 1]), (3, [1, 1]), (4, [2, 1]), (5, [2, 1]), (6, [2, 2]), (60, [2, 2])])
+@pytest.mark.parametrize(("n", "held"), [(2, [1, 1]), (3, [1, 1]), (4, [1, 1]), (5, [2, 1]), (6, [2, 2]), (60, [2, 2])])
 def test_a_task_is_sent_ahead_while_one_is_left_for_each_worker(n, held):
     talk = Conversation(workers=2)
     measure(talk, 0.02)
     talk.submit(n)
     assert [len(talk.leases_of(worker)) for worker in (0, 1)] == held
+
+
+def test_no_task_is_sent_ahead_before_each_idle_worker_has_one():
+    talk = Conversation(workers=3)
+    measure(talk, 0.02)
+    talk.submit(6)
+    assert [len(talk.leases_of(worker)) for worker in (0, 1, 2)] == [1, 1, 1]
+    assert len(talk.farm.queue.ids()) == 3, "one is left for each worker"
+    talk.submit(1)
+    assert [len(talk.leases_of(worker)) for worker in (0, 1, 2)] == [2, 1, 1]
 
 
 def test_tasks_that_were_aborted_in_the_queue_are_not_counted():
@@ -192,6 +215,7 @@ def test_a_worker_is_asked_once_for_what_waits_behind_its_task_when_another_is_i
             WorkerSend(1, Committed(talk.finished_seq[1])),
             WorkerSend(0, Return(lease)),
         ),
+        wake_at=talk.now + REVOKE_AFTER,
     )
     assert orders_to(talk.wait(1.0), 0) == []
     assert dispatched_in(talk.give_back(0, [lease])) == [(1, waiting)]
@@ -213,6 +237,155 @@ def test_a_worker_is_not_asked_before_it_is_ready():
     talk.finish(1, seconds=0.02)
     talk.restart(alive=(0, 1))
     assert orders_to(talk.ready(1), 0) == []
+
+
+def get_stuck(talk: Conversation, n: int = 3) -> tuple[int, ...]:
+    """Let worker 0 hold `n` tasks and answer nothing, while worker 1 is idle; return its leases."""
+    measure(talk, 0.0001)
+    talk.submit(2 * n)
+    while talk.leases_of(1):
+        talk.finish(1, seconds=0.0001)
+    return tuple(talk.leases_of(0))
+
+
+def test_what_a_worker_does_not_give_back_is_revoked_and_goes_to_another():
+    talk = Conversation(workers=2)
+    running, *behind = get_stuck(talk)
+    held = talk.farm.workers[0].leases
+    waiting = [held[lease] for lease in behind]
+    assert to_supervisor(talk.wait(0.99 * REVOKE_AFTER)) == []
+    assert talk.wait(0.02 * REVOKE_AFTER).sends == (SupervisorSend(Revoke(0, behind[-1])),)
+    assert to_supervisor(talk.wait(10 * REVOKE_AFTER)) == [], "it is revoked once"
+    assert dispatched_in(talk.revoked(0, behind[-1], started=running)) == [(1, taskid) for taskid in waiting]
+    assert talk.leases_of(0) == [running]
+    stale = talk.farm.stale
+    assert talk.give_back(0, behind).records == (), "the worker gives it back as well, and that changes nothing"
+    assert talk.farm.stale == stale + len(behind)
+    (other,) = talk.submit(1)
+    assert talk.leases_of(0) == [running], "it gets no others"
+    talk.finish(0, [running], seconds=0.0001)
+    (last,) = talk.submit(1)
+    assert {talk.farm.tasks[taskid].worker for taskid in (other, last)} == {0, 1}
+
+
+def test_what_was_sent_after_a_worker_was_asked_is_revoked_once_with_the_rest():
+    talk = Conversation(workers=2)
+    held = get_stuck(talk)
+    talk.submit(4)
+    last = talk.leases_of(0)[-1]
+    assert last > held[-1]
+    assert talk.wait(1.01 * REVOKE_AFTER).sends == (
+        WorkerSend(0, Return(last)),
+        SupervisorSend(Revoke(0, last)),
+    )
+    while talk.leases_of(1):
+        talk.finish(1, seconds=0.0001)
+    assert to_supervisor(talk.wait(1.01 * REVOKE_AFTER)) == []
+
+
+def test_only_what_had_not_started_goes_back():
+    talk = Conversation(workers=2)
+    first, second, *behind = get_stuck(talk)
+    talk.wait(1.01 * REVOKE_AFTER)
+    assert dispatched_in(talk.revoked(0, second, started=second)) == [], "what comes behind it was not revoked"
+    assert len(dispatched_in(talk.revoked(0, behind[-1], started=second))) == len(behind)
+    assert talk.leases_of(0) == [first, second]
+    assert talk.revoked(7, behind[-1], started=0).records == (), "a worker that has ended in the meantime"
+
+
+def test_results_that_a_stuck_worker_cannot_send_are_ends():
+    talk = Conversation(workers=2)
+    held = get_stuck(talk, 5)
+    first, second, third, *behind = held
+    ids = list(talk.farm.workers[0].leases.values())
+    talk.ask(Abort, taskid=ids[1])
+    talk.wait(1.01 * REVOKE_AFTER)
+    talk.revoked(0, held[-1], started=third, kept=(99, first, second))
+    assert [talk.farm.end_of(taskid) for taskid in ids[:4]] == ["", "aborted", None, None]
+    assert talk.leases_of(0) == [third]
+    assert len(talk.leases_of(1)) == len(behind)
+    stale = talk.farm.stale
+    talk.finish(0, [first, second, third], seconds=0.0001)
+    assert (talk.farm.end_of(ids[2]), talk.farm.stale) == ("", stale + 2), "the worker's own report of them is late"
+
+
+def test_a_worker_that_gets_on_is_given_time_again():
+    talk = Conversation(workers=2)
+    _, second, *behind = get_stuck(talk)
+    talk.wait(0.5 * REVOKE_AFTER)
+    talk.finish(0, seconds=0.0001)
+    assert to_supervisor(talk.wait(0.51 * REVOKE_AFTER)) == []
+    assert to_supervisor(talk.wait(1.01 * REVOKE_AFTER)) == [Revoke(0, behind[-1])]
+    assert talk.leases_of(0)[0] == second
+
+
+def test_a_worker_that_has_given_back_all_is_not_revoked():
+    talk = Conversation(workers=2)
+    _, *behind = get_stuck(talk)
+    talk.start(0)
+    talk.give_back(0, behind)
+    assert to_supervisor(talk.wait(1.01 * REVOKE_AFTER)) == []
+
+
+def test_a_worker_that_has_ended_all_is_not_checked_any_more():
+    talk = Conversation(workers=2)
+    talk.finish(0, get_stuck(talk), seconds=0.0001)
+    effects = talk.wait(1.01 * REVOKE_AFTER)
+    assert (effects.sends, effects.wake_at) == ((), None)
+    assert not talk.farm.workers[0].may_be_stuck
+
+
+def test_a_worker_that_connects_again_while_none_is_idle_is_not_revoked():
+    talk = Conversation(workers=2)
+    held = get_stuck(talk)
+    talk.submit(1)
+    assert talk.leases_of(1), "it is not idle any more"
+    talk.ready(0, held)
+    assert to_supervisor(talk.wait(1.01 * REVOKE_AFTER)) == []
+
+
+def test_what_a_worker_holds_that_does_not_connect_to_a_new_controller_is_revoked():
+    talk = Conversation(workers=2)
+    running, *behind = get_stuck(talk)
+    talk.restart(alive=(0, 1))
+    assert orders_to(talk.ready(1), 0) == []
+    assert to_supervisor(talk.wait(1.01 * REVOKE_AFTER)) == [Revoke(0, behind[-1])]
+    assert dispatched_in(talk.revoked(0, behind[-1], started=running))[0][0] == 1
+    talk.ready(0, (running, *behind))
+    assert talk.leases_of(0) == [running], "what it holds and may not start is not its own any more"
+
+
+def test_a_worker_that_has_not_begun_gives_back_all_and_gets_others():
+    talk = Conversation(workers=2)
+    held = get_stuck(talk)
+    talk.wait(1.01 * REVOKE_AFTER)
+    talk.revoked(0, held[-1], started=held[0] - 1)
+    talk.submit(100)
+    assert talk.leases_of(0) == [], "it has not found out yet"
+    talk.worker(0, Returned(held, is_busy=False))
+    assert min(talk.leases_of(0)) > held[-1]
+
+
+def test_what_a_new_controller_is_not_told_to_be_revoked_is_returned():
+    talk = Conversation(workers=2)
+    running, *behind = get_stuck(talk)
+    talk.restart(alive=(0, 1))
+    talk.ready(0, (running, *behind))
+    talk.finish(0, [running], seconds=0.0001)
+    talk.worker(0, Returned(tuple(behind), is_busy=False))
+    assert set(talk.leases_of(0)).isdisjoint(behind)
+    talk.submit(100)
+    assert talk.leases_of(0), "it is free"
+
+
+def test_the_death_of_a_worker_is_not_blamed_on_what_was_revoked():
+    talk = Conversation(workers=2)
+    running, *behind = get_stuck(talk)
+    waiting = [talk.farm.workers[0].leases[lease] for lease in behind]
+    talk.wait(1.01 * REVOKE_AFTER)
+    talk.revoked(0, behind[-1], started=running)
+    talk.die(0, started=behind[0])  # it died between the two words
+    assert [talk.farm.tasks[taskid].past().deaths for taskid in waiting] == [0] * len(waiting)
 
 
 def test_a_worker_whose_task_waits_is_asked_for_what_is_behind_it():

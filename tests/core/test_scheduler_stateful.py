@@ -12,6 +12,7 @@ from taskfc_ext.core.events import FromClient, FromWorker
 from taskfc_ext.protocol import client_messages as messages
 from taskfc_ext.protocol.ids import Session, WorkerId
 from taskfc_ext.protocol.payloads import Outcome
+from taskfc_ext.protocol.records import Leased
 from taskfc_ext.protocol.spec import Kind, OnLost, Recovery, Spec
 from taskfc_ext.protocol.supervisor_messages import WorkerDown, WorkerUp
 from taskfc_ext.protocol.worker_messages import Finished, Progress, PropertiesChanged
@@ -50,6 +51,7 @@ specs = st.builds(
     depend=st.sampled_from([None, None, DEPEND]),
     recovery=recoveries,
 )
+SHORT = Spec(kind=Kind.FUNCTION, code=CODE, label="f")
 seconds = st.sampled_from([0.0001, 0.001, 0.02, 0.02, 1.0])
 outcomes = st.sampled_from([Outcome.OK, Outcome.OK, *Outcome])
 
@@ -383,8 +385,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     @rule(n=pick, long=st.booleans())
     def start(self, n, long):
         worker = self.startable(n)
-        if worker is not None:
-            self.world.start(worker)
+        if worker is not None and self.world.start(worker):
             task = self.world.model.tasks[self.world.task_of[worker.running]]
             if worker.connected and (long or task.spec.timeout is not None):
                 self.world.report_started(worker)
@@ -406,6 +407,42 @@ class SchedulerMachine(RuleBasedStateMachine):
             is_asked = worker.asked_back > worker.running
             if len(worker.queue) > 1 or (worker.queue and (is_very_long or is_asked)):
                 self.world.give_back(worker)
+
+    @precondition(lambda self: self.world.revokes)
+    @rule(is_reported=st.booleans())
+    def revoke(self, is_reported):
+        self.world.revoke()
+        if is_reported and self.world.revoked:
+            self.report_revoked()
+
+    @precondition(lambda self: self.world.revoked)
+    @rule()
+    def report_revoked(self):
+        self.world.report_revoked()
+
+    @rule(name=clients, n=pick, has_started=st.booleans(), is_revoked=st.booleans(), is_reported=st.booleans())
+    def get_stuck(self, name, n, has_started, is_revoked, is_reported):
+        """Submit short tasks, and let no thread of one worker run while the others run all that they get."""
+        for n_tasks in (1, 4, 4):
+            self.run_all_but(None)
+            self.submit(name=name, spec=SHORT, n=n_tasks, picks=[], after_any=False, inputs=False, by_seq=False)
+        stuck = self.startable(n)
+        if stuck is not None and has_started:
+            self.world.start(stuck)
+        self.run_all_but(stuck)
+        for _ in range(2):
+            self.world.check()
+            self.world.wait(0.11)
+        if self.world.revokes and is_revoked:
+            self.revoke(is_reported)
+
+    def run_all_but(self, stuck):
+        for _ in range(8):
+            for worker in [w for w in self.world.workers.values() if w is not stuck and w.connected]:
+                worker.read()
+                if not worker.running and worker.queue and self.world.start(worker):
+                    self.world.finish(worker, Outcome.OK, 0.0001)
+                    self.world.send_results(worker)
 
     @rule(n=pick, done=st.sampled_from([1.0, 2.0]))
     def get_on(self, n, done):
@@ -431,8 +468,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     @rule(n=pick, outcome=outcomes, seconds=seconds)
     def start_and_finish(self, n, outcome, seconds):
         worker = self.startable(n)
-        if worker is not None:
-            self.world.start(worker)
+        if worker is not None and self.world.start(worker):
             running = [w for w in self.world.workers.values() if w.running]
             self.finish(n=running.index(worker), outcome=outcome, seconds=seconds, report=worker.connected)
 
@@ -460,9 +496,8 @@ class SchedulerMachine(RuleBasedStateMachine):
             values=(b"late",),
             seconds=(1.0,),
         )
-        before = len(world.records)
-        world.scheduler.handle(FromWorker(WorkerId(worker), late), world.time)
-        assert len(world.records) == before
+        effects = world.handle(FromWorker(WorkerId(worker), late))
+        assert all(isinstance(record, Leased) for record in effects.records)  # it is free for other tasks
 
     @rule(n=pick)
     def properties_change(self, n):

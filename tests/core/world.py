@@ -22,6 +22,7 @@ from taskfc_ext.core.effects import (
 from taskfc_ext.core.events import FromClient, FromParent, FromWorker, Now, PeerLost, Tick
 from taskfc_ext.core.handlers import workers as worker_handlers
 from taskfc_ext.core.handlers.dispatch import LONGEST_AHEAD, LONGEST_AHEAD_AWAY
+from taskfc_ext.core.handlers.returns import REVOKE_AFTER
 from taskfc_ext.core.journal import baseline
 from taskfc_ext.core.scheduler import Scheduler
 from taskfc_ext.core.state import codes
@@ -39,6 +40,8 @@ from taskfc_ext.protocol.supervisor_messages import (
     Demand,
     EngineState,
     Farm,
+    Revoke,
+    Revoked,
     SetWorkers,
     StopAttempt,
     WorkerDown,
@@ -74,7 +77,10 @@ VALUES = {Outcome.OK: b"value", Outcome.REFUSED: b"no gpu", Outcome.NOT_NOW: b"b
 
 @dataclass
 class PhysicalWorker:
-    """A worker process. `started` and `running` are its page; `unacked` holds its reports that are not committed."""
+    """A worker process. `started`, `ended`, `running`, `revoked` and `kept` are its page.
+
+    `unacked` holds its reports that are not committed, `skipped` revoked leases that it has not returned yet.
+    """
 
     worker: int
     connected: bool = False
@@ -83,6 +89,10 @@ class PhysicalWorker:
     started: int = 0
     started_at: float = 0.0
     running: int = 0
+    ended: int = 0
+    revoked: int = 0
+    kept: dict = field(default_factory=dict)
+    skipped: list = field(default_factory=list)
     results: list = field(default_factory=list)
     unacked: list = field(default_factory=list)
     n_finished: int = 0
@@ -90,6 +100,9 @@ class PhysicalWorker:
     retired: bool = False
     unreported: list = field(default_factory=list)
     asked_back: int = 0
+    revoke_asked: int = 0
+    first: int = 0
+    first_at: float = 0.0
     broadcasts: dict = field(default_factory=dict)
     codes: set = field(default_factory=set)
     contexts: dict = field(default_factory=dict)
@@ -113,9 +126,18 @@ class PhysicalWorker:
                 self.unacked = [report for report in self.unacked if report.seq > run.seq]
         self.inbox.clear()
 
+    def has_to_report(self) -> bool:
+        return bool(self.leases()) or any(isinstance(message, Run | SendRun) for message in self.inbox)
+
     def leases(self) -> set[int]:
         reported = (lease for report in self.unacked for lease in report.leases)
-        return {*self.queue, *([self.running] if self.running else []), *(r[0] for r in self.results), *reported}
+        return {
+            *self.queue,
+            *self.skipped,
+            *([self.running] if self.running else []),
+            *(r[0] for r in self.results),
+            *reported,
+        }
 
 
 @dataclass
@@ -165,6 +187,9 @@ class World:
         self.starts: dict[int, int] = {}
         self.stops: dict[int, int] = {}
         self.broadcasts: dict[int, int] = {}
+        self.revokes: list[Revoke] = []  # on their way to the supervisor
+        self.revoked: list[Revoked] = []  # on their way to the controller
+        self.given_back: set[int] = set()
         self.begin(alive=(), dead=())
 
     # events
@@ -180,11 +205,15 @@ class World:
         self.stops.clear()
         self.reported_starts.clear()
         self.demand = -1
+        while self.revokes:
+            self.revoke()
+        self.revoked.clear()  # the word in the page stays
         for client in self.clients.values():
             client.connected = False
         for worker in self.workers.values():
             worker.connected = False
             worker.inbox.clear()
+            worker.revoke_asked = 0
         self.model.redeliver()
         for task in self.model.live():
             task.timed_out, task.not_before = False, 0.0
@@ -242,6 +271,9 @@ class World:
                     self.demand = n
                 case SupervisorSend(StopAttempt() as stop):
                     self._stop(stop)
+                case SupervisorSend(Revoke() as revoke):
+                    self._note_revoke(self.workers[revoke.worker], revoke.until)
+                    self.revokes.append(revoke)
                 case ClientSend(session, message) if session in self.subscribers:
                     self.subscribers[session].receive(message, self.scheduler.farm, self.records)
                 case ClientSend(session, message):
@@ -294,6 +326,13 @@ class World:
             "a worker is asked again, or has nothing to give back"
         )
         worker.asked_back = until
+
+    def _note_revoke(self, worker: PhysicalWorker, until: int) -> None:
+        held = [task.lease for task in self.model.held_by(worker.worker)]
+        assert min(held) < max(held) == until > worker.revoke_asked, "there is nothing to revoke"
+        assert worker.first == min(held), "a worker is not stuck: its last task has just ended"
+        assert self.now - worker.first_at >= REVOKE_AFTER - 1e-6, "a worker had no time to answer"
+        worker.revoke_asked = until
 
     def _depth(self, task: Expected) -> int:
         waits = self.scheduler.farm.waits
@@ -475,12 +514,21 @@ class World:
         self.handle(FromWorker(WorkerId(worker.worker), ready))
         for report in list(worker.unacked):
             self.report(worker, report)
+        if worker.skipped:
+            self.return_skipped(worker)
         if worker.long and worker.running:
             self.report_started(worker)
 
-    def start(self, worker: PhysicalWorker) -> None:
-        """Begin with the next lease: from now on the user's code may be running."""
+    def start(self, worker: PhysicalWorker) -> bool:
+        """Begin with the next lease, unless it is revoked: from now on the user's code may be running."""
         lease = worker.queue.popleft()
+        if lease <= worker.revoked:
+            worker.started = worker.ended
+            worker.skipped.append(lease)
+            if worker.connected:
+                self.return_skipped(worker)
+            return False
+        assert lease not in self.given_back, f"lease {lease} starts, although it was given back"
         worker.started = worker.running = lease
         worker.started_at = self.now
         worker.long = False
@@ -491,6 +539,7 @@ class World:
         if task.spec.on_lost is OnLost.FAIL:
             again = self.starts[task.taskid] - 1
             assert again <= task.fresh_starts, f"task {task.taskid}, which may run only once, runs again"
+        return True
 
     def report_started(self, worker: PhysicalWorker) -> None:
         worker.long = True
@@ -500,7 +549,9 @@ class World:
 
     def finish(self, worker: PhysicalWorker, outcome: Outcome, seconds: float) -> None:
         worker.results.append((worker.running, outcome, VALUES.get(outcome, ERROR), seconds))
-        worker.running = 0
+        if outcome is Outcome.OK:
+            worker.kept[worker.running] = seconds
+        worker.ended, worker.running = worker.running, 0
 
     def send_results(self, worker: PhysicalWorker) -> None:
         leases, outcomes, values, seconds = zip(*worker.results, strict=True)
@@ -525,9 +576,44 @@ class World:
     def give_back(self, worker: PhysicalWorker) -> None:
         leases = tuple(reversed(worker.queue))
         worker.queue.clear()
+        self.return_leases(worker, leases)
+
+    def return_skipped(self, worker: PhysicalWorker) -> None:
+        leases = tuple(worker.skipped)
+        worker.skipped.clear()
+        self.return_leases(worker, leases)
+
+    def return_leases(self, worker: PhysicalWorker, leases: tuple[int, ...]) -> None:
+        self._give_back(leases)
+        self.handle(FromWorker(WorkerId(worker.worker), Returned(leases, is_busy=bool(worker.running))))
+
+    def _give_back(self, leases) -> None:
         for lease in leases:
-            self.model.give_back(self.model.tasks[self.task_of[lease]])
-        self.handle(FromWorker(WorkerId(worker.worker), Returned(leases)))
+            task = self.model.tasks[self.task_of[lease]]
+            if task.lease == lease:
+                self.model.give_back(task)
+                self.given_back.add(lease)
+
+    def revoke(self) -> None:
+        """Let the supervisor revoke: it writes the word, and reads what has started and the results before that."""
+        order = self.revokes.pop(0)
+        worker = self.workers.get(order.worker)
+        if worker is not None:
+            worker.revoked = max(worker.revoked, order.until)
+            kept = {lease: seconds for lease, seconds in worker.kept.items() if lease < worker.started}
+            values = (VALUES[Outcome.OK],) * len(kept)
+            answer = Revoked(order.worker, order.until, worker.started, tuple(kept), values, tuple(kept.values()))
+            self.revoked.append(answer)
+
+    def report_revoked(self) -> None:
+        answer = self.revoked.pop(0)
+        for lease in answer.leases:
+            task = self.model.tasks[self.task_of[lease]]
+            if task.lease == lease:
+                self.model.finish(task, Outcome.OK, self.now)
+        held = sorted(task.lease for task in self.model.held_by(answer.worker))
+        self._give_back(lease for lease in held if answer.started < lease <= answer.until)
+        self.handle(FromParent(answer))
 
     def die(self, worker: PhysicalWorker, *, planned: bool) -> None:
         down = WorkerDown(
@@ -704,23 +790,37 @@ class World:
         } == {}, "a change was not sent to the subscriber"
         assert (old.whole, old.workers) == (fresh.whole, fresh.workers)
 
-    def _check_no_worker_idles(self) -> None:
+    def idle(self) -> list[int]:
+        """Return the live workers that may get tasks and hold none, if there is capacity for one more."""
         if self.scheduler.farm.waits is not None and self.n_active() >= self.n_workers:
-            return
-        for worker in self.live_workers():
-            if not self.model.held_by(worker) and not self.workers[worker].unreported:
-                idle_for = [task for task in self.model.runnable(self.now) if worker not in task.refuses(self.now)]
-                assert not idle_for, f"worker {worker} idles while task {idle_for[0].taskid} waits"
+            return []
+        states = self.scheduler.farm.workers
+        return [
+            worker
+            for worker in self.live_workers()
+            if not self.model.held_by(worker) and not self.workers[worker].unreported
+            if not (states[worker].busy and self.workers[worker].has_to_report())  # a revoked one, until it reports
+        ]
+
+    def _check_no_worker_idles(self) -> None:
+        for worker in self.idle():
+            idle_for = [task for task in self.model.runnable(self.now) if worker not in task.refuses(self.now)]
+            assert not idle_for, f"worker {worker} idles while task {idle_for[0].taskid} waits"
 
     def _check_tasks_are_asked_back(self) -> None:
         """Check that a worker was asked for the tasks behind its first one if another is idle, or if that one waits."""
-        has_room = self.scheduler.farm.waits is None or self.n_active() < self.n_workers
-        has_idle = any(not self.model.held_by(w) and not self.workers[w].unreported for w in self.live_workers())
+        has_idle = bool(self.idle())
         for worker in self.workers.values():
             held = [task.lease for task in self.model.held_by(worker.worker)]
-            is_due = (has_room and has_idle) or worker.worker in self.lending()
+            is_due = has_idle or worker.worker in self.lending()
             if worker.connected and len(held) > 1 and is_due:
                 assert worker.asked_back == max(held), f"worker {worker.worker} was not asked for lease {max(held)}"
+            at_home = self.scheduler.farm.engine is None
+            if at_home and worker.connected and len(held) > 1 and sorted(held)[1] <= worker.asked_back:
+                is_checked = self.scheduler.farm.workers[worker.worker].may_be_stuck
+                assert is_checked or worker.revoke_asked >= sorted(held)[1], f"worker {worker.worker} may be stuck"
+            if min(held, default=0) != worker.first:
+                worker.first, worker.first_at = min(held, default=0), self.now
 
     def _check_clients(self) -> None:
         for client in self.clients.values():

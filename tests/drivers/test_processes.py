@@ -17,6 +17,7 @@ from taskfc_ext.drivers.processes import (
     FARM_PID,
     FARM_WORKER,
     Page,
+    WatchedPage,
     environment_outside_farms,
     kill_tagged,
     process_alive,
@@ -69,6 +70,31 @@ def test_two_mappings_of_a_page_are_one(tmp_path):
     assert not ours.is_running(2**60)
     ours.close()
     theirs.close()
+
+
+def test_kept_results_are_those_before_the_last_start(tmp_path):
+    fd = Page.create(tmp_path / "page")
+    page, watched = Page(fd), WatchedPage(fd)
+    for lease in range(1, 5):
+        page.words[Page.STARTED] = lease
+        page.keep(lease, lease / 8, bytes(47 if lease < 3 else 48))
+    page.words[Page.STARTED] = 5
+    assert watched.results() == [(1, 1 / 8, bytes(47)), (2, 2 / 8, bytes(47))], "longer ones are not kept"
+    page.words[Page.STARTED] = 2
+    assert watched.results() == [(1, 1 / 8, bytes(47))], "the second is not over"
+    page.words[Page.STARTED] = 1000
+    for lease in range(10, 520):
+        page.keep(lease, 0.0, b"value")
+    assert len(watched.results()) == 511, "the next one comes into the place of the first, which may be half written"
+    assert watched.results()[0] == (2, 2 / 8, bytes(47))
+    page.keep(520, 0.0, b"value")
+    assert watched.results()[0] == (520, 0.0, b"value")
+    assert len(watched.results()) == 511
+    os.truncate(fd, 4096)
+    assert watched.results() == []
+    watched.close()
+    os.close(fd)
+    page.close()
 
 
 def test_a_page_is_private_and_never_taken_over(tmp_path):

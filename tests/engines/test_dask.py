@@ -42,14 +42,21 @@ def test_a_live_cluster_is_an_engine(home: Path, tmp_path: Path) -> None:
     assert "LocalCluster ends with this process" in done.stderr
 
 
-def test_workers_that_dask_retires_give_their_attempts_to_others(home: Path, dask: DaskCluster) -> None:
+def wait_for(file: Path) -> None:
+    while not file.exists():
+        time.sleep(0.01)
+
+
+def test_workers_that_dask_retires_give_their_attempts_to_others(home: Path, dask: DaskCluster, tmp_path: Path) -> None:
     with start(1, on=dask.url) as farm, farm.client() as client, Client(dask.url, set_as_default=False) as own:
-        task = client.submit(time.sleep, 0.5)
+        task = client.submit(wait_for, tmp_path / "go")
         until(lambda: client.queue_status()["pending"], "it runs")
         dask.add_worker()
         until(lambda: len(own.scheduler_info(n_workers=-1)["workers"]) == 2, "there is another")
         (first,) = [address for address in own.processing() if own.processing()[address]]
         own.retire_workers([first], close_workers=True)
+        until(lambda: not client.queue_status()["pending"], "it has lost its place")
+        (tmp_path / "go").touch()
         assert task.result(DEADLINE) is None
         assert (task.attempts, client.submit(abs, -1).result(DEADLINE)) == (2, 1)
 

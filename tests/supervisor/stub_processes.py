@@ -98,6 +98,8 @@ def run_line(test, page, line):
             page.words[Page.STARTED] = int(argument)
         case "end":
             page.words[Page.ENDED] = int(argument)
+        case "keep":
+            page.keep(int(argument), 0.5, b"value")
         case "ready":
             page.words[Page.READY] = 1
         case "exit":
@@ -114,6 +116,9 @@ def run_line(test, page, line):
             return
         case "interrupt":
             test.send(str(page.words[Page.INTERRUPT]).encode())
+            return
+        case "revoked":
+            test.send(str(page.words[Page.REVOKED]).encode())
             return
         case "spawn":
             child = subprocess.Popen(["sleep", "1000"], start_new_session=argument == "session")

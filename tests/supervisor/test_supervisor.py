@@ -19,6 +19,8 @@ from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.supervisor_messages import (
     Farm,
     Noted,
+    Revoke,
+    Revoked,
     Serving,
     SetWorkers,
     Shutdown,
@@ -274,6 +276,33 @@ def test_an_interrupt_for_a_lease_that_has_not_started_waits_in_the_page(farm):
     controller.send(StopAttempt(0, 6, Step.INTERRUPT), SetWorkers(2))
     controller.next()
     assert worker.ask("interrupt") == "6"
+
+
+def test_leases_are_revoked_in_the_page_and_the_answer_names_the_started_one(farm):
+    _, controller, [worker] = farm.up()
+    worker.ask("start 5")
+    controller.send(Revoke(0, 9))
+    assert controller.next() == Revoked(0, 9, started=5)
+    assert worker.ask("revoked") == "9"
+    controller.send(Revoke(0, 8), Revoke(17, 9))
+    assert controller.next() == Revoked(0, 8, started=5)
+    assert worker.ask("revoked") == "9", "what was revoked stays so"
+
+
+def test_the_answer_has_the_results_before_the_started_one(farm):
+    _, controller, [worker] = farm.up()
+    for line in ("keep 3", "keep 4", "start 5"):
+        worker.ask(line)
+    controller.send(Revoke(0, 9))
+    assert controller.next() == Revoked(0, 9, 5, leases=(3, 4), values=(b"value",) * 2, seconds=(0.5, 0.5))
+
+
+def test_nothing_is_revoked_in_a_page_that_was_destroyed(farm):
+    _, controller, [worker] = farm.up()
+    worker.ask("start 5")
+    os.truncate(farm.paths.page(0), 0)
+    controller.send(Revoke(0, 9), Revoke(0, 9), SetWorkers(2))
+    assert isinstance(controller.next(), WorkerUp), "no answer: nobody knows what has started"
 
 
 @pytest.mark.parametrize("step", [Step.TERMINATE, Step.KILL])

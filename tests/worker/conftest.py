@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from taskfc_ext.drivers.paths import payloads_of, uploads_of
-from taskfc_ext.drivers.processes import Page
+from taskfc_ext.drivers.processes import PAGE_SIZE, Page, WatchedPage
 from taskfc_ext.drivers.uploads import LargePayloads
 from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.message import Message
@@ -66,8 +66,8 @@ class Bench:
 
     def __init__(self) -> None:
         with tempfile.TemporaryFile() as file:
-            file.truncate(4096)
-            self.page = Page(file.fileno())
+            file.truncate(PAGE_SIZE)
+            self.page, self.watched = Page(file.fileno()), WatchedPage(file.fileno())
         self.life, self.order = os.pipe()
         self.connections: list[FakeConnection] = []
         self.properties = Properties()

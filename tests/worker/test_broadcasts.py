@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from taskfc_ext.drivers.processes import Page
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.protocol.worker_messages import MAX_PROBLEM, Finished, Prepare, Ready, Returned, SetUp
@@ -178,6 +179,16 @@ def test_it_stays_when_queued_leases_are_returned(bench: Any) -> None:
         bench.loop._exchange()
         bench.loop._return_leases()
     assert Returned((1, last)) in bench.sent
+    assert reports(bench) == [SetUp(1)]
+
+
+def test_it_runs_when_the_attempts_around_it_are_revoked(bench: Any) -> None:
+    bench.call(os.getpid)
+    broadcast(bench, 1, "x = 2")
+    (last,) = bench.call(os.getpid)
+    bench.page.words[Page.REVOKED] = last
+    bench.turn()
+    assert Returned((1, last), is_busy=False) in bench.sent
     assert reports(bench) == [SetUp(1)]
 
 

@@ -331,6 +331,75 @@ def test_the_result_of_a_longer_task_leaves_before_the_next_one_starts(
     assert [message.leases for message in bench.sent if isinstance(message, Finished)] == [(1,), (2, 3)]
 
 
+def revoke(until: int) -> list[int]:
+    """Revoke as the supervisor does, in the middle of a task; return what has started, and has ended."""
+    NOW[0].page.words[Page.REVOKED] = until
+    words = NOW[0].page.words
+    return [words[Page.STARTED], words[Page.ENDED]]
+
+
+def test_revoked_attempts_do_not_run_and_are_returned(bench: Any) -> None:
+    bench.call(revoke, 3)
+    for i in range(3):
+        bench.call(double, i)
+    bench.turn()
+    finished = [message for message in bench.sent if isinstance(message, Finished)]
+    assert [lease for message in finished for lease in message.leases] == [1, 4]
+    assert [message for message in bench.sent if isinstance(message, Returned)] == [Returned((2, 3), is_busy=False)]
+    assert not bench.page.running
+    os.write(bench.order, b"r")
+    bench.turn()
+    assert bench.sent[0].leases == (1, 4), "a new controller is not told of them"
+
+
+def test_the_page_names_no_revoked_attempt_as_started(bench: Any) -> None:
+    bench.call(revoke, 2)
+    bench.call(double, 1)
+    bench.turn()
+    assert bench.page.started == 1
+    assert not bench.page.running
+    bench.call(page_words)
+    assert bench.collect()[-1] == (Outcome.OK, [3, 1])
+
+
+def print_and_return(x: int) -> int:
+    print(x)
+    return x
+
+
+def fail() -> None:
+    raise ValueError
+
+
+def kept_results() -> list[int]:
+    """Return the leases of the results in the page, as the supervisor reads them in the middle of a task."""
+    return [lease for lease, _, _ in NOW[0].watched.results()]
+
+
+def test_results_that_are_not_sent_are_in_the_page(bench: Any) -> None:
+    bench.call(double, 1)
+    bench.call(print_and_return, 2)
+    bench.call(double, "a long result " * 5)
+    bench.call(fail)
+    bench.call(double, 4)
+    bench.call(kept_results)
+    assert bench.collect()[-1] == (Outcome.OK, [1, 5]), "others have output, an error, or are too long"
+
+
+def reconnect_after_a_revocation(lease: int) -> None:
+    revoke(lease + 1)
+    reconnect(lease)
+
+
+def test_revoked_attempts_that_a_new_controller_was_told_of_are_returned(bench: Any) -> None:
+    bench.call(reconnect_after_a_revocation, 1)
+    bench.call(double, 2)
+    bench.turn()
+    assert bench.sent[0].leases == (1, 2)
+    assert Returned((2,), is_busy=False) in bench.sent
+    assert [message.leases for message in bench.sent if isinstance(message, Finished)] == [(1,)]
+
+
 def end_and_answer(lease: int) -> None:
     """Let the attempt end while the helper thread acts for it, and let the controller send the next one."""
     bench = NOW[0]

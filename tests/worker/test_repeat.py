@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 import warnings
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from taskfc_ext.drivers.payload_files import LARGE
 from taskfc_ext.drivers.processes import Page
 from taskfc_ext.protocol.payloads import Outcome, Upload
 from taskfc_ext.protocol.spec import Kind
-from taskfc_ext.protocol.worker_messages import Finished, Prepare, Started
+from taskfc_ext.protocol.worker_messages import Finished, Prepare, Returned, Started
 from taskfc_ext.serialize import dump_call, dump_names, join
 from tests.worker.test_loop import now, strike_at_each_instruction
 
@@ -128,6 +129,30 @@ def test_the_next_message_of_the_same_code_repeats_the_last(bench: Any) -> None:
         bench.turn()
         options = {}
     assert [value for _, value in bench.collect()] == [1, 2, 3, 1, 2, 3]
+
+
+def test_revoked_attempts_are_not_repeated(bench: Any) -> None:
+    function = define("def f(i): return i")
+    give(bench, function, (1,))
+    bench.turn()
+    assert repeats(bench)
+    bench.take_sent()
+    leases = give(bench, function, *[(i,) for i in range(6)])
+    bench.page.words[Page.REVOKED] = leases[3]
+    bench.turn()
+    assert [lease for m in bench.sent if isinstance(m, Finished) for lease in m.leases] == leases[4:]
+    assert [m for m in bench.sent if isinstance(m, Returned)] == [Returned(tuple(leases[:4]), is_busy=False)]
+
+
+def test_results_of_repeated_attempts_are_in_the_page(bench: Any) -> None:
+    function = define("def f(i): return i")
+    give(bench, function, (1,))
+    bench.turn()
+    assert repeats(bench)
+    leases = give(bench, function, (7,), ("x" * 60,), (8,), (9,))
+    bench.turn()
+    kept = {lease: pickle.loads(value) for lease, _, value in bench.watched.results()}
+    assert {lease: kept.get(lease) for lease in leases[:3]} == dict(zip(leases, (7, None, 8), strict=False))
 
 
 def test_a_broadcast_ends_it(bench: Any) -> None:

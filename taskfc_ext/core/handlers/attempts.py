@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from taskfc_ext.core.effects import Step
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.handlers import refusals
@@ -20,7 +22,7 @@ from taskfc_ext.protocol.printed import begins_with, join_printed, tail, whole_l
 from taskfc_ext.protocol.records import Why
 from taskfc_ext.protocol.spec import OnLost
 from taskfc_ext.protocol.states import State
-from taskfc_ext.protocol.supervisor_messages import SetWorkers
+from taskfc_ext.protocol.supervisor_messages import Revoked, SetWorkers
 from taskfc_ext.protocol.worker_messages import (
     Committed,
     Displayed,
@@ -138,15 +140,37 @@ def _end_attempts(farm: Farm, endings: Endings, worker: Worker, message: Finishe
 
 def on_returned(farm: Farm, step: Step, worker: Worker, message: Returned, now: Now) -> None:
     """Requeue attempts that the worker gives back without having started them."""
+    valid = [lease for lease in sorted(set(message.leases)) if lease in worker.leases]  # in the order of their dispatch
+    farm.stale += len(set(message.leases)) - len(valid)
+    if worker.leases or not message.is_busy:
+        worker.busy = message.is_busy
+    _take_back(farm, step, worker, valid, now)
+
+
+def on_revoked(farm: Farm, step: Step, message: Revoked, now: Now) -> None:
+    """End the attempts whose results the supervisor has read, and requeue those that it has revoked.
+
+    The worker can do neither. It stays busy until it reports: it has an attempt to end, or revoked ones to return. Its
+    report of the read results is stale then.
+    """
+    worker = farm.workers.get(message.worker)
+    if worker is None:
+        return
     endings = Endings(farm, step, now)
-    for lease in sorted(set(message.leases)):  # in the order of their dispatch
+    for lease, value, seconds in zip(message.leases, message.values, message.seconds, strict=True):
         taskid = worker.leases.get(lease)
-        if taskid is None:
-            farm.stale += 1
-        else:
-            _give_back(farm, endings, farm.tasks[taskid])
-    if worker.leases:
-        worker.busy = True
+        if taskid is not None:  # else the worker has sent it before
+            _end_attempt(farm, endings, worker, farm.tasks[taskid], Outcome.OK, value, seconds, now)
+    endings.settle()
+    revoked = [lease for lease in worker.leases if message.started < lease <= message.until]
+    _take_back(farm, step, worker, revoked, now)
+
+
+def _take_back(farm: Farm, step: Step, worker: Worker, leases: Sequence[int], now: Now) -> None:
+    """Requeue attempts that have not started."""
+    endings = Endings(farm, step, now)
+    for lease in leases:
+        _give_back(farm, endings, farm.leases[lease])
     endings.settle()
     retire_if_done(farm, step, worker)
 

@@ -4,12 +4,12 @@ A worker that runs short tasks holds several of them, so that it need not wait f
 number follows the measured run time of their code:
 
 - `Worker.ahead` seconds of work: `AHEAD`, and more for one that is far away on an engine;
-- if that is one task, a second one, up to a mean of `LONGEST_AHEAD`. It is sent only while the queue has a task for
-  each worker, so the last tasks go to the workers that are free first;
+- if that is one task, a second one, up to a mean of `LONGEST_AHEAD`. It is sent only while the queue keeps a task for
+  each worker when all idle ones have got theirs, so the last tasks go to the workers that are free first;
 - one before the run time was measured.
 
-When a task runs long, the worker gives back the tasks behind it by itself (`Returned`), and gets no more until it has
-ended. It is asked for them earlier (`Return`) when another worker is idle, or when its task waits for other tasks.
+When a task runs long, the tasks behind it go back to the queue (see `returns`). The worker gets no more until it has
+ended.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from taskfc_ext.core.effects import SendCode, SendRun, Step
+from taskfc_ext.core.events import Now
+from taskfc_ext.core.handlers.returns import ask_back
 from taskfc_ext.core.journal.endings import commit
 from taskfc_ext.core.state.codes import make_room, remove_dropped
 from taskfc_ext.core.state.engine import AHEAD
@@ -27,7 +29,7 @@ from taskfc_ext.protocol.client_messages import Release
 from taskfc_ext.protocol.limits import MAX_IDS
 from taskfc_ext.protocol.records import Dropped, Leased
 from taskfc_ext.protocol.spec import Kind, OnLost, Spec
-from taskfc_ext.protocol.worker_messages import ForgetCode, Return, Run
+from taskfc_ext.protocol.worker_messages import ForgetCode, Run
 
 LONGEST_AHEAD = 0.05
 """Mean run time in seconds up to which one task is sent ahead. A round trip between two longer ones is 2 % of the time
@@ -77,7 +79,7 @@ def credit_of(farm: Farm, task: Task, ahead: float = AHEAD) -> int:
     return 1 if past is not None and (past.deaths or past.place_losses) else credit(farm, task.spec, ahead)
 
 
-def dispatch(farm: Farm, step: Step) -> None:
+def dispatch(farm: Farm, step: Step, now: Now) -> None:
     """Dispatch the tasks that are ready: to idle workers first, then ahead to workers that run short tasks."""
     if farm.stop_asked:
         return
@@ -89,17 +91,19 @@ def dispatch(farm: Farm, step: Step) -> None:
         free = _within_capacity(farm, farm.waits, free)
     _dispatch_rejected(farm, step, free)
     waiting = list(free)
+    n_idle = sum(not worker.leases for worker in free)
     while waiting and farm.queue:
         # A fair share, so that the first worker does not take all of a short queue.
         n_queued = farm.queue.n_at_most(MAX_CREDIT * len(waiting))
         share = max(1, -(-n_queued // len(waiting)))
         worker = waiting.pop(0)
         before = len(worker.leases)
+        n_idle -= not before
         while len(worker.leases) - before < share:
-            if not _dispatch_from_queue(farm, step, worker, share - len(worker.leases) + before):
+            if not _dispatch_from_queue(farm, step, worker, share - len(worker.leases) + before, n_idle):
                 break
     _dispatch_rejected(farm, step, free)  # the ones behind a queue of higher priority
-    _ask_back(farm, step, has_idle=any(not worker.leases for worker in free))
+    ask_back(farm, step, now, has_idle=any(not worker.leases for worker in free))
 
 
 def _within_capacity(farm: Farm, waits: Waits, free: list[Worker]) -> list[Worker]:
@@ -112,8 +116,12 @@ def _within_capacity(farm: Farm, waits: Waits, free: list[Worker]) -> list[Worke
     return idle + [worker for worker in free if worker.leases and worker.worker not in waits.lending]
 
 
-def _dispatch_from_queue(farm: Farm, step: Step, worker: Worker, share: int) -> bool:
-    """Dispatch the next tasks of one spec to `worker`, at most `share`; return whether there were any."""
+def _dispatch_from_queue(farm: Farm, step: Step, worker: Worker, share: int, n_idle: int) -> bool:
+    """Dispatch the next tasks of one spec to `worker`, at most `share`; return whether there were any.
+
+    Args:
+        n_idle: number of other idle workers, whose turn is next: the queue has a task for each of them first.
+    """
     head = farm.queue.peek()
     if head is None:
         return False
@@ -122,7 +130,7 @@ def _dispatch_from_queue(farm: Farm, step: Step, worker: Worker, share: int) -> 
     allowed = min(credit_of(farm, task, worker.ahead) for task in (first, *_first_and_last(farm, worker)))
     is_alone = first.history is not None or first.taskid in farm.refusals.rejected
     room = min(allowed - n_held, 1 if is_alone else share)
-    if room > 0 and allowed == _ONE_AHEAD == n_held + room and not farm.queue.has(room + len(farm.workers)):
+    if room > 0 and allowed == _ONE_AHEAD == n_held + room and not farm.queue.has(room + n_idle + len(farm.workers)):
         room -= 1
     if room <= 0:
         return False
@@ -157,19 +165,6 @@ def _first_and_last(farm: Farm, worker: Worker) -> Iterable[Task]:
     if worker.leases:
         yield farm.tasks[next(iter(worker.leases.values()))]
         yield farm.tasks[next(reversed(worker.leases.values()))]
-
-
-def _ask_back(farm: Farm, step: Step, *, has_idle: bool) -> None:
-    """Ask workers for the tasks behind their first one, if another worker is idle or that task waits for others."""
-    lending = farm.waits.lending if farm.waits is not None else ()
-    if not has_idle and not lending:
-        return
-    for worker in farm.workers.values():
-        if worker.ready and len(worker.leases) > 1 and (has_idle or worker.worker in lending):
-            last = next(reversed(worker.leases))
-            if last > worker.asked_back:
-                worker.asked_back = last
-                step.to_worker(worker.worker, Return(last))
 
 
 def _find_other_worker(farm: Farm, task: Task, worker: Worker) -> Worker | None:

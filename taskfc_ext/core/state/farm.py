@@ -44,6 +44,7 @@ class Worker(Struct):
         leases: its leases -> task id, in the order in which it runs them.
         busy: its first lease runs long; it gets no more tasks until that one has ended.
         asked_back: its last lease when it was asked to give back what it has not started.
+        may_be_stuck: a timer checks that.
         known: the code that it has, digest -> bytes; the code used last is at the end.
         finished_seq: the number of its last `Finished` that was handled.
         retiring: it gets no more tasks, and ends when it holds no lease.
@@ -61,6 +62,7 @@ class Worker(Struct):
     leases: dict[int, int] = {}
     busy: bool = False
     asked_back: int = 0
+    may_be_stuck: bool = False
     known: dict[bytes, int] = {}
     finished_seq: int = 0
     retiring: bool = False
@@ -80,13 +82,14 @@ class Stopping(Struct):
 
 
 class TimerKind(StrEnum):
-    """The kind of a timer, whose key is a task id, a lease, or 0."""
+    """The kind of a timer, whose key is a task id, a lease, a worker, or 0."""
 
     BACKOFF = "backoff"  # a task may be dispatched again
     REDELIVER = "redeliver"  # a task may be offered to a worker again (key, worker)
     UNREACHABLE = "unreachable"  # every live worker may have rejected a task for too long
     DEADLINE = "deadline"  # an attempt has run for its timeout
     ESCALATION = "escalation"  # an attempt that is being stopped takes the next step
+    REVOKE = "revoke"  # a worker may not give back what it was asked for (worker, its first lease)
     SUBSCRIBERS = "subscribers"  # changes may be sent to subscribers again
     SUBSTITUTES = "substitutes"  # some substitutes may be unneeded
     IDLE = "idle"  # workers on an engine may have been idle for long
@@ -426,10 +429,7 @@ class Farm:
         return self.waits.n_substitutes if self.waits is not None else 0
 
     def set_timer(self, when: float, kind: TimerKind, key: int, extra: int = 0) -> None:
-        """Set a timer for the monotonic time `when`.
-
-        Timers are not cancelled: its handler checks that its reason still holds.
-        """
+        """Set a timer for the monotonic time `when`; it is never cancelled, so its handler checks its reason."""
         heapq.heappush(self.timers, (when, next(self._timer_order), kind, key, extra))
         if len(self.timers) > self._next_purge:
             self._drop_void_timers()

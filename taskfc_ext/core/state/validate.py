@@ -7,7 +7,7 @@ from collections import Counter
 
 from taskfc_ext.core.state.codes import all_bodies, code_of
 from taskfc_ext.core.state.engine import AHEAD, count_demand
-from taskfc_ext.core.state.farm import CLEARED_CODE, LIVE_CODE, Farm
+from taskfc_ext.core.state.farm import CLEARED_CODE, LIVE_CODE, Farm, TimerKind
 from taskfc_ext.core.state.lending import n_needed, valid_barriers
 from taskfc_ext.protocol.options import MAX_PLACE_LOSSES
 from taskfc_ext.protocol.states import UNFINISHED, State
@@ -30,6 +30,7 @@ def validate(farm: Farm) -> None:
     """
     _check_tasks(farm)
     _check_leases(farm)
+    _check_timers(farm)
     _check_queue(farm)
     _check_refusals(farm)
     _check_steered(farm)
@@ -97,6 +98,13 @@ def _check_leases(farm: Farm) -> None:
         _check(task.state is not State.WAITING or not task.lease, f"task {taskid} has a lease while it waits")
     for lease in farm.stopping_leases:
         _check(lease in farm.leases, f"lease {lease} is being stopped but void")
+
+
+def _check_timers(farm: Farm) -> None:
+    checked = Counter(key for _, _, kind, key, _ in farm.timers if kind is TimerKind.REVOKE)
+    for worker in farm.workers.values():
+        n = checked[worker.worker]
+        _check(n == worker.may_be_stuck, f"worker {worker.worker} is checked by {n} timers")
 
 
 def _check_queue(farm: Farm) -> None:
