@@ -60,11 +60,11 @@ class Host:
     """The slots of one process. All methods may be called from any thread.
 
     Args:
-        silence: seconds without a message of the bridge after which a worker is ended.
+        clock: returns the time in seconds; for tests.
     """
 
-    def __init__(self, *, silence: float = SILENCE) -> None:
-        self._silence = silence
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._slots: dict[str, _Slot] = {}
         self._kept = KeptFiles()
 
@@ -82,7 +82,7 @@ class Host:
             place: this process.
         """
         slot = f"{token}.{secrets.token_hex(4)}"
-        held = self._slots[slot] = _Slot(slot, post, place, self._silence, self._kept)
+        held = self._slots[slot] = _Slot(slot, post, place, self._kept, self._clock)
         try:
             held.run()
         finally:
@@ -113,19 +113,19 @@ def the_host() -> Host:
 class _Slot:
     """One slot, served by one thread; `put` is for others."""
 
-    def __init__(self, slot: str, post: Post, place: Place, silence: float, kept: KeptFiles) -> None:
+    def __init__(self, slot: str, post: Post, place: Place, kept: KeptFiles, clock: Callable[[], float]) -> None:
         self._slot = slot
         self._post = post
         self._place = place
-        self._silence = silence
         self._kept = kept
+        self._clock = clock
         self._inbox: deque[bytes] = deque()
         self._outbox: deque[bytes] = deque()
         self._late: list[bytes] = []  # frames of the worker that wait for a file to be sent
         self._woken, self._waker = socket.socketpair()
         for end in (self._woken, self._waker):
             end.setblocking(False)
-        self._heard_at = time.monotonic()
+        self._heard_at = self._clock()
         self._process: HostedProcess | None = None
         self._is_ending = False
         self._is_abandoned = False
@@ -170,8 +170,8 @@ class _Slot:
     def _turn(self) -> None:
         self._wait()
         self._take_in()
-        now = time.monotonic()
-        if now - self._heard_at > self._silence:
+        now = self._clock()
+        if now - self._heard_at > SILENCE:
             self._is_abandoned = True
             self._end(now)
         process = self._process
@@ -189,8 +189,8 @@ class _Slot:
     def _wait(self) -> None:
         poll = select.poll()
         poll.register(self._woken, select.POLLIN)
-        now = time.monotonic()
-        until = min(now + LOOK_EVERY, self._heard_at + self._silence)
+        now = self._clock()
+        until = min(now + LOOK_EVERY, self._heard_at + SILENCE)
         if self._outbox:
             until = now + RETRY_EVERY
         process = self._process
@@ -222,7 +222,7 @@ class _Slot:
         except BlockingIOError:
             pass
         while self._inbox:
-            self._heard_at = time.monotonic()
+            self._heard_at = self._clock()
             try:
                 messages = codec.to_host.decode(self._inbox.popleft())
             except ProtocolError as error:
@@ -251,7 +251,7 @@ class _Slot:
                 if process is not None:
                     process.files.take(message)
             case EndSlot():
-                self._end(time.monotonic())
+                self._end(self._clock())
             case _:
                 assert_never(message)
 

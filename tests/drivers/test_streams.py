@@ -53,3 +53,15 @@ def test_the_last_frames_of_an_end_that_is_closed_arrive(ends):
     assert (theirs.receive(), theirs.has_ended) == ([b"last words"], True)
     theirs.send(b"nobody is there")
     assert not theirs.is_behind
+
+
+def test_a_frame_that_is_too_large_ends_the_stream_on_both_sides():
+    one, other = socket.socketpair()
+    ours, theirs = FrameStream(one), FrameStream(other, largest=1000)
+    ours.send(b"a")
+    ours.send(bytes(1001))
+    assert (theirs.receive(), theirs.has_ended, theirs.receive()) == ([b"a"], True, [])
+    ours.send(b"b")
+    assert (ours.is_behind, ours.receive(), ours.has_ended) == (False, [], True)
+    for end in (ours, theirs):
+        end.close()
