@@ -33,9 +33,11 @@ _RESULT = struct.Struct("=Qd48p")
 """A kept result: lease, seconds, and a value of up to `_LONGEST` bytes."""
 
 _LONGEST = 47
-_RESULTS = 4096  # behind the words
-_PLACES = range(_RESULTS, _RESULTS + 512 * _RESULT.size, _RESULT.size)  # a worker holds no more tasks ahead
-PAGE_SIZE = _PLACES.stop
+_RESULTS = 64  # behind the words
+# One page of the system, so that a task which truncates the file but for a byte leaves the worker its memory. There is
+# room for 63 results; those of a stuck worker were 15 to 56.
+PAGE_SIZE = 4096
+_PLACES = range(_RESULTS, PAGE_SIZE, _RESULT.size)
 
 _pack_result = _RESULT.pack_into
 
