@@ -23,8 +23,8 @@ from taskfc_ext.text import encodable, with_article
 _TRIAL_SECONDS = 10.0
 """Time limit of the trial. It copies nothing and skips large buffers, so it is faster than the failed pickle."""
 
-_SEARCH_SECONDS = 0.1
-_MORE_SECONDS = 0.2
+_SEARCH_SECONDS = 0.5
+_MORE_SECONDS = 1.0
 """Time limit of the search in a large value: this, or twice the time of the trial if that is longer."""
 
 _SEARCH_NODES = 200_000
