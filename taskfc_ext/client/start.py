@@ -165,12 +165,9 @@ def start(
             raise StartFailed(f"farm {name!r} runs, so its store is in use", hint="stop it first")
         prepare(farm.paths)
         empty_store(farm.paths)
-    secrets = engine.secrets if engine is not None else b""
-    started = not running and launch(farm.paths, options, secrets=secrets, meanwhile=load_clients)
-    if engine is not None and started:
-        tell(engine)
-        await_first_worker(farm)
-    return Controller(farm, attached=not started)
+    if running:
+        return Controller(farm, attached=True)
+    return _launch(farm, options, engine)
 
 
 def attach(name: str = "default", *, owner: str = "", label: str = "") -> BlockingTaskClient:
@@ -244,6 +241,11 @@ def restart(
         )
     elif workers is not None:
         options = farm_options(workers) if kept is None else msgspec.structs.replace(kept, n_workers=workers)
+    return _launch(farm, options, engine)
+
+
+def _launch(farm: LocalFarm, options: FarmOptions | None, engine: Engine | None) -> Controller:
+    """Start a farm, on an `engine` if there is one; attach to it if another process has started it meanwhile."""
     secrets = engine.secrets if engine is not None else b""
     started = launch(farm.paths, options, secrets=secrets, meanwhile=load_clients)
     if engine is not None and started:

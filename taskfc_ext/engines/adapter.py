@@ -11,8 +11,6 @@ from typing import NamedTuple, Protocol
 class Connected(NamedTuple):
     """The engine answers."""
 
-    n_places: int
-
 
 class Lost(NamedTuple):
     """The engine does not answer any more; all slots are lost with it."""
@@ -55,6 +53,8 @@ class Unreachable(Exception):
 
 class Adapter(Protocol):
     """An engine. All methods run in the bridge's event loop and never block it.
+
+    It puts a `Ping` to each slot at least every `PING_EVERY` seconds, in whatever way is cheapest there.
 
     Attributes:
         url: the engine's address, as tasks get it.

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from taskfc_ext.drivers.paths import check_store, farm_paths
+from taskfc_ext.drivers.paths import FarmPaths, check_store, farm_paths
 from taskfc_ext.drivers.processes import die_with_parent
 from taskfc_ext.engines.adapter import Adapter, Events
 from taskfc_ext.engines.bridge import Bridge
@@ -45,8 +45,14 @@ def main() -> None:
     os._exit(int(has_failed))  # an engine's library may have threads that do not end
 
 
-async def _serve(paths: Any, options: FarmOptions, engine: EngineOptions, supervisor: socket.socket, run: str,
-                 given: dict[str, Any]) -> bool:  # fmt: skip
+async def _serve(
+    paths: FarmPaths,
+    options: FarmOptions,
+    engine: EngineOptions,
+    supervisor: socket.socket,
+    run: str,
+    given: dict[str, Any],
+) -> bool:
     events: Events = asyncio.Queue()
     adapter = make_adapter(engine, events, run, given)
     bridge = Bridge(paths, options, engine, supervisor, run=run, adapter=adapter, events=events)

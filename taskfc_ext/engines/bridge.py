@@ -11,14 +11,15 @@ import logging
 import platform
 import socket
 import time
-from collections.abc import Coroutine, Iterable
-from typing import Any, Literal, assert_never
+from collections.abc import Iterable
+from typing import Literal, assert_never
 
 import msgspec
 
 from taskfc_ext.drivers.paths import FarmPaths
 from taskfc_ext.drivers.worker_ids import reserve_ids
 from taskfc_ext.engines.adapter import Adapter, Connected, Event, Events, Failed, Frame, Gone, Lost, Unreachable
+from taskfc_ext.engines.background import Background
 from taskfc_ext.engines.files import Files
 from taskfc_ext.engines.pipes import ControllerConnection, HostPipe, SupervisorEnd
 from taskfc_ext.engines.slots import Ask, Close, Effect, Forward, Open, Put, Report, Slots, Withdraw
@@ -35,6 +36,7 @@ from taskfc_ext.protocol.slot_messages import (
     SlotDown,
     SlotHello,
     SlotUp,
+    token_of,
 )
 from taskfc_ext.protocol.supervisor_messages import Demand, EngineState, SetWorkers, Shutdown, StopAttempt
 from taskfc_ext.version import __version__
@@ -87,7 +89,7 @@ class Bridge:
         self._files = Files(paths)
         self._connections: dict[int, ControllerConnection] = {}
         self._hosts: dict[str, HostPipe] = {}
-        self._calls: set[asyncio.Task[None]] = set()
+        self._background = Background(self._fail)
         self._is_connected = False
         self._is_stopping = False
         self.has_failed = False
@@ -98,12 +100,11 @@ class Bridge:
     async def run(self) -> None:
         """Serve until the farm stops or the supervisor is gone."""
         self._set_state("connecting", "")
-        self._call(self._connect("connecting"))
-        self._call(self._handle_events())
-        self._call(self._look_around())
+        self._background.start(self._connect("connecting"))
+        self._background.start(self._handle_events())
+        self._background.start(self._look_around())
         await self._ended.wait()
-        for call in list(self._calls):
-            call.cancel()
+        self._background.cancel()
         for host in self._hosts.values():
             host.cancel()
         for connection in self._connections.values():
@@ -143,7 +144,7 @@ class Bridge:
                 self._is_connected = False
                 self._do(self._slots.on_engine_lost(event.reason))
                 self._set_state("lost", event.reason)
-                self._call(self._connect("lost"))
+                self._background.start(self._connect("lost"))
             case Gone():
                 for slot in event.slots:
                     self._do(self._slots.on_place_gone(slot, event.reason))
@@ -241,10 +242,10 @@ class Bridge:
                 case Report():
                     self._supervisor.send(effect.message)
                 case Ask():
-                    self._call(self._adapter.ask(effect.token))
+                    self._background.start(self._adapter.ask(effect.token))
                 case Withdraw():
                     self._forget_hosts(effect.token)
-                    self._call(self._adapter.withdraw(effect.token))
+                    self._background.start(self._adapter.withdraw(effect.token))
                 case _:
                     assert_never(effect)
 
@@ -263,21 +264,14 @@ class Bridge:
         return self._hosts[slot]
 
     def _forget_hosts(self, token: str) -> None:
-        for slot in [slot for slot in self._hosts if slot.partition(".")[0] == token]:
+        for slot in [slot for slot in self._hosts if token_of(slot) == token]:
             self._hosts.pop(slot).close()
 
-    def _call(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run `work` beside everything else; an error in it ends the bridge, which is then started again."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._calls.add(task)
-        task.add_done_callback(self._on_call_ended)
-
-    def _on_call_ended(self, task: asyncio.Task[None]) -> None:
-        self._calls.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("the bridge failed", exc_info=error)
-            self.has_failed = True
-            self._ended.set()
+    def _fail(self, error: BaseException) -> None:
+        """End the bridge, which is then started again."""
+        logger.error("the bridge failed", exc_info=error)
+        self.has_failed = True
+        self._ended.set()
 
     async def _look_around(self) -> None:
         while True:

@@ -12,6 +12,7 @@ from distributed.comm import CommClosedError
 from distributed.security import Security
 
 from taskfc_ext.engines.adapter import Connected, Events, Failed, Frame, Gone, Lost, SlotGone, Unreachable
+from taskfc_ext.engines.background import Background
 from taskfc_ext.engines.dask_slot import KEY, hold_slot, topic_of
 
 logger = logging.getLogger(__name__)
@@ -53,7 +54,8 @@ class DaskAdapter:
         self._client: Any = None
         self._futures: dict[str, Any] = {}
         self._workers: dict[str, _DaskWorker] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._worker_of: dict[str, _DaskWorker] = {}
+        self._background = Background(self._fail)
 
     async def connect(self) -> None:
         """See `Adapter`."""
@@ -68,12 +70,8 @@ class DaskAdapter:
             raise Unreachable(_line(error)) from error
         self._client = client
         client.subscribe_topic(topic_of(self._run), self._on_event)
-        self._start(self._watch(client))
-        self._events.put_nowait(Connected(await self._n_places(client)))
-
-    async def _n_places(self, client: Any) -> int:
-        found = await client.scheduler.identity(n_workers=-1)
-        return sum(int(worker.get("nthreads", 1)) for worker in found["workers"].values())
+        self._background.start(self._watch(client))
+        self._events.put_nowait(Connected())
 
     async def ask(self, token: str) -> None:
         """See `Adapter`."""
@@ -88,14 +86,14 @@ class DaskAdapter:
             hold_slot, token, self._run, key=KEY + token, pure=False, resources=self._resources or None
         )
         self._futures[token] = future
-        self._start(self._follow(token, future))
+        self._background.start(self._follow(token, future))
 
     async def _has_room(self, client: Any) -> bool:
         """Return whether some worker has all the wanted resources, in use or not."""
-        found = await client.scheduler.identity(n_workers=-1)
+        workers = await _list_workers(client)
         return any(
             all(worker.get("resources", {}).get(name, 0) >= amount for name, amount in self._resources.items())
-            for worker in found["workers"].values()
+            for worker in workers.values()
         )
 
     async def _follow(self, token: str, future: Any) -> None:
@@ -122,18 +120,17 @@ class DaskAdapter:
 
     async def put(self, slot: str, frame: bytes) -> None:
         """See `Adapter`."""
-        worker = next((one for one in self._workers.values() if slot in one.slots), None)
+        worker = self._worker_of.get(slot)
         if worker is None or not await worker.call("taskfc_put", slot=slot, frame=frame):
             raise SlotGone(slot)
 
     async def close(self) -> None:
         """See `Adapter`."""
         client, self._client = self._client, None
-        for task in self._tasks:
-            if task is not asyncio.current_task():
-                task.cancel()
+        self._background.cancel()
         self._futures.clear()
         self._workers.clear()
+        self._worker_of.clear()
         if client is not None:
             with suppress(*_BROKEN, ValueError):
                 client.unsubscribe_topic(topic_of(self._run))  # else the scheduler logs an error
@@ -142,23 +139,16 @@ class DaskAdapter:
 
     # events
 
-    def _start(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._end)
-
-    def _end(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("a part of the Dask adapter failed", exc_info=error)
-            self._events.put_nowait(Lost(f"{type(error).__name__}: {error}"))
+    def _fail(self, error: BaseException) -> None:
+        logger.error("a part of the Dask adapter failed", exc_info=error)
+        self._events.put_nowait(Lost(f"{type(error).__name__}: {error}"))
 
     def _on_event(self, event: tuple[float, dict[str, str]]) -> None:
         """Handle the event of a new slot: from now on, frames are fetched from its worker."""
         address = event[1]["address"]
         if self._client is not None and address not in self._workers:
             worker = self._workers[address] = _DaskWorker(self._client, address)
-            self._start(self._fetch(worker))
+            self._background.start(self._fetch(worker))
 
     async def _fetch(self, worker: _DaskWorker) -> None:
         """Fetch frames from a Dask worker until it is gone."""
@@ -175,22 +165,24 @@ class DaskAdapter:
                 failing_since = failing_since or clock()
                 if clock() - failing_since > GONE_AFTER or not await self._is_listed(worker.address):
                     del self._workers[worker.address]
-                    self._events.put_nowait(Gone(tuple(worker.slots), _line(error)))
+                    lost = [slot for slot, home in self._worker_of.items() if home is worker]
+                    for slot in lost:
+                        del self._worker_of[slot]
+                    self._events.put_nowait(Gone(tuple(lost), _line(error)))
                     return
                 await asyncio.sleep(0.1)
                 continue
             for slot, frame in letters:
-                worker.slots[slot] = None
+                self._worker_of[slot] = worker
                 self._events.put_nowait(Frame(slot, frame))
 
     async def _is_listed(self, address: str) -> bool:
         if self._client is None:
             return False
         try:
-            found = await asyncio.wait_for(self._client.scheduler.identity(n_workers=-1), CONNECT_TIMEOUT)
+            return address in await asyncio.wait_for(_list_workers(self._client), CONNECT_TIMEOUT)
         except _BROKEN:
             return True  # the scheduler does not know either; `_watch` says when it is lost
-        return address in found["workers"]
 
     async def _watch(self, client: Any) -> None:
         """Report the loss of the scheduler."""
@@ -203,15 +195,10 @@ class DaskAdapter:
 
 
 class _DaskWorker:
-    """A Dask worker with slots of ours.
-
-    Attributes:
-        slots: those that have sent a frame.
-    """
+    """A Dask worker with slots of ours."""
 
     def __init__(self, client: Any, address: str) -> None:
         self.address = address
-        self.slots: dict[str, None] = {}
         self._client = client
         self._is_direct: bool | None = None
 
@@ -233,6 +220,13 @@ class _DaskWorker:
         except _BROKEN:
             return False
         return True
+
+
+async def _list_workers(client: Any) -> dict[str, dict[str, Any]]:
+    """Return all workers of the cluster by their addresses, as the scheduler describes them."""
+    found = await client.scheduler.identity(n_workers=-1)
+    workers: dict[str, dict[str, Any]] = found["workers"]
+    return workers
 
 
 def _line(error: BaseException) -> str:

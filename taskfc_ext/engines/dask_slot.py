@@ -19,12 +19,12 @@ from taskfc_ext.engines.host import the_host
 from taskfc_ext.engines.hosted_process import Place
 from taskfc_ext.engines.mailbox import Letters, Mailbox
 from taskfc_ext.protocol import codec
-from taskfc_ext.protocol.slot_messages import Ping
+from taskfc_ext.protocol.slot_messages import PING_EVERY, Ping
 
 KEY = "taskfc-"
 """The beginning of the keys of our Dask tasks; the token follows."""
 
-LONGEST_REQUEST = 5.0
+LONGEST_REQUEST = PING_EVERY
 """Seconds after which a request for frames is answered without any; each is a sign of life of the bridge."""
 
 _NAME = "taskfc_ext"
@@ -109,11 +109,7 @@ class Slots(WorkerPlugin):  # type: ignore[misc]  # Dask's types are not read
     def transition(self, key: Any, start: str, finish: str, **_: Any) -> None:
         """End a slot whose Dask task was cancelled, or forgotten with its bridge."""
         if isinstance(key, str) and key.startswith(KEY) and finish in ("cancelled", "released", "forgotten"):
-            token = key.removeprefix(KEY)
-            host = the_host()
-            for slot in host.slots:
-                if slot.partition(".")[0] == token:
-                    host.end(slot)
+            the_host().end_token(key.removeprefix(KEY))
 
 
 def _slots_here(worker: Worker) -> Slots:

@@ -10,8 +10,8 @@ from pathlib import Path
 from taskfc_ext.engines.adapter import Connected, Events, Failed, Frame, Gone, SlotGone, Unreachable
 from taskfc_ext.engines.host import Host
 from taskfc_ext.engines.hosted_process import Place
-
-PLACES = 8
+from taskfc_ext.protocol import codec
+from taskfc_ext.protocol.slot_messages import PING_EVERY, Ping
 
 
 class FakeAdapter:
@@ -38,7 +38,7 @@ class FakeAdapter:
             raise Unreachable("connection refused")
         if self._watching is None:
             self._watching = self._loop.create_task(self._watch())
-        self._events.put_nowait(Connected(PLACES))
+        self._events.put_nowait(Connected())
 
     async def ask(self, token: str) -> None:
         """See `Adapter`."""
@@ -66,9 +66,7 @@ class FakeAdapter:
 
     async def withdraw(self, token: str) -> None:
         """See `Adapter`."""
-        for slot in self._host.slots:
-            if slot.partition(".")[0] == token:
-                self._host.end(slot)
+        self._host.end_token(token)
 
     async def put(self, slot: str, frame: bytes) -> None:
         """See `Adapter`."""
@@ -76,8 +74,13 @@ class FakeAdapter:
             raise SlotGone(slot)
 
     async def _watch(self) -> None:
+        pinged_at = self._loop.time()
         while True:
             await asyncio.sleep(0.05)
+            if self._loop.time() - pinged_at > PING_EVERY:
+                pinged_at = self._loop.time()
+                for slot in self._host.slots:
+                    self._host.put(slot, codec.encode([Ping()]))
             if (self._folder / "lose").exists():
                 os.unlink(self._folder / "lose")
                 lost = tuple(self._slots)

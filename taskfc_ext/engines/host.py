@@ -40,6 +40,7 @@ from taskfc_ext.protocol.slot_messages import (
     StopHosted,
     ToHost,
     ToHosted,
+    token_of,
 )
 from taskfc_ext.version import __version__
 
@@ -102,6 +103,12 @@ class Host:
     def end(self, slot: str) -> None:
         """End a slot whose engine or bridge is gone."""
         self.put(slot, codec.encode([EndSlot()]))
+
+    def end_token(self, token: str) -> None:
+        """End the slot of a token that was withdrawn."""
+        for slot in self.slots:
+            if token_of(slot) == token:
+                self.end(slot)
 
 
 @cache

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from taskfc_ext.engines.backoff import SlotBackoff
+from taskfc_ext.drivers.backoff import StartBackoff
 from taskfc_ext.protocol.slot_messages import (
+    MARK,
     Begin,
     EndSlot,
     FromHosted,
@@ -25,11 +26,12 @@ from taskfc_ext.protocol.slot_messages import (
     StopHosted,
     ToHost,
     ToHosted,
+    token_of,
 )
 from taskfc_ext.protocol.supervisor_messages import SetWorkers, StopAttempt, WorkerDown, WorkerUp
 
-MARK = b""
-"""The frame that stands between the frames of two connections."""
+AT_ONCE = 64
+"""Slots that are asked for in one turn; one after a failure."""
 
 # effects
 
@@ -124,7 +126,7 @@ class Slots:
         self._slots: dict[str, _Slot] = {}
         self._slot_of: dict[int, str] = {}
         self._is_closed = False
-        self._backoff = SlotBackoff()
+        self._backoff = StartBackoff(at_once=1)
         self.problem = ""
 
     @property
@@ -136,20 +138,6 @@ class Slots:
     def is_empty(self) -> bool:
         """Whether nothing is held and nothing asked for."""
         return not self._slots and not self._asked
-
-    @property
-    def workers(self) -> list[int]:
-        """The workers whose frames flow."""
-        return [slot.worker for slot in self._slots.values() if slot.is_announced]
-
-    @property
-    def slots(self) -> list[str]:
-        """The ids of all slots."""
-        return list(self._slots)
-
-    def slot_of(self, worker: int) -> str | None:
-        """Return the slot of a worker; `None` if it has ended."""
-        return self._slot_of.get(worker)
 
     def wake_at(self) -> float | None:
         """Return the time of the next call of `fill`; `None`: there is nothing to fill."""
@@ -187,7 +175,7 @@ class Slots:
         if now < self._backoff.not_before:
             return []
         asked = []
-        for _ in range(min(missing, self._backoff.at_once)):
+        for _ in range(min(missing, 1 if self._backoff.is_failing else AT_ONCE)):
             self._n_tokens += 1
             asked.append(token(self._n_tokens))
         self._asked.update(asked)
@@ -199,7 +187,7 @@ class Slots:
         """Handle a placed slot: start its worker, or let it go."""
         if slot in self._slots:
             return []
-        token = slot.partition(".")[0]
+        token = token_of(slot)
         effects: list[Effect] = []
         for old in [old for old, state in self._slots.items() if state.token == token]:
             effects += self.on_place_gone(old, "the engine started its slot again elsewhere")
@@ -219,7 +207,7 @@ class Slots:
         state = self._slots.get(slot)
         if state is None or state.up is not None:
             return []
-        self._backoff.note_good()
+        self._backoff.note_good_start()
         self._is_untried = False
         self.problem = ""
         state.up = WorkerUp(state.worker, message.pid, place=state.place)
@@ -366,4 +354,4 @@ class Slots:
     def _note_failure(self, reason: str, now: float) -> None:
         self.problem = reason
         self._is_untried = False
-        self._backoff.note_failure(now)
+        self._backoff.note_failed_start(now)

@@ -46,6 +46,15 @@ FolderName = Annotated[str, Meta(pattern=r"\A[0-9a-z]{0,64}\Z")]
 FileName = Annotated[str, Meta(pattern=r"\A[0-9a-f]{1,64}\Z")]
 """The file of an `Upload` or a `PayloadRef`."""
 
+MARK = b""
+"""The frame that stands between the frames of two connections."""
+
+
+def token_of(slot: str) -> str:
+    """Return the token of which a slot is an incarnation."""
+    return slot.partition(".")[0]
+
+
 # host -> bridge
 
 

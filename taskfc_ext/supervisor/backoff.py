@@ -8,38 +8,6 @@ EARLY = 2.0
 """Seconds of life: a worker that ends sooner and was never ready has failed to start."""
 
 
-class WorkerBackoff:
-    """Back-off of workers: they are replaced at once; after failed starts, after 1, 2, 4 ... at most 30 s."""
-
-    AT_ONCE = 3
-    LONGEST = 30.0
-
-    def __init__(self) -> None:
-        self._failed_starts = 0
-        self.not_before = 0.0
-
-    def note_good_start(self) -> None:
-        """Note that a worker became ready, or lived for `EARLY` seconds."""
-        self._failed_starts = 0
-        self.not_before = 0.0
-
-    def note_failed_start(self, now: float) -> float:
-        """Note that a worker died before it was ready; return the seconds to wait."""
-        if now < self.not_before:  # it was started together with the worker that caused this wait
-            return self.not_before - now
-        self._failed_starts += 1
-        excess = self._failed_starts - self.AT_ONCE
-        delay = 0.0 if excess < 0 else min(self.LONGEST, 2.0 ** min(excess, 10))
-        self.not_before = now + delay
-        return delay
-
-    def note_refused_start(self, now: float) -> float:
-        """Note that the system could not start a worker; return the seconds to wait, never 0."""
-        delay = self.note_failed_start(now) or 1.0
-        self.not_before = now + delay
-        return delay
-
-
 class ControllerBackoff:
     """Back-off of the controller: it is started again at once, and a little later if it dies often.
 

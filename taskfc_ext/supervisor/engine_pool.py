@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from taskfc_ext.drivers.backoff import StartBackoff
 from taskfc_ext.drivers.paths import FarmPaths
 from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol import codec
@@ -23,7 +24,6 @@ from taskfc_ext.protocol.supervisor_messages import (
     WorkerDown,
     WorkerUp,
 )
-from taskfc_ext.supervisor.backoff import WorkerBackoff
 from taskfc_ext.supervisor.log import log
 from taskfc_ext.supervisor.pool import Commands, News
 from taskfc_ext.supervisor.socket_process import SocketProcess
@@ -61,7 +61,7 @@ class EnginePool:
         self._secrets = secrets
         self._bridge: SocketProcess[FromBridge] | None = None
         self._started_at = 0.0
-        self._backoff = WorkerBackoff()
+        self._backoff = StartBackoff()
         self._is_closed = False
         self._ups: dict[int, WorkerUp] = {}
         self._unconfirmed: set[int] = set()

@@ -7,13 +7,14 @@ import re
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 
+from taskfc_ext.drivers.backoff import StartBackoff
 from taskfc_ext.drivers.cores import thread_pool_environment
 from taskfc_ext.drivers.paths import FarmPaths
 from taskfc_ext.drivers.processes import FARM, FARM_PID, FARM_WORKER
 from taskfc_ext.drivers.worker_ids import reserve_ids
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.supervisor_messages import Revoke, Revoked, SetWorkers, StopAttempt, WorkerDown, WorkerUp
-from taskfc_ext.supervisor.backoff import EARLY, WorkerBackoff
+from taskfc_ext.supervisor.backoff import EARLY
 from taskfc_ext.supervisor.log import log
 from taskfc_ext.supervisor.pool import Commands, News
 from taskfc_ext.supervisor.stored_options import store_n_workers
@@ -39,7 +40,7 @@ class Workers:
         self._paths = paths
         self._options = options
         self._commands = commands
-        self._backoff = WorkerBackoff()
+        self._backoff = StartBackoff()
         self._kept_logs = _logs(paths)
         self._closed = False
         self._n_substitutes = 0

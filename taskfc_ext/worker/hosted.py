@@ -28,14 +28,11 @@ from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.payloads import Payload, Upload
-from taskfc_ext.protocol.slot_messages import Begin, FileDropped, FileWanted, FileWritten
+from taskfc_ext.protocol.slot_messages import MARK, Begin, FileDropped, FileWanted, FileWritten
 from taskfc_ext.protocol.worker_messages import ToWorker
 from taskfc_ext.worker.app import prepare_process, run_worker
 from taskfc_ext.worker.connection import LifePipe
 from taskfc_ext.worker.context.elsewhere import PrivateFolder
-
-MARK = b""
-"""The frame that stands between the frames of two connections."""
 
 _DATAGRAM = 4096
 _CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from taskfc_ext.engines.backoff import AT_ONCE
 from taskfc_ext.engines.bridge import why_unfit
-from taskfc_ext.engines.slots import MARK, Ask, Close, Forward, Open, Put, Report, Slots, Withdraw
+from taskfc_ext.engines.slots import AT_ONCE, Ask, Close, Forward, Open, Put, Report, Slots, Withdraw
 from taskfc_ext.protocol.slot_messages import (
+    MARK,
     Begin,
     EndSlot,
     FromHosted,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from taskfc_ext.supervisor.backoff import ControllerBackoff, WorkerBackoff
+from taskfc_ext.drivers.backoff import StartBackoff
+from taskfc_ext.supervisor.backoff import ControllerBackoff
 
 
 def test_workers_that_cannot_start_wait_longer_and_longer():
-    backoff, now, delays = WorkerBackoff(), 100.0, []
+    backoff, now, delays = StartBackoff(), 100.0, []
     for _ in range(10):
         delays.append(backoff.note_failed_start(now))
         assert backoff.not_before == now + delays[-1]
@@ -15,13 +16,13 @@ def test_workers_that_cannot_start_wait_longer_and_longer():
 
 
 def test_failures_during_a_wait_do_not_make_it_longer():
-    backoff = WorkerBackoff()
+    backoff = StartBackoff()
     assert [backoff.note_failed_start(0.0) for _ in range(10)] == [0, 0, *[1] * 8]
     assert backoff.note_failed_start(1.0) == 2
 
 
 def test_a_worker_that_starts_well_ends_the_wait():
-    backoff = WorkerBackoff()
+    backoff = StartBackoff()
     for _ in range(3):
         backoff.note_failed_start(0.0)
     backoff.note_good_start()
@@ -30,7 +31,7 @@ def test_a_worker_that_starts_well_ends_the_wait():
 
 
 def test_a_start_that_the_system_refuses_is_never_repeated_at_once():
-    backoff = WorkerBackoff()
+    backoff = StartBackoff()
     assert backoff.note_refused_start(5.0) == 1.0
     assert backoff.not_before == 6.0
 
