@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from taskfc_ext.client.start import attach as attach
     from taskfc_ext.client.start import restart as restart
     from taskfc_ext.client.start import start as start
+    from taskfc_ext.errors import BadEngine as BadEngine
     from taskfc_ext.errors import BroadcastFailed as BroadcastFailed
     from taskfc_ext.errors import ControllerLost as ControllerLost
     from taskfc_ext.errors import ControllerStopped as ControllerStopped
@@ -70,6 +71,7 @@ _HOMES = {
     "DependencyFailed": "errors",
     "EngineInfo": "protocol.infos",
     "FCTaskClient": "client.aio",
+    "BadEngine": "errors",
     "EngineWarning": "errors",
     "FarmError": "errors",
     "FarmStatus": "protocol.snapshots",

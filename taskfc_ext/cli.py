@@ -41,7 +41,7 @@ from taskfc_ext.protocol.infos import EngineInfo, TaskInfo, WorkerInfo
 from taskfc_ext.protocol.limits import MAX_IDS, MAX_WORKERS
 from taskfc_ext.protocol.states import FINISHED, UNFINISHED
 from taskfc_ext.text import one_line, plain_text, table, workers_table, workers_text
-from taskfc_ext.view.engine_words import add_engine_options, engine_arguments
+from taskfc_ext.view.engine_words import add_engine_options, engine_arguments, warnings_as_lines
 from taskfc_ext.view.selection import BadSelection, count_ids, parse_selection
 from taskfc_ext.view.wording import (
     KEPT,
@@ -153,14 +153,16 @@ def _engine_of(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _start(arguments: argparse.Namespace) -> int:
     _import_from_here()
-    farm = start(arguments.workers, name=arguments.name, fresh=arguments.fresh, **_engine_of(arguments))
+    with warnings_as_lines():
+        farm = start(arguments.workers, name=arguments.name, fresh=arguments.fresh, **_engine_of(arguments))
     return _print_running(arguments, "runs already" if farm.attached else "started")
 
 
 def _restart(arguments: argparse.Namespace) -> int:
     _import_from_here()
     _require_known(arguments.name)
-    restart(arguments.name, arguments.workers, **_engine_of(arguments))
+    with warnings_as_lines():
+        restart(arguments.name, arguments.workers, **_engine_of(arguments))
     return _print_running(arguments, "restarted")
 
 

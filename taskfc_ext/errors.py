@@ -265,6 +265,10 @@ class StartFailed(FarmError):
     """A farm could not be started; the message has the supervisor's error."""
 
 
+class BadEngine(StartFailed, ValueError):
+    """`on=` names no engine, or one of its options is not possible."""
+
+
 class StoreError(FarmError):
     """The store cannot be used: it has another version's schema, is damaged, or belongs to another user."""
 

@@ -5,7 +5,6 @@ The modules of the clients are imported when a client is made, and not before a 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import sys
@@ -26,6 +25,7 @@ from taskfc_ext.client.farm.interface import Condition
 from taskfc_ext.client.farm.launch import LocalFarm, launch, stored_options
 from taskfc_ext.drivers.connection_file import ConnectionInfo
 from taskfc_ext.drivers.cores import available_cores
+from taskfc_ext.drivers.files import try_lock
 from taskfc_ext.drivers.paths import FarmPaths, prepare
 from taskfc_ext.errors import ControllerUnavailable, EngineWarning, StartFailed
 from taskfc_ext.protocol.limits import MAX_WORKERS
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from taskfc_ext.client.aio import FCTaskClient
     from taskfc_ext.client.blocking import BlockingTaskClient
 
+
+LET_GO_WITHIN = 2.0
+"""Seconds for which the last process of a farm that was stopped may still hold the store's lock: it exits."""
 
 FIRST_WORKER = 10.0
 """Seconds that a start on an engine waits for the first worker, or for the reason why there is none."""
@@ -231,8 +234,6 @@ def restart(
     engine = None if on is UNCHANGED else _engine(on, resources, idle)
     farm = _farm(name)
     kept = stored_options(farm.paths)
-    if farm.condition() is Condition.ALIVE:
-        stop(farm)
     options = None
     if on is not UNCHANGED:
         moved = farm_options(workers, engine=engine.options if engine is not None else None)
@@ -241,6 +242,8 @@ def restart(
         )
     elif workers is not None:
         options = farm_options(workers) if kept is None else msgspec.structs.replace(kept, n_workers=workers)
+    if farm.condition() is Condition.ALIVE:
+        stop(farm)  # only now: a wrong argument must not stop it
     return _launch(farm, options, engine)
 
 
@@ -347,10 +350,11 @@ def empty_store(paths: FarmPaths) -> None:
         StartFailed: the store is in use.
     """
     with open(paths.lock, "ab") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StartFailed(f"the store {paths.store} is in use", hint="stop the farm first") from None
+        deadline = time.monotonic() + LET_GO_WITHIN
+        while not try_lock(lock.fileno()):
+            if time.monotonic() > deadline:
+                raise StartFailed(f"the store {paths.store} is in use", hint="stop the farm first")
+            time.sleep(0.01)
         for file in paths.store.iterdir():
             if file != paths.lock and file.is_file():
                 file.unlink(missing_ok=True)

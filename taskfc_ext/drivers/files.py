@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
 from pathlib import Path
@@ -29,3 +30,12 @@ def remove_if_empty(path: Path) -> None:
 def path_of_descriptor(descriptor: int) -> Path:
     """Return a path that opens an open file of this process again, also one without a name."""
     return Path(f"/proc/self/fd/{descriptor}" if sys.platform == "linux" else f"/dev/fd/{descriptor}")
+
+
+def try_lock(fd: int) -> bool:
+    """Lock a file for this process alone; return `False` if another one has it."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

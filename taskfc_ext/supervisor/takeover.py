@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from contextlib import suppress
@@ -10,7 +9,7 @@ from contextlib import suppress
 import msgspec
 
 from taskfc_ext.drivers.connection_file import boot_id, last_connection, read_connection, remove_connection
-from taskfc_ext.drivers.files import remove_if_empty, replace_file
+from taskfc_ext.drivers.files import remove_if_empty, replace_file, try_lock
 from taskfc_ext.drivers.paths import FarmPaths
 from taskfc_ext.drivers.processes import WatchedPage, sweep
 from taskfc_ext.drivers.socket_folder import FolderRefused, hold_folder, remove_below
@@ -36,7 +35,7 @@ def take_lock(paths: FarmPaths) -> int | None:
     """
     fd = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + LOCK_TIMEOUT
-    while not _try_lock(fd):
+    while not try_lock(fd):
         if read_connection(paths.name) is not None:
             os.close(fd)
             return None
@@ -48,14 +47,6 @@ def take_lock(paths: FarmPaths) -> int | None:
             )
         time.sleep(_LOCK_RETRY)
     return fd
-
-
-def _try_lock(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def settle_options(paths: FarmPaths, given: bytes) -> FarmOptions:

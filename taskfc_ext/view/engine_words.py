@@ -1,16 +1,38 @@
-"""The words of `--on`, `--resources` and `--idle` in the terminal and in `%task`. Pure."""
+"""The words of `--on`, `--resources` and `--idle` in the terminal and in `%task`, and those of a start on an engine."""
 
 from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
+
+from taskfc_ext.errors import EngineWarning
 
 HOME = "home"
 """The value of `--on` for this machine."""
 
 Amounts = tuple[tuple[str, float], ...]
+
+
+@contextmanager
+def warnings_as_lines(say: Callable[[str], object] | None = None) -> Iterator[None]:
+    """Show warnings of a start as lines, without the place in the code.
+
+    Args:
+        say: shows a line; by default on stderr.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", EngineWarning)
+        yield
+    for warning in caught:
+        if say is not None:
+            say(str(warning.message))
+        else:
+            sys.stderr.write(f"{warning.message}\n")
 
 
 def parse_amounts(text: str) -> Amounts:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from taskfc_ext.client.farm.engine import engine_of
-from taskfc_ext.errors import StartFailed
+from taskfc_ext.errors import BadEngine, StartFailed
 
 
 @pytest.mark.parametrize(
@@ -72,3 +72,16 @@ def test_the_certificates_of_a_live_client_are_secrets_and_no_options():
         "security": {"tls_ca_file": "ca.pem", "tls_client_cert": "c.pem", "tls_client_key": "k.pem"}
     }
     assert "pem" not in repr(engine.options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"idle": -4.0}, "idle is a number of seconds from 0, where 0 keeps idle slots, not -4.0"),
+        ({"resources": {"GPU": 0}}, r"resources\['GPU'\] is an amount above 0, not 0"),
+    ],
+    ids=str,
+)
+def test_options_that_are_not_possible_are_named(options, message):
+    with pytest.raises(BadEngine, match=message):
+        engine_of("tcp://head:8786", **options)

@@ -18,7 +18,7 @@ from taskfc_ext.client.start import Controller
 from taskfc_ext.drivers.paths import farm_paths
 from taskfc_ext.drivers.process_tree import children, command_line
 from taskfc_ext.drivers.processes import tagged_processes
-from taskfc_ext.errors import EngineWarning, StartFailed, TaskAborted, WorkerLost
+from taskfc_ext.errors import BadEngine, EngineWarning, StartFailed, TaskAborted, WorkerLost
 from tests.engines.clusters import Cluster, FakeCluster
 from tests.processes import DEADLINE, kill_and_wait, until
 
@@ -158,6 +158,14 @@ def test_the_queue_moves_home_and_back(farm: Controller, client: Any, cluster: C
     with restart(workers=2, on=cluster.url) as away, away.client() as there:
         assert there.submit(abs, -1).result(DEADLINE) == 1
         assert there.engine().url == cluster.url
+
+
+def test_a_wrong_argument_of_restart_stops_nothing(farm: Controller) -> None:
+    before = farm.pid
+    for wrong in ({"on": "head:8786"}, {"on": "tcp://head:8786", "idle": -1}):
+        with pytest.raises(BadEngine):
+            restart(**wrong)
+    assert farm.pid == before
 
 
 def test_an_idle_worker_ends_and_the_next_task_has_one_again(home: Path, cluster: Cluster) -> None:

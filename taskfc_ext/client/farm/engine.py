@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from taskfc_ext.errors import EngineWarning, StartFailed
+from taskfc_ext.errors import BadEngine, EngineWarning, StartFailed
+from taskfc_ext.protocol.limits import MAX_SECONDS
 from taskfc_ext.protocol.options import EngineOptions
 
 IDLE = 60.0
@@ -46,9 +49,10 @@ def engine_of(on: object, *, resources: dict[str, float] | None = None, idle: fl
         idle: seconds after which an idle slot ends.
 
     Raises:
-        TypeError, ValueError: it names none; the message says what can be given.
+        TypeError, BadEngine: it names none, or an option is not possible; the message says what can be given.
         StartFailed: it cannot be used from here.
     """
+    _check_options(resources or {}, idle)
     kind, url, secrets, note = _find(on)
     if kind == "dask":
         if importlib.util.find_spec("distributed") is None:
@@ -58,6 +62,14 @@ def engine_of(on: object, *, resources: dict[str, float] | None = None, idle: fl
             )
         note = note or _warning_of(url)
     return Engine(EngineOptions(kind=kind, url=url, idle=idle, resources=dict(resources or {})), secrets, note)
+
+
+def _check_options(resources: Mapping[str, float], idle: float) -> None:
+    if not 0 <= idle <= MAX_SECONDS:
+        raise BadEngine(f"idle is a number of seconds from 0, where 0 keeps idle slots, not {idle!r}")
+    for name, amount in resources.items():
+        if not 0 < amount < math.inf:
+            raise BadEngine(f"resources[{name!r}] is an amount above 0, not {amount!r}")
 
 
 def tell(engine: Engine) -> None:
@@ -88,18 +100,18 @@ def _of_address(address: str) -> _Found:
     if scheme == "dask" and rest.startswith("="):
         return _of_address(rest[1:])
     if scheme == "inproc":
-        raise ValueError(f"{address}: this cluster lives inside this process; use LocalCluster(processes=True)")
+        raise BadEngine(f"{address}: this cluster lives inside this process; use LocalCluster(processes=True)")
     if scheme == "fake" and rest:
         return _Found("fake", address)
     if scheme not in _DASK:
-        raise ValueError(f"{address!r} is not the address of an engine, {_EXAMPLES}")
+        raise BadEngine(f"{address!r} is not the address of an engine, {_EXAMPLES}")
     try:
         parts = urlsplit(address)
         complete = bool(parts.hostname and parts.port)
     except ValueError:
         complete = False
     if not complete:
-        raise ValueError(
+        raise BadEngine(
             f"{address!r} has no host or no port; a Dask scheduler is at an address such as tcp://head:8786"
         )
     return _Found("dask", address)
@@ -110,9 +122,9 @@ def _of_file(path: Path) -> _Found:
         content = json.loads(path.read_text())
         address = content["address"]
     except FileNotFoundError:
-        raise ValueError(f"{str(path)!r} is neither the address of an engine, {_EXAMPLES}, nor a file") from None
+        raise BadEngine(f"{str(path)!r} is neither the address of an engine, {_EXAMPLES}, nor a file") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is not a scheduler file of Dask: {type(error).__name__}: {error}") from None
+        raise BadEngine(f"{path} is not a scheduler file of Dask: {type(error).__name__}: {error}") from None
     return _of_address(str(address))
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from taskfc_ext.client.progress.counts import FutureCounts
 from taskfc_ext.client.progress.long_wait import LongWait
-from taskfc_ext.errors import EngineWarning, UnknownTask, UnknownTasks
+from taskfc_ext.errors import UnknownTask, UnknownTasks
 from taskfc_ext.ipython.cards.render import Table, tasks_table
 from taskfc_ext.ipython.notebook import Notebook, error_line, waiting
 from taskfc_ext.ipython.parse import requests
@@ -26,7 +24,7 @@ from taskfc_ext.protocol.limits import MAX_IDS
 from taskfc_ext.protocol.states import FINISHED, UNFINISHED
 from taskfc_ext.text import as_sentence, one_line, plain_text, plural, workers_table, workers_text
 from taskfc_ext.view import wording
-from taskfc_ext.view.engine_words import HOME, engine_arguments
+from taskfc_ext.view.engine_words import HOME, engine_arguments, warnings_as_lines
 from taskfc_ext.view.selection import Selection, names_one
 
 if TYPE_CHECKING:
@@ -289,7 +287,7 @@ def _start(notebook: Notebook, request: requests.Start) -> None:
         session.forget(name)  # what its client knows is of a farm that has ended
     engine = _engine_of(notebook, request)
     n_wanted = session.n_workers if request.n is None and not engine else request.n
-    with _said_warnings(notebook):
+    with warnings_as_lines(notebook.say):
         session.farms.start(name, n_wanted, fresh=request.fresh, **engine)
     session.use(name)
     client = session.client()
@@ -302,16 +300,6 @@ def _workers_text(client: BlockingTaskClient) -> str:
     """Return the number of workers in words, with the engine that they run on."""
     n_workers, engine = _n_workers(client), client.engine()
     return plural(n_workers, "worker") if engine is None else wording.engine_text(engine, n_workers)
-
-
-@contextmanager
-def _said_warnings(notebook: Notebook) -> Iterator[None]:
-    """Show warnings of a start as lines, without the place in the code."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", EngineWarning)
-        yield
-    for warning in caught:
-        notebook.say(str(warning.message))
 
 
 def _engine_of(notebook: Notebook, request: requests.Start | requests.Restart) -> dict[str, Any]:
@@ -353,7 +341,7 @@ def _restart(notebook: Notebook, request: requests.Restart) -> None:
     session = notebook.session
     session.forget(session.name)
     engine = _engine_of(notebook, request)
-    with _said_warnings(notebook):
+    with warnings_as_lines(notebook.say):
         session.farms.restart(session.name, request.n, **engine)
     notebook.say(f"{session.name}: restarted, {_workers_text(session.client())}")
 
