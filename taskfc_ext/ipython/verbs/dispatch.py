@@ -339,8 +339,8 @@ def _stop(notebook: Notebook) -> None:
 
 def _restart(notebook: Notebook, request: requests.Restart) -> None:
     session = notebook.session
-    session.forget(session.name)
     engine = _engine_of(notebook, request)
+    session.forget(session.name)
     with warnings_as_lines(notebook.say):
         session.farms.restart(session.name, request.n, **engine)
     notebook.say(f"{session.name}: restarted, {_workers_text(session.client())}")
