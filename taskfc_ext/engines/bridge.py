@@ -239,6 +239,7 @@ class Bridge:
                     self._open(effect.worker)
                 case Close():
                     self._connections.pop(effect.worker).close()
+                    self._files.forget(effect.worker)
                 case Report():
                     self._supervisor.send(effect.message)
                 case Ask():

@@ -56,11 +56,10 @@ class Files:
         except OSError as error:
             logger.error("a file of a hosted worker cannot be written: %s", error)
 
-    def forget(self, folder: str) -> None:
-        """Remove a folder: its worker has ended, and the controller has its last messages."""
-        lock = self._folders.pop(folder, None)
-        if lock is not None:
-            os.close(lock)  # the controller removes it a while later
+    def forget(self, worker: int) -> None:
+        """Let go of the folders of a worker that has ended: the controller removes them a while later."""
+        for folder in [folder for folder in self._folders if folder.startswith(f"w{worker}x")]:
+            os.close(self._folders.pop(folder))
 
     def _folder(self, name: str) -> Path:
         """Return the folder of a sender; made and locked on first use, as the controller removes the unlocked ones."""
@@ -75,5 +74,6 @@ class Files:
 
     def close(self) -> None:
         """Let go of all folders."""
-        for name in list(self._folders):
-            self.forget(name)
+        for lock in self._folders.values():
+            os.close(lock)
+        self._folders.clear()

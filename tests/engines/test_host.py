@@ -44,7 +44,7 @@ from taskfc_ext.serialize import digest, dump_call, dump_function, join, load_va
 from tests.processes import DEADLINE, until
 
 MARK = b""
-TAG = "hosttest"
+TAG = f"hosttest{os.getpid()}"
 LARGE = 3 * 2**20 + 7
 
 
