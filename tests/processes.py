@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -14,6 +15,9 @@ from typing import Any
 
 import pytest
 from jupyter_core.paths import jupyter_runtime_dir
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+from traitlets.config import Config
 
 from taskfc_ext.drivers.processes import process_alive
 
@@ -41,6 +45,25 @@ def kill_and_wait(pid: int) -> None:
 def resident(pid: int) -> int:
     """Return the bytes of memory that a process holds."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def kernels_without_ports(folder: str | Path | None = None) -> Config:
+    """Return settings of a kernel manager by which its kernel listens on files, not on TCP ports.
+
+    Jupyter finds ports that are free, and lets go of them before the kernel takes them: another test may be faster. The
+    kernel then ends, or a page waits for it for ever.
+
+    Args:
+        folder: for the files; a short path. Else Jupyter's own.
+    """
+    place = Path(folder or jupyter_runtime_dir(), f"k{secrets.token_hex(4)}")
+    return Config({"KernelManager": {"transport": "ipc", "ip": str(place)}})
+
+
+def run_notebook(notebook: NotebookNode, folder: Path) -> None:
+    """Run all cells of a notebook in a kernel in `folder`; their outputs are in the notebook then."""
+    settings = kernels_without_ports()
+    NotebookClient(notebook, timeout=DEADLINE, kernel_name="python3", config=settings).execute(cwd=str(folder))
 
 
 def jupyter_port(process: subprocess.Popen[bytes], log: Path) -> int:

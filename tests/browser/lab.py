@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import nbformat
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, TimeoutError, expect, sync_playwright
 
 from tests.processes import DEADLINE, jupyter_port
 
@@ -113,6 +113,7 @@ class Lab:
         startup.joinpath("stacks.py").write_text(STARTUP.format(folder=self._stacks))
         folders = {"JUPYTER_CONFIG_DIR": "c", "JUPYTER_DATA_DIR": "d", "IPYTHONDIR": "i"}
         options = {
+            "KernelManager.transport": "ipc",  # a TCP port that is found free may be taken before the kernel has it
             "ServerApp.ip": "127.0.0.1",
             "ServerApp.port": 0,
             "ServerApp.root_dir": self.folder,
@@ -201,12 +202,16 @@ class OpenNotebook:
         """Wait until the notebook is drawn and its kernel answers."""
         expect(self.page.locator("#jupyterlab-splash")).to_have_count(0)
         self.page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
-        self.page.wait_for_function(
-            """() => {
-                const kernel = window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel;
-                return kernel?.connectionStatus === 'connected' && kernel.status === 'idle';
-            }"""
-        )
+        try:
+            self.page.wait_for_function(
+                """() => {
+                    const kernel = window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel;
+                    return kernel?.connectionStatus === 'connected' && kernel.status === 'idle';
+                }"""
+            )
+        except TimeoutError as error:
+            error.add_note(self.lab.describe())
+            raise
 
     def cell(self, index: int) -> Locator:
         """Return the code cell at `index`."""

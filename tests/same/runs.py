@@ -20,6 +20,7 @@ from typing import Any, Literal
 import nbformat
 from nbclient import NotebookClient
 
+from tests.processes import kernels_without_ports
 from tests.same.cells import Cell
 from tests.same.probe import PREFIX
 
@@ -140,6 +141,7 @@ def _kernel(how: How) -> Iterator[tuple[NotebookClient, Path]]:
         allow_errors=True,
         extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(folder / "nb")}},
+        config=kernels_without_ports(folder),
     )
     try:
         with client.setup_kernel(env=environment):

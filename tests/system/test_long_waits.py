@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jupyter_client.manager import start_new_kernel
+from jupyter_client.manager import KernelManager
 
 from taskfc_ext.client.start import Controller
-from tests.processes import DEADLINE, until
+from tests.processes import DEADLINE, kernels_without_ports, until
 from tests.terminals import TerminalScript
 
 from .conftest import run_script
@@ -91,7 +91,11 @@ def kernel(shared_farm: Controller, tmp_path_factory: pytest.TempPathFactory) ->
     """A client of a kernel; its `interrupt` is that of the kernel."""
     folder = tmp_path_factory.mktemp("kernel")
     environment = {**os.environ, "IPYTHONDIR": str(folder / "ipython")}
-    manager, client = start_new_kernel(cwd=str(folder), env=environment, startup_timeout=DEADLINE)
+    manager = KernelManager(config=kernels_without_ports())
+    manager.start_kernel(cwd=str(folder), env=environment)
+    client: Any = manager.blocking_client()
+    client.start_channels()
+    client.wait_for_ready(DEADLINE)
     client.interrupt = manager.interrupt_kernel
     Cell(client, f"{TASKS}%load_ext taskfc_ext").end()
     yield client

@@ -12,14 +12,13 @@ from pathlib import Path
 import nbformat
 import pytest
 from IPython.core.error import UsageError
-from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from taskfc_ext import TaskAborted, TaskClient, TaskFuture
 from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.client.farm.launch import LocalFarm
 from taskfc_ext.client.start import Controller, stop
-from tests.processes import DEADLINE, until
+from tests.processes import DEADLINE, run_notebook, until
 
 from .conftest import Session
 
@@ -163,7 +162,7 @@ def test_a_notebook_shows_and_saves_its_cards(notebook_folder: Path) -> None:
         "%task stop",
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    NotebookClient(notebook, timeout=DEADLINE, kernel_name="python3").execute(cwd=str(notebook_folder))
+    run_notebook(notebook, notebook_folder)
     outputs = [cell.outputs for cell in notebook.cells]
     card = outputs[2][0].data
     assert card["text/plain"].startswith("✔ task 0 fit · succeeded · ")
@@ -182,7 +181,7 @@ def test_a_headless_run_with_a_failed_task_fails(notebook_folder: Path) -> None:
     cells = ["%load_ext taskfc_ext", "%task start -n 1", "%%task bad\nraise ValueError('no')", "%task wait"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     with pytest.raises(CellExecutionError, match=r"1 of 1 task did not succeed: task 0 bad \(failed: ValueError: no\)"):
-        NotebookClient(notebook, timeout=DEADLINE, kernel_name="python3").execute(cwd=str(notebook_folder))
+        run_notebook(notebook, notebook_folder)
     stop(LocalFarm("default"))
     (output,) = notebook.cells[-1].outputs
     assert len(output.traceback) == 1

@@ -13,11 +13,10 @@ import nbformat
 import pytest
 from IPython.core.displayhook import CapturingDisplayHook
 from IPython.core.interactiveshell import InteractiveShell
-from nbclient import NotebookClient
 
 from taskfc_ext.client.farm.launch import LocalFarm
 from taskfc_ext.client.start import Controller, stop
-from tests.processes import DEADLINE
+from tests.processes import run_notebook
 from tests.system.conftest import Session, settings_kept
 
 MIME = """
@@ -158,7 +157,7 @@ def saved(home_of_notebook: Path) -> Path:
         "%task stop",
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    NotebookClient(notebook, timeout=DEADLINE, kernel_name="python3").execute(cwd=str(home_of_notebook))
+    run_notebook(notebook, home_of_notebook)
     nbformat.validate(notebook)
     path = home_of_notebook / "plots.ipynb"
     nbformat.write(notebook, path)
