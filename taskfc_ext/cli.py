@@ -39,6 +39,7 @@ from taskfc_ext.protocol.ids import list_ids
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.limits import MAX_IDS, MAX_WORKERS
 from taskfc_ext.protocol.states import FINISHED, UNFINISHED
+from taskfc_ext.tasks import parse_resources
 from taskfc_ext.text import one_line, plain_text, table, workers_text
 from taskfc_ext.view.selection import BadSelection, count_ids, parse_selection
 from taskfc_ext.view.wording import KEPT, describe_abort, describe_clear, describe_retry, describe_scale, task_row
@@ -101,6 +102,9 @@ def make_parser() -> argparse.ArgumentParser:
     command = add("start", _start, "start a farm, or report that it runs")
     _add_workers(command)
     command.add_argument("--fresh", action="store_true", help="with an empty store: all tasks and results are dropped")
+    command.add_argument(
+        "--resources", type=_resources, metavar="NAME=N,...", help="its own resources, for tasks that name them"
+    )
     add("stop", _stop, "stop a farm; unfinished tasks stay in its store and go on at the next start")
     command = add("restart", _restart, "stop a farm and start it again with the same options")
     _add_workers(command)
@@ -136,7 +140,7 @@ def _add_workers(parser: argparse.ArgumentParser) -> None:
 
 def _start(arguments: argparse.Namespace) -> int:
     _import_from_here()
-    farm = start(arguments.workers, name=arguments.name, fresh=arguments.fresh)
+    farm = start(arguments.workers, name=arguments.name, fresh=arguments.fresh, resources=arguments.resources)
     return _print_running(arguments, "runs already" if farm.attached else "started")
 
 
@@ -374,6 +378,13 @@ def _count(word: str) -> int:
     if not re.fullmatch(r"\d{1,5}", word) or int(word) > MAX_WORKERS:
         raise argparse.ArgumentTypeError(f"{word!r} is not a number from 0 to {MAX_WORKERS}")
     return int(word)
+
+
+def _resources(words: str) -> dict[str, int]:
+    try:
+        return parse_resources(words)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _positive(word: str) -> int:

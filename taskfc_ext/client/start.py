@@ -26,6 +26,7 @@ from taskfc_ext.drivers.paths import FarmPaths, prepare
 from taskfc_ext.errors import ControllerUnavailable, StartFailed
 from taskfc_ext.protocol.limits import MAX_WORKERS
 from taskfc_ext.protocol.options import MAX_DEATHS, UNREACHABLE_AFTER, FarmOptions
+from taskfc_ext.tasks import check_resources
 
 if TYPE_CHECKING:
     from taskfc_ext.client.aio import FCTaskClient
@@ -114,6 +115,7 @@ def start(
     properties: Mapping[str, Any] | None = None,
     unreachable_after: float = UNREACHABLE_AFTER,
     max_deaths: int = MAX_DEATHS,
+    resources: Mapping[str, int] | None = None,
 ) -> Controller:
     """Start a farm, or attach to it if it runs. Its workers begin with our working directory and import path.
 
@@ -125,13 +127,20 @@ def start(
         properties: properties of each worker, which `depend` functions get.
         unreachable_after: seconds after which a task fails that all workers reject; 30 by default.
         max_deaths: a task fails when so many workers have died of it; 3 by default.
+        resources: the farm's own resources, name -> amount, for tasks that name them: `{"licence": 2}`. Cores, memory
+            and GPUs (`CUDA_VISIBLE_DEVICES`, else all NVIDIA devices) are found at each start.
 
     Raises:
         StartFailed: the farm cannot be started; the message says why, and what to do.
     """
     _check_workers("start", workers)
     options = farm_options(
-        workers, store=store, properties=properties, unreachable_after=unreachable_after, max_deaths=max_deaths
+        workers,
+        store=store,
+        properties=properties,
+        unreachable_after=unreachable_after,
+        max_deaths=max_deaths,
+        resources=resources,
     )
     farm = _farm(name)
     running = farm.connection() is not None
@@ -204,6 +213,7 @@ def farm_options(
     properties: Mapping[str, Any] | None = None,
     unreachable_after: float = UNREACHABLE_AFTER,
     max_deaths: int = MAX_DEATHS,
+    resources: Mapping[str, int] | None = None,
 ) -> FarmOptions:
     """Return the options of a farm that this process starts.
 
@@ -226,6 +236,7 @@ def farm_options(
         unreachable_after=unreachable_after,
         max_deaths=max_deaths,
         properties=dict(properties or {}),
+        resources=check_resources(resources, "start: resources") or {},
     )
     try:
         return msgspec.json.decode(msgspec.json.encode(options), type=FarmOptions)

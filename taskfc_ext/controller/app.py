@@ -22,6 +22,7 @@ from taskfc_ext.drivers.connection_file import (
     remove_connection,
     write_connection,
 )
+from taskfc_ext.drivers.machine import machine_totals
 from taskfc_ext.drivers.memory import keep_little_memory
 from taskfc_ext.drivers.paths import FarmPaths, check_store, farm_paths
 from taskfc_ext.drivers.signals import SignalQueue, is_stray, signal_queue
@@ -80,6 +81,7 @@ def _serve(paths: FarmPaths, supervisor: socket.socket, signals: SignalQueue) ->
         name=paths.name,
         unreachable_after=options.unreachable_after,
         max_deaths=options.max_deaths,
+        totals=machine_totals(options.resources),
     )
     clients, workers = Router(paths.clients), Router(paths.workers)
     controller = Controller(paths.name, scheduler, store, clients, workers, supervisor)

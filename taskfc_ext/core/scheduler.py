@@ -31,6 +31,7 @@ from taskfc_ext.protocol.client_messages import (
 )
 from taskfc_ext.protocol.options import MAX_DEATHS, UNREACHABLE_AFTER
 from taskfc_ext.protocol.records import Began, Record
+from taskfc_ext.protocol.resources import Totals
 from taskfc_ext.protocol.supervisor_messages import Farm as FarmMessage
 from taskfc_ext.protocol.supervisor_messages import FromSupervisor, WorkerDown, WorkerUp
 from taskfc_ext.protocol.worker_messages import (
@@ -58,6 +59,7 @@ class Scheduler:
         name: the name of the farm.
         unreachable_after: a task fails when all live workers have refused it for so many seconds.
         max_deaths: a task fails when so many workers have died of it.
+        totals: the resources that tasks may need.
     """
 
     def __init__(
@@ -67,8 +69,9 @@ class Scheduler:
         name: str = "",
         unreachable_after: float = UNREACHABLE_AFTER,
         max_deaths: int = MAX_DEATHS,
+        totals: Totals = Totals(),  # noqa: B008  it cannot change
     ) -> None:
-        self.farm = Farm(name=name, unreachable_after=unreachable_after, max_deaths=max_deaths)
+        self.farm = Farm(name=name, unreachable_after=unreachable_after, max_deaths=max_deaths, totals=totals)
         restore(self.farm, records)
 
     def begin(self, now: Now) -> Effects:

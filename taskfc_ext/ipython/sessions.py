@@ -13,7 +13,7 @@ from taskfc_ext.errors import FarmError
 from taskfc_ext.ipython.notices import Notices
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from taskfc_ext.client.blocking import BlockingTaskClient
     from taskfc_ext.client.future.future import TaskFuture
@@ -62,7 +62,9 @@ class Farms(Protocol):
     def identity(self, name: str) -> str:
         """Return the identity of a farm's processes; empty if it does not run."""
 
-    def start(self, name: str, n_workers: int | None, *, fresh: bool) -> None:
+    def start(
+        self, name: str, n_workers: int | None, *, fresh: bool, resources: Mapping[str, int] | None = None
+    ) -> None:
         """Start a farm, or do nothing if it runs."""
 
     def stop(self, name: str) -> None:
@@ -100,10 +102,12 @@ class LocalFarms:
         connection = read_connection(name)
         return "" if connection is None else identity_of(connection)
 
-    def start(self, name: str, n_workers: int | None, *, fresh: bool) -> None:
+    def start(
+        self, name: str, n_workers: int | None, *, fresh: bool, resources: Mapping[str, int] | None = None
+    ) -> None:
         from taskfc_ext.client.start import start
 
-        start(n_workers, name=name, fresh=fresh)
+        start(n_workers, name=name, fresh=fresh, resources=resources)
 
     def stop(self, name: str) -> None:
         from taskfc_ext.client.farm.launch import LocalFarm

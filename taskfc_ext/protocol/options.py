@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from taskfc_ext.protocol.ids import Seconds, Workers
+from taskfc_ext.protocol.limits import MAX_RESOURCES
+from taskfc_ext.protocol.resources import ResourceAmount, ResourceName
 
 UNREACHABLE_AFTER = 30.0
 """Default of `unreachable_after`: seconds after which a task fails that all workers reject."""
@@ -23,6 +25,9 @@ class FarmOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     `cwd`, `sys_path` and `python` are those of the client that started the farm: workers begin with them. The
     environment is never stored: it is that of the process that starts the farm.
+
+    Attributes:
+        resources: own resources of the farm, name -> amount. Cores, memory and GPUs are found at each start.
     """
 
     n_workers: Workers
@@ -33,3 +38,4 @@ class FarmOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     unreachable_after: Seconds = UNREACHABLE_AFTER
     max_deaths: Annotated[int, Meta(ge=1, le=1000)] = MAX_DEATHS
     properties: dict[str, Any] = {}
+    resources: Annotated[dict[ResourceName, ResourceAmount], Meta(max_length=MAX_RESOURCES)] = {}

@@ -25,6 +25,7 @@ class WorkerDown(Message, frozen=True, kw_only=True):
         note: how the process ended, with the last lines of its stderr.
         planned: the farm ended it, or its supervisor died: the death does not count against the attempt.
         to_blame: its supervisor was killed during the attempt, which may have done that: the death counts.
+        over_memory: bytes that the attempt used, which was ended for it; 0: it was not.
     """
 
     worker: int
@@ -34,6 +35,7 @@ class WorkerDown(Message, frozen=True, kw_only=True):
     note: str
     planned: bool = False
     to_blame: bool = False
+    over_memory: int = 0
 
 
 class Farm(Message, frozen=True, kw_only=True):
@@ -66,6 +68,14 @@ class StopAttempt(Message, frozen=True):
     step: Step
 
 
+class LimitMemory(Message, frozen=True):
+    """End `worker` if the attempt that runs under `lease` uses more than `limit` bytes. Sent before the attempt."""
+
+    worker: int
+    lease: int
+    limit: int
+
+
 class Serving(Message, frozen=True):
     """The controller answers its sockets. Sent once."""
 
@@ -91,4 +101,4 @@ class Shutdown(Message, frozen=True):
     """End all workers and report each with `WorkerDown`. After the controller's exit, clean up and end."""
 
 
-ToSupervisor = StopAttempt | Serving | Noted | SetWorkers | Shutdown
+ToSupervisor = StopAttempt | LimitMemory | Serving | Noted | SetWorkers | Shutdown

@@ -26,6 +26,7 @@ from taskfc_ext.protocol.launch import LaunchStatus
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.supervisor_messages import (
     Farm,
+    LimitMemory,
     Noted,
     Serving,
     SetWorkers,
@@ -116,6 +117,7 @@ class Supervisor:
         return min((at for at in times if at is not None), default=None)
 
     def _act_on_time(self, now: float) -> None:
+        self._workers.check_memory(now)
         self._workers.kill_overdue(now)
         controller = self._controller
         if controller is not None and controller.kill_at is not None and controller.kill_at <= now:
@@ -204,6 +206,8 @@ class Supervisor:
                 self._status.send(LaunchStatus(ready=controller.pid))
             case StopAttempt():
                 self._workers.stop_attempt(message)
+            case LimitMemory():
+                self._workers.limit_memory(message)
             case Noted():
                 self._workers.forget_noted(message.workers)
             case SetWorkers():

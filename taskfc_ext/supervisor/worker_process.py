@@ -16,6 +16,7 @@ from taskfc_ext.drivers.processes import Page, WatchedPage, remove_page
 from taskfc_ext.drivers.signals import unblock_signals
 from taskfc_ext.protocol.supervisor_messages import Step, WorkerDown, WorkerUp
 from taskfc_ext.supervisor.child_exit import describe_exit, has_ended, log_tail, signal_group
+from taskfc_ext.supervisor.memory_watch import CHECK_EVERY, MemoryWatch
 
 GRACE = 1.0
 """Seconds between SIGTERM and SIGKILL."""
@@ -45,7 +46,9 @@ class WorkerProcess:
         self.log_path = paths.worker_log(worker)
         self.ending = False  # whether the farm ends it on purpose
         self.kill_at: float | None = None
-        self._stopped = False  # whether StopAttempt took a step that ends the process
+        self.memory: MemoryWatch | None = None
+        self._stopped = False  # whether a step was taken that ends the process
+        self._over_memory = 0
         with ExitStack() as undo, ExitStack() as childs:
             page_fd = Page.create(self.page_path)
             undo.callback(remove_page, self.page_path)
@@ -120,6 +123,22 @@ class WorkerProcess:
                 self._stopped = True
                 self.kill()
 
+    def check_memory(self, now: float) -> None:
+        """End the worker if its attempt uses more memory than it may; it is killed after `GRACE` seconds."""
+        watch = self.memory
+        if watch is None or watch.check_at > now:
+            return
+        if self.kill_at is not None or self.page.has_ended(watch.lease):
+            self.memory = None
+        elif not self.page.is_running(watch.lease):
+            watch.check_at = now + CHECK_EVERY
+        elif (used := watch.excess(now)) and self.page.is_running(watch.lease):
+            self.memory = None
+            self._stopped = True
+            self._over_memory = used
+            self.kill_at = now + GRACE
+            os.kill(self.process.pid, signal.SIGTERM)
+
     def reap(self) -> WorkerDown:
         """Reap the process, kill its process group, remove its files, and return the report for the controller.
 
@@ -136,6 +155,7 @@ class WorkerProcess:
             running=self.page.running,
             note=_note(returncode, by_us, self.log_path),
             planned=by_us,
+            over_memory=self._over_memory if by_us else 0,
         )
         os.close(self._life)
         self.page.close()

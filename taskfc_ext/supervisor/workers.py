@@ -16,9 +16,10 @@ from taskfc_ext.drivers.files import replace_file
 from taskfc_ext.drivers.paths import FarmPaths
 from taskfc_ext.drivers.processes import FARM, FARM_PID, FARM_WORKER
 from taskfc_ext.protocol.options import FarmOptions
-from taskfc_ext.protocol.supervisor_messages import SetWorkers, StopAttempt, WorkerDown, WorkerUp
+from taskfc_ext.protocol.supervisor_messages import LimitMemory, SetWorkers, StopAttempt, WorkerDown, WorkerUp
 from taskfc_ext.supervisor.backoff import EARLY, WorkerBackoff
 from taskfc_ext.supervisor.log import log
+from taskfc_ext.supervisor.memory_watch import MemoryWatch
 from taskfc_ext.supervisor.worker_process import WorkerProcess
 
 LOGS_KEPT = 50
@@ -164,6 +165,17 @@ class Workers:
         if process is not None:  # else its WorkerDown is on its way
             process.stop_attempt(message.lease, message.step)
 
+    def limit_memory(self, message: LimitMemory) -> None:
+        """Watch the memory of one attempt from now on."""
+        process = self.alive.get(message.worker)
+        if process is not None:
+            process.memory = MemoryWatch(process.process.pid, message.lease, message.limit)
+
+    def check_memory(self, now: float) -> None:
+        """End the workers whose attempt uses more memory than it may."""
+        for process in self.alive.values():
+            process.check_memory(now)
+
     def ask_to_reconnect(self) -> None:
         """Ask all workers to connect to a new controller, which decides again on the number of substitutes."""
         self._n_substitutes = 0
@@ -171,8 +183,9 @@ class Workers:
             process.ask_to_reconnect()
 
     def wake_at(self) -> float | None:
-        """Return the time of the next call of `kill_overdue` and `fill`."""
+        """Return the time of the next call of `check_memory`, `kill_overdue` and `fill`."""
         times = [process.kill_at for process in self.alive.values() if process.kill_at is not None]
+        times += [process.memory.check_at for process in self.alive.values() if process.memory is not None]
         if self._missing > 0:
             times.append(self._backoff.not_before)
         return min(times, default=None)

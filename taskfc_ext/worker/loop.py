@@ -202,7 +202,9 @@ class Loop:
         started = perf_counter()
         try:
             run_in = copy_context().run  # context variables set by an attempt end with it
-            outcome, value = self._guard.call(lease, run_in, self._executor.run, spec, taskid, body, run.inputs)
+            outcome, value = self._guard.call(
+                lease, run_in, self._executor.run, spec, taskid, body, run.inputs, run.gpus
+            )
         except TaskInterrupt:  # raised just before or after the user's code
             outcome, value = end_interrupted()
         ended = perf_counter()

@@ -198,8 +198,8 @@ MUTANTS = (
     ),
     Mutant(
         "first_for",
-        "if worker not in group.workers:\n    return",
-        "if True:\n    return",
+        "worker not in group.workers and ",
+        "",
         "a task goes to a worker that has rejected it",
     ),
     Mutant(
@@ -576,14 +576,14 @@ MUTANTS = (
     ),
     Mutant(
         "_lines",
-        "(self.rank_of(task), task.batch.session)",
-        "(task.batch.spec.priority, task.batch.session)",
+        "task.spec.needs, self.rank_of(task), session",
+        "task.spec.needs, spec.priority, session",
         "a task that was moved is queued where it was",
     ),
     Mutant(
         "offer",
-        "self.refusals.enqueue(task.taskid, self.rank_of(task))",
-        "self.refusals.enqueue(task.taskid, task.batch.spec.priority)",
+        "self.refusals.enqueue(task.taskid, self.rank_of(task), task.spec.needs)",
+        "self.refusals.enqueue(task.taskid, task.batch.spec.priority, task.spec.needs)",
         "a refused task that was moved waits where it was",
     ),
     Mutant(

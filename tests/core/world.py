@@ -30,6 +30,7 @@ from taskfc_ext.protocol import client_messages as messages
 from taskfc_ext.protocol.ids import PROTOCOL, Session, WorkerId
 from taskfc_ext.protocol.payloads import Outcome, decode_failure
 from taskfc_ext.protocol.records import Baseline, Leased, decode_record, encode_record
+from taskfc_ext.protocol.resources import CORES, Needs, Totals
 from taskfc_ext.protocol.spec import OnLost, Spec
 from taskfc_ext.protocol.states import State
 from taskfc_ext.protocol.supervisor_messages import Farm, SetWorkers, StopAttempt, WorkerDown, WorkerUp
@@ -52,6 +53,7 @@ from tests.core.subscriber import Subscriber
 RECOVERY_CODE, DEPEND, OTHER_CODE, CONTEXT = b"r" * 16, b"d" * 16, b"o" * 16, b"x" * 16
 SMALL = ((codes, "WORKER_CODES", 3), (baseline, "AFTER_CLEAR", 2), (baseline, "AFTER_RECORDS", 10))
 """Bounds that are lowered, so that short runs reach them."""
+TOTALS = Totals(cores=3, memory=10, gpus=("0", "1"), others={"licence": 1})
 VALUES = {Outcome.OK: b"value", Outcome.REFUSED: b"no gpu", Outcome.NOT_NOW: b"busy"}
 
 
@@ -156,7 +158,7 @@ class World:
 
     def begin(self, alive, dead) -> None:
         """Start a controller on the records."""
-        self.scheduler = Scheduler(self.journal, unreachable_after=UNREACHABLE_AFTER)
+        self.scheduler = Scheduler(self.journal, unreachable_after=UNREACHABLE_AFTER, totals=TOTALS)
         self.stops.clear()
         for client in self.clients.values():
             client.connected = False
@@ -230,6 +232,7 @@ class World:
         assert not self.workers[worker].unreported, f"task {taskid} overtakes a broadcast on worker {worker}"
         self._check_its_turn(task)
         self._check_capacity(taskid, worker)
+        self._check_resources(task, worker)
         self.task_of[lease] = taskid
         self.model.dispatch(taskid, lease, worker)
 
@@ -239,6 +242,39 @@ class World:
             assert worker not in self.lending(), f"task {taskid} was dispatched to worker {worker}, whose task waits"
             idle = not self.model.held_by(worker)
             assert not idle or self.n_active() < self.n_workers, f"task {taskid} runs as one too many"
+
+    def free(self) -> dict[str, int]:
+        """Return what is free in the farm: of the cores, what tasks that wait for others lend as well."""
+        free = TOTALS.amounts(self.n_workers)
+        lending = self.lending()
+        for worker in self.workers:
+            held = self.model.held_by(worker)
+            for name, amount in amounts_of(held[0]).items() if held else ():
+                free[name] -= 0 if name == CORES and worker in lending else amount
+        return free
+
+    def is_shared(self) -> bool:
+        """Return whether a task that names resources has some, or is ready."""
+        ready = {task.taskid for task in self.model.runnable(self.now)}
+        return any(task.spec.needs and (task.lease or task.taskid in ready) for task in self.model.live())
+
+    def fits_beside_all(self, task: Expected) -> bool:
+        """Return whether `task` could start, even if all that other ready tasks need were kept for them."""
+        free = self.free()
+        for other in self.model.runnable(self.now):
+            if other is not task and other.spec.needs is not None:
+                for name, amount in amounts_of(other).items():
+                    free[name] -= amount
+        return all(amount <= free[name] for name, amount in amounts_of(task).items())
+
+    def _check_resources(self, task: Expected, worker: int) -> None:
+        """Check that what `task` takes is free."""
+        beside = self.model.held_by(worker)
+        if task.spec.needs is not None:
+            assert not beside, f"task {task.taskid}, which needs resources, is sent ahead"
+        if not beside and self.is_shared():
+            lacks = {name for name, amount in amounts_of(task).items() if amount > self.free()[name]}
+            assert not lacks, f"task {task.taskid} was dispatched without {lacks}"
 
     def _check_ahead(self, effects: Effects) -> None:
         """Check that one task is sent ahead only while a task is left for each worker."""
@@ -274,6 +310,7 @@ class World:
             for other in self.model.runnable(self.now)
             if other.priority > task.priority and not other.refused and not other.fresh_starts and not other.deaths
             if other.taskid in self.scheduler.farm.tasks and self._depth(other) >= depth
+            if not self.is_shared() or self.fits_beside_all(other)
         ]
         assert not before, f"task {task.taskid} went before task {before[0].taskid}, which is more urgent"
 
@@ -494,7 +531,7 @@ class World:
             self.model.give_back(self.model.tasks[self.task_of[lease]])
         self.handle(FromWorker(WorkerId(worker.worker), Returned(leases)))
 
-    def die(self, worker: PhysicalWorker, *, planned: bool) -> None:
+    def die(self, worker: PhysicalWorker, *, planned: bool, over_memory: bool = False) -> None:
         down = WorkerDown(
             worker=worker.worker,
             pid=1,
@@ -502,10 +539,12 @@ class World:
             running=bool(worker.running),
             note="SIGKILL",
             planned=planned,
+            over_memory=11 if over_memory else 0,
         )
         for task in self.model.held_by(worker.worker):
             blamed = task.lease == worker.started and not planned
-            self.model.lose(task, self.now, may_have_started=task.lease <= worker.started, blamed=blamed)
+            may_have_started = task.lease <= worker.started
+            self.model.lose(task, self.now, may_have_started=may_have_started, blamed=blamed, over_memory=over_memory)
         blamed = worker.unreported[:1] if worker.connected and not worker.running and not planned else []
         for number in self.broadcasts.keys() & blamed:
             self.broadcasts[number] += 1
@@ -646,6 +685,8 @@ class World:
         for worker in self.live_workers():
             if not self.model.held_by(worker) and not self.workers[worker].unreported:
                 idle_for = [task for task in self.model.runnable(self.now) if worker not in task.refuses(self.now)]
+                if self.is_shared() and any(self.model.held_by(other) for other in self.workers):
+                    idle_for = [task for task in idle_for if self.fits_beside_all(task)]
                 assert not idle_for, f"worker {worker} idles while task {idle_for[0].taskid} waits"
 
     def _check_tasks_are_asked_back(self) -> None:
@@ -677,6 +718,11 @@ class World:
                 assert self.now - task.clock < UNREACHABLE_AFTER, f"task {task.taskid} is refused by all, for ever"
 
 
+def amounts_of(task: Expected) -> dict[str, int]:
+    """Return what an attempt of `task` takes."""
+    return (task.spec.needs or Needs()).amounts()
+
+
 def durable(scheduler: Scheduler) -> object:
     """Return the state that must survive a restart."""
     farm = scheduler.farm
@@ -695,4 +741,5 @@ def durable(scheduler: Scheduler) -> object:
     steered = farm.held, farm.moved, farm.retried, farm.broadcasts, farm.next_broadcast
     code = farm.codes.sizes, farm.codes.needs(), farm.codes.spans()
     leases = {lease: (task.taskid, task.worker) for lease, task in farm.leases.items()}
-    return tasks, steered, leases, bytes(farm.ended), farm.next_lease, code, farm.names, farm.incarnation
+    held = farm.resources.held
+    return tasks, steered, leases, held, bytes(farm.ended), farm.next_lease, code, farm.names, farm.incarnation

@@ -320,7 +320,7 @@ class FakeFarms:
     def identity(self, name: str) -> str:
         return "its processes" if self.runs(name) else ""
 
-    def start(self, name: str, n_workers: int | None, *, fresh: bool) -> None:
+    def start(self, name: str, n_workers: int | None, *, fresh: bool, resources=None) -> None:
         self.farm.starts.append((name, n_workers, fresh))
         self.farm.name, self.farm.runs = name, True
 

@@ -8,7 +8,7 @@ from taskfc_ext.core.effects import Step
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.handlers import broadcasts, refusals
 from taskfc_ext.core.handlers.attempts import end_stopped, retire_surplus, set_n_workers
-from taskfc_ext.core.handlers.stopping import stop_attempt
+from taskfc_ext.core.handlers.stopping import memory_failure, stop_attempt
 from taskfc_ext.core.journal.endings import Endings
 from taskfc_ext.core.state.farm import Farm, Worker
 from taskfc_ext.core.state.task import Cause, Task
@@ -81,6 +81,9 @@ def _lose_attempt(farm: Farm, endings: Endings, task: Task, lease: int, message:
     cause = farm.stop_cause(task)
     if cause is not None:
         end_stopped(endings, task, cause, endings.run_time(task))
+    elif message.over_memory and lease == message.started:
+        failure = memory_failure(task, message.over_memory)
+        endings.fail(task, Reason.MEMORY, failure, endings.run_time(task), retryable=task.spec.retry_memory)
     elif lease > message.started:
         endings.requeue(task, Why.RETURNED)
     elif task.spec.on_lost is OnLost.FAIL:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import zlib
 
 from taskfc_ext.core.effects import Step
+from taskfc_ext.core.state.broadcast import KeptBroadcast
 from taskfc_ext.core.state.codes import Codes, code_of
-from taskfc_ext.core.state.farm import Farm, KeptBroadcast
+from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.protocol.records import Baseline, Began, BroadcastsCleared, Cleared, KnownSession, StopAsked
 from taskfc_ext.protocol.states import FINISHED
 

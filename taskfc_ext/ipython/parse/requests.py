@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from taskfc_ext.view.selection import Selection
@@ -17,6 +18,7 @@ class Submission:
 
     Attributes:
         ship: exactly these names are sent; `None`: the names that the cell uses.
+        memory: in bytes.
         is_cell: false for an expression, which has no options.
     """
 
@@ -31,6 +33,10 @@ class Submission:
     depend: str | None = None
     timeout: float | None = None
     seed: int | None = None
+    cores: int | None = None
+    memory: int | None = None
+    gpus: int | None = None
+    resources: Mapping[str, int] | None = None
     priority: int = 0
     on_lost: str = "retry"
     keep: bool = False
@@ -179,6 +185,7 @@ class Start:
     n: int | None = None
     name: str | None = None
     fresh: bool = False
+    resources: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from taskfc_ext.ipython.parse import requests
 from taskfc_ext.ipython.parse.argument import Argument, argument, flag, with_settings
 from taskfc_ext.ipython.parse.requests import Request
 from taskfc_ext.ipython.parse.values import (
+    amounts,
     dotted_names,
     expression,
     integer,
@@ -17,10 +18,11 @@ from taskfc_ext.ipython.parse.values import (
     names_or_all,
     parse_selection,
     seconds,
+    size,
     task_name,
     variable,
 )
-from taskfc_ext.protocol.limits import MAX_IDS, MAX_PRIORITY, MAX_RETRIES, MAX_SEED, MAX_WORKERS
+from taskfc_ext.protocol.limits import MAX_IDS, MAX_PRIORITY, MAX_RETRIES, MAX_SEED, MAX_UNITS, MAX_WORKERS
 
 
 def _tasks(required: bool) -> Argument:
@@ -34,6 +36,7 @@ _TIMEOUT = argument("--timeout", help="give up waiting after S seconds", metavar
 _ALL = flag("--all", "everybody's tasks, not only this notebook's")
 _WORKERS = integer(0, MAX_WORKERS)
 _LIMIT = integer(1, MAX_IDS)
+_UNITS = integer(1, MAX_UNITS)
 _PRIORITY = argument("--priority", help="higher goes first", metavar="N", type=integer(-MAX_PRIORITY, MAX_PRIORITY))
 _N_WORKERS = argument("-n", help="how many workers", metavar="N", type=_WORKERS)
 
@@ -116,6 +119,9 @@ VERBS: dict[str, Verb] = {
             _N_WORKERS,
             argument("--name", help="the farm's name", metavar="NAME"),
             flag("--fresh", "begin with an empty store"),
+            argument(
+                "--resources", help="its own resources, for tasks that name them", metavar="NAME=N,...", type=amounts
+            ),
         ),
     ),
     "scale": Verb(
@@ -174,6 +180,20 @@ SUBMISSION: tuple[Argument, ...] = (
         help="draw the same random numbers each time: seeds random, numpy and torch",
         metavar="N",
         type=integer(0, MAX_SEED),
+    ),
+    argument("--cores", help="start when N cores are free; its thread pools have as many", metavar="N", type=_UNITS),
+    argument(
+        "--memory",
+        help="start when so much is free (500M, 8G, 1.5GiB), and end it when it uses more",
+        metavar="SIZE",
+        type=size,
+    ),
+    argument("--gpus", help="start when N GPUs are free; CUDA_VISIBLE_DEVICES names them", metavar="N", type=_UNITS),
+    argument(
+        "--resources",
+        help="start when so much of the farm's own resources is free",
+        metavar="NAME=N,...",
+        type=amounts,
     ),
     with_settings(_PRIORITY, default=0),
     argument(

@@ -278,7 +278,8 @@ def _start(notebook: Notebook, request: requests.Start) -> None:
     was_running = session.farms.runs(name)
     if not was_running:
         session.forget(name)  # what its client knows is of a farm that has ended
-    session.farms.start(name, session.n_workers if request.n is None else request.n, fresh=request.fresh)
+    n = session.n_workers if request.n is None else request.n
+    session.farms.start(name, n, fresh=request.fresh, resources=request.resources)
     session.use(name)
     n_workers = _n_workers(session.client())
     hint = f"; `%task scale {request.n}` changes that" if was_running and request.n not in (None, n_workers) else ""

@@ -30,6 +30,7 @@ from taskfc_ext.serialize import (
 from taskfc_ext.serialize.atoms import ATOMS
 from taskfc_ext.serialize.blame import NOTE, describe_error, shorten, text_of, type_name_of
 from taskfc_ext.serialize.scope import MAIN, enter, leave
+from taskfc_ext.worker.context.allotment import Allotment, uses_cuda
 from taskfc_ext.worker.context.context import ExecutionContext
 from taskfc_ext.worker.context.modules import UserModules
 from taskfc_ext.worker.context.settings import ProcessSettings
@@ -54,6 +55,8 @@ THOROUGH_AFTER = 0.001
 
 LONGEST_PLAIN = 2**16
 """Bytes of arguments up to which an attempt may repeat the last one: larger ones may hold anything."""
+
+_CUDA_IN_USE = "an earlier task has used CUDA in this worker, which ends"
 
 MAX_REFUSAL = 2_000
 """Characters of the reason why a worker refused a task."""
@@ -95,6 +98,7 @@ class Executor:
         self._namespaces = Namespaces()
         self._is_harmless = False
         self._repeated: tuple[Spec, Program] | None = None
+        self._allotment: Allotment | None = None
         self._cells: CellRunner | None = None
 
     def define(self, digest: bytes, body: Payload) -> None:
@@ -117,14 +121,21 @@ class Executor:
         """Digests of all code that is kept. Any thread."""
         return tuple(self._bodies)
 
-    def run(self, spec: Spec, taskid: int, body: Payload, inputs: Sequence[Payload]) -> Ended:
-        """Make one attempt. Raises only `TaskInterrupt`, and only outside the user's code."""
+    def run(
+        self, spec: Spec, taskid: int, body: Payload, inputs: Sequence[Payload], gpus: tuple[str, ...] = ()
+    ) -> Ended:
+        """Make one attempt, with these GPUs. Raises only `TaskInterrupt`, and only outside the user's code."""
         outer = modules[MAIN]
         self._is_harmless = False
         self._repeated = None
         try:
             self._enter(spec.context, spec.modules)
             self.settings.seed(spec.seed)
+            if spec.needs is not None:
+                if gpus and uses_cuda():
+                    self.settings.why_unusable = _CUDA_IN_USE
+                    return int(Outcome.NOT_NOW), _text(_CUDA_IN_USE)
+                self._allotment = Allotment(spec.needs, gpus)
             if spec.depend is not None:
                 refusal = self._refusal(spec.depend)
                 if refusal:
@@ -140,6 +151,9 @@ class Executor:
             return self._end_failed_safely(spec, error)
         finally:
             leave(None, outer)
+            if self._allotment is not None:
+                self.settings.why_unusable = self.settings.why_unusable or self._allotment.end()
+                self._allotment = None
             self._namespaces.end_attempt()
             if spec.clear_after and self._cells is not None:  # after the result was pickled, which may need these names
                 self._cells.clear()
@@ -154,7 +168,7 @@ class Executor:
                 self._is_harmless = is_plain and spec.depend is None and spec.seed is None
                 if not is_plain:
                     self._drop_if_writable(spec.code, program)
-                elif self._is_harmless and program.is_kept and spec.timeout is None and not inputs:
+                elif self._is_harmless and program.is_kept and spec.timeout is None and not inputs and not spec.needs:
                     self._repeated = spec, program
         except UnpicklableResult:
             raise  # of an input: its own message says more
