@@ -56,7 +56,8 @@ RETRY_MORE = (
 
 DEBUG_MORE = (
     "The task runs in this process, with the arguments, names and inputs that were recorded when it was submitted. Its "
-    "time limit and its conditions on workers do not apply. If it does not raise, the value is its result."
+    "time limit, its resources and its conditions on workers do not apply. If it does not raise, the value is its "
+    "result."
 )
 
 
