@@ -1072,4 +1072,46 @@ MUTANTS = (
         "",
         "a baseline loses what broadcasts need",
     ),
+    Mutant(
+        "next_queue",
+        "keep(needs, free)",
+        "pass",
+        "small tasks take for ever what a large one waits for",
+    ),
+    Mutant(
+        "next_queue",
+        "if short.keys() == {CORES}:\n    return None",
+        "if False:\n    return None",
+        "tasks that are behind take the cores that a task waits for",
+    ),
+    Mutant(
+        "next_queue",
+        "free[CORES] >= 1",
+        "True",
+        "ordinary tasks run on cores that others have",
+    ),
+    Mutant(
+        "credit",
+        "or spec.needs is not None",
+        "",
+        "a worker holds resources for a task that it has not begun",
+    ),
+    Mutant(
+        "Farm.release",
+        "held.pop(lease, None)",
+        "pass",
+        "what an attempt held is never free again",
+    ),
+    Mutant(
+        "free_amounts",
+        "and worker.worker not in holders",
+        "",
+        "the cores of a task that names some count twice",
+    ),
+    Mutant(
+        "_lose_attempt",
+        "message.over_memory and lease == message.started",
+        "False",
+        "a task that was ended for its memory runs again for ever",
+    ),
 )

@@ -94,6 +94,17 @@ def test_a_task_without_needs_takes_the_usual_path():
     assert talk.farm.resources.queues == {}
 
 
+def test_a_task_that_needs_resources_is_never_sent_ahead():
+    talk = talk_with(workers=1)
+    talk.submit(1, **gpu())
+    talk.finish(0, seconds=0.0001)
+    talk.submit(4, **gpu())
+    ordinary = talk.submit(4)
+    assert len(talk.leases_of(0)) == 1
+    talk.finish(0, seconds=0.0001)
+    assert running(talk).keys().isdisjoint(ordinary)
+
+
 # cores
 
 

@@ -93,6 +93,7 @@ def test_a_task_waits_for_a_gpu_and_says_so(client: BlockingTaskClient, tmp_path
     first = tc.submit(wait_for, str(tmp_path / "go"))
     second = tc.submit(os.getenv, "CUDA_VISIBLE_DEVICES")
     client.flush(DEADLINE)
+    until(lambda: first.state == "running", "the first task runs")
     [info] = client.list_tasks(taskids=[second.taskid])
     assert (info.state, info.message) == ("scheduled", "waits for 2 GPUs (none free)")
     assert client.submit(abs, -1).result(DEADLINE) == 1  # it passes

@@ -53,7 +53,7 @@ def next_queue(farm: Farm, worker: Worker) -> ReadyQueue | None:
             return queue if worker.leases or free[CORES] >= 1 else None
         short = lacking(needs, free)
         if not short:
-            return queue if not worker.leases else None
+            return queue  # for an idle worker: a busy one has no room for such a task
         if short.keys() == {CORES}:
             return None
         keep(needs, free)
