@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from taskfc_ext.errors import EngineWarning as EngineWarning
     from taskfc_ext.errors import FarmError as FarmError
     from taskfc_ext.errors import LoadingFailed as LoadingFailed
+    from taskfc_ext.errors import MemoryLimitExceeded as MemoryLimitExceeded
+    from taskfc_ext.errors import NotEnoughResources as NotEnoughResources
     from taskfc_ext.errors import ProtocolError as ProtocolError
     from taskfc_ext.errors import RemoteError as RemoteError
     from taskfc_ext.errors import RepeatedStreamWarning as RepeatedStreamWarning
@@ -77,6 +79,8 @@ _HOMES = {
     "FarmStatus": "protocol.snapshots",
     "LoadingFailed": "errors",
     "MapTask": "tasks",
+    "MemoryLimitExceeded": "errors",
+    "NotEnoughResources": "errors",
     "ProtocolError": "errors",
     "QueueDelta": "protocol.snapshots",
     "QueueSnapshot": "protocol.snapshots",

@@ -147,7 +147,7 @@ def _add_workers(parser: argparse.ArgumentParser) -> None:
 def _engine_of(arguments: argparse.Namespace) -> dict[str, Any]:
     try:
         return engine_arguments(arguments.on, arguments.resources, arguments.idle)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise SystemExit(arguments.parser.error(str(error))) from None
 
 

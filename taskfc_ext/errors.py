@@ -4,6 +4,7 @@
     ├── TaskError                  the user's task ended without a value
     │   ├── TaskTimeout            it ran longer than its `timeout` (also a TimeoutError)
     │   │   └── TaskUnreachable    no worker accepted it
+    │   ├── MemoryLimitExceeded    it used more than its `memory` (also a MemoryError)
     │   ├── WorkerLost             its worker died, once or too often
     │   ├── DependencyFailed       a task that it depends on did not succeed
     │   ├── TaskAborted            it was aborted (also a concurrent.futures.CancelledError)
@@ -23,6 +24,7 @@
     │   └── RequestRefused         the controller refused a request
     └── caller's arguments         each is also the usual builtin exception
         ├── UnpicklableArgument    (TypeError)
+        ├── NotEnoughResources     (ValueError)
         ├── UnknownTask            (IndexError)
         │   └── ResultExpired
         └── UnknownTasks           (KeyError)
@@ -94,6 +96,10 @@ class TaskTimeout(TaskError, TimeoutError):
 
 class TaskUnreachable(TaskTimeout):
     """Every live worker rejected the task for as long as the controller's `unreachable_after`."""
+
+
+class MemoryLimitExceeded(TaskError, MemoryError):
+    """An attempt used more than the task's `memory`, and was ended with its worker."""
 
 
 class WorkerLost(TaskError):
@@ -293,6 +299,10 @@ class RequestRefused(ProtocolError):
 
 class UnpicklableArgument(TaskFCError, TypeError):
     """A function or an argument cannot be pickled; the message has the object and the reason."""
+
+
+class NotEnoughResources(TaskFCError, ValueError):
+    """The task needs more of a resource than the farm has, so it could never start."""
 
 
 class UnknownTask(TaskFCError, IndexError):

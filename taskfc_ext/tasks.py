@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 from taskfc_ext.errors import UnpicklableResult
+from taskfc_ext.protocol.limits import MAX_RESOURCES, MAX_UNITS, RESOURCE_NAME
+from taskfc_ext.protocol.resources import CORES, GPUS, MEMORY, Needs, check_size, parse_size
 
 Depend = Callable[[dict[str, Any]], object]
 """Called on the worker with its properties; the worker rejects the task on a false return value or an exception."""
@@ -23,6 +25,10 @@ class BaseTask:
         retries: the number of further attempts when the task fails; on another idle worker if there is one.
         recovery_task: runs under the same taskid when the task has failed for good.
         depend: called on the worker with its properties; the task runs only where this returns true.
+        cores: number of cores that the task needs; a task that does not name them counts as one.
+        memory: bytes that it needs and may use: an int, or a size such as `"500M"`, `"8G"`, `"1.5GiB"`.
+        gpus: number of GPUs, which no other task has meanwhile.
+        resources: amounts of the farm's own resources, by name: see `start`.
     """
 
     def __init__(
@@ -32,12 +38,21 @@ class BaseTask:
         retries: int = 0,
         recovery_task: BaseTask | None = None,
         depend: Depend | None = None,
+        *,
+        cores: int | None = None,
+        memory: int | str | None = None,
+        gpus: int | None = None,
+        resources: Mapping[str, int] | None = None,
     ) -> None:
         self.clear_before = check_flag("clear_before", clear_before)
         self.clear_after = check_flag("clear_after", clear_after)
         self.retries = check_count("retries", retries)
         self.recovery_task = check_recovery(recovery_task)
         self.depend = check_depend(depend)
+        self.cores = check_cores(cores)
+        self.memory = check_memory(memory)
+        self.gpus = check_gpus(gpus)
+        self.resources = check_resources(resources)
 
 
 class MapTask(BaseTask):
@@ -57,8 +72,23 @@ class MapTask(BaseTask):
         retries: int = 0,
         recovery_task: BaseTask | None = None,
         depend: Depend | None = None,
+        *,
+        cores: int | None = None,
+        memory: int | str | None = None,
+        gpus: int | None = None,
+        resources: Mapping[str, int] | None = None,
     ) -> None:
-        super().__init__(clear_before, clear_after, retries, recovery_task, depend)
+        super().__init__(
+            clear_before,
+            clear_after,
+            retries,
+            recovery_task,
+            depend,
+            cores=cores,
+            memory=memory,
+            gpus=gpus,
+            resources=resources,
+        )
         if not callable(function):
             raise TypeError(f"function: {function!r} cannot be called")
         if args is not None and not isinstance(args, list | tuple):
@@ -92,8 +122,23 @@ class StringTask(BaseTask):
         retries: int = 0,
         recovery_task: BaseTask | None = None,
         depend: Depend | None = None,
+        *,
+        cores: int | None = None,
+        memory: int | str | None = None,
+        gpus: int | None = None,
+        resources: Mapping[str, int] | None = None,
     ) -> None:
-        super().__init__(clear_before, clear_after, retries, recovery_task, depend)
+        super().__init__(
+            clear_before,
+            clear_after,
+            retries,
+            recovery_task,
+            depend,
+            cores=cores,
+            memory=memory,
+            gpus=gpus,
+            resources=resources,
+        )
         if not isinstance(expression, str):
             raise TypeError(f"expression is a str, not {expression!r}")
         if push is not None and not (isinstance(push, Mapping) and all(isinstance(name, str) for name in push)):
@@ -261,3 +306,99 @@ def check_names(argument: str, names: object) -> tuple[str, ...]:
     if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
         raise TypeError(f"{argument} is a name or a sequence of names, not {names!r}")
     return tuple(names)
+
+
+# resources
+
+
+def needs_of(
+    cores: int | None, memory: int | None, gpus: int | None, resources: Mapping[str, int] | None
+) -> Needs | None:
+    """Return checked needs as a submission has them; `None` if nothing is named."""
+    others = tuple(sorted((name, amount) for name, amount in (resources or {}).items() if amount))
+    needs = Needs(cores=cores or 0, memory=memory or 0, gpus=gpus or 0, others=others)
+    return None if needs == Needs() else needs
+
+
+def check_cores(value: object) -> int | None:
+    """Return `value` if it is a number of cores or `None`, else raise a `TypeError` or a `ValueError`."""
+    return None if value is None else _check_amount("cores", value, least=1)
+
+
+def check_gpus(value: object) -> int | None:
+    """Return `value` if it is a number of GPUs or `None`, else raise a `TypeError` or a `ValueError`."""
+    return None if value is None else _check_amount("gpus", value)
+
+
+def check_memory(value: object) -> int | None:
+    """Return an amount of memory in bytes, or `None`.
+
+    Raises:
+        TypeError: it is neither an int nor a str.
+        ValueError: it is not a size, or so small that its unit must be missing.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, int | str) or isinstance(value, bool):
+        raise TypeError(f"memory is a number of bytes or a size such as '8G', not {value!r}")
+    try:
+        if isinstance(value, str):
+            return parse_size(value)
+        check_size(value, f"{value:,}")
+    except ValueError as error:
+        raise ValueError(f"memory is {error}") from None
+    return value
+
+
+def check_resources(value: object, of: str = "resources") -> dict[str, int] | None:
+    """Return amounts of a farm's own resources, by name, or `None`.
+
+    Raises:
+        TypeError: it is not a dict of names and ints.
+        ValueError: a name or an amount is not possible.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{of} is a dict of names and amounts, such as {{'licence': 1}}, not {value!r}")
+    for name, amount in value.items():
+        _check_resource_name(name)
+        _check_amount(f"{of}[{name!r}]", amount)
+    if len(value) > MAX_RESOURCES:
+        raise ValueError(f"{of} has at most {MAX_RESOURCES} names, not {len(value)}")
+    return dict(value)
+
+
+def parse_resources(text: str) -> dict[str, int]:
+    """Return the amounts in `text`: `NAME=N`, separated by commas.
+
+    Raises:
+        ValueError: it has another form, or a name or an amount is not possible.
+    """
+    found: dict[str, int] = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        name, _, amount = (each.strip() for each in part.partition("="))
+        if not amount.isascii() or not amount.isdecimal():
+            raise ValueError(f"takes NAME=N, separated by commas, not {part!r}")
+        found[_check_resource_name(name)] = _check_amount(name, int(amount), least=1)
+    return found
+
+
+def _check_resource_name(name: object) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a resource is a str, not {name!r}")
+    if name in (CORES, MEMORY, GPUS):
+        raise ValueError(f"{name} is an option of its own, not an own resource of a farm")
+    if not re.fullmatch(RESOURCE_NAME, name):
+        raise ValueError(f"the name of a resource is a letter or _ and then letters, digits, _ . or -, not {name!r}")
+    return name
+
+
+def _check_amount(name: str, value: object, *, least: int = 0) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} is an int, not {value!r}")
+    if value < least:
+        raise ValueError(f"{name} is at least {least}, not {value:,}")
+    if value > MAX_UNITS:
+        raise ValueError(f"{name} is at most {MAX_UNITS:,}, not {value:,}")
+    return value

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from taskfc_ext.client.submit.options import Options
 from taskfc_ext.errors import UnpicklableResult
+from taskfc_ext.protocol.resources import Needs, size_text
 from taskfc_ext.tasks import BaseTask, MapTask, Namespace, StringTask, TaskResult
 
 
@@ -94,3 +96,56 @@ def test_a_namespace() -> None:
     with pytest.raises(AttributeError):
         names.a = 2
     assert "KeyError" in repr(Namespace({}, KeyError("x")))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"cores": 0}, ValueError, "cores is at least 1, not 0"),
+        ({"cores": True}, TypeError, "cores is an int, not True"),
+        ({"gpus": 1.5}, TypeError, "gpus is an int, not 1.5"),
+        ({"gpus": -1}, ValueError, "gpus is at least 0, not -1"),
+        ({"gpus": 10**9}, ValueError, "gpus is at most 1,000,000, not 1,000,000,000"),
+        ({"memory": "8X"}, ValueError, "memory is a size such as 500M, 8G or 1.5GiB, not '8X'"),
+        ({"memory": 8}, ValueError, "memory is from 1 MB to 1,000 TB, not 8; 8G means 8 GB"),
+        ({"memory": 8e9}, TypeError, "memory is a number of bytes or a size such as '8G', not 8000000000.0"),
+        ({"memory": True}, TypeError, "memory is a number of bytes or a size such as '8G', not True"),
+        ({"resources": {"a b": 1}}, ValueError, "the name of a resource is a letter or _ and then letters, "),
+        ({"resources": {"gpus": 1}}, ValueError, "gpus is an option of its own, not an own resource of a farm"),
+        ({"resources": {"tape": -1}}, ValueError, "resources['tape'] is at least 0, not -1"),
+        ({"resources": ["tape"]}, TypeError, "resources is a dict of names and amounts, such as {'licence': 1}, not "),
+    ],
+)
+def test_a_wrong_resource_is_named(options: dict[str, Any], error: type[Exception], message: str) -> None:
+    for accept in (lambda: MapTask(len, **options), lambda: Options().with_changes(options)):
+        with pytest.raises(error) as caught:
+            accept()
+        assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("500M", 5e8), ("8G", 8e9), ("8 gb", 8e9), ("1.5GiB", 1.5 * 2**30), (".5t", 5e11), ("1e6", None)]
+)
+def test_sizes(text: str, size: float | None) -> None:
+    if size is None:
+        with pytest.raises(ValueError, match="memory is a size such as"):
+            MapTask(len, memory=text)
+    else:
+        assert MapTask(len, memory=text).memory == size
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(999, "999 bytes"), (1000, "1 kB"), (999_600, "1 MB"), (217_300_000, "217 MB"), (9_240_000_000, "9.24 GB")],
+)
+def test_sizes_in_words(size: int, text: str) -> None:
+    assert size_text(size) == text
+
+
+def test_the_resources_of_a_task_go_before_those_of_the_client() -> None:
+    client = Options().with_changes({"cores": 4, "memory": "8G", "resources": {"tape": 0, "licence": 1}})
+    assert client.of_task(MapTask(len)).needs == Needs(cores=4, memory=8 * 10**9, others=(("licence", 1),))
+    assert client.of_task(MapTask(len, cores=2, gpus=1)).needs == Needs(
+        cores=2, memory=8 * 10**9, gpus=1, others=(("licence", 1),)
+    )
+    assert Options().of_task(MapTask(len)).needs is None

@@ -303,7 +303,7 @@ class FCTaskClient(Unpicklable):
             await self._check_accepted(*futures)
             return [future.taskid for future in futures]
 
-        return Mapper(self, run, block=block, **vars(options))
+        return Mapper(self, run, options, block=block)
 
     def parallel(
         self,
@@ -382,9 +382,9 @@ class FCTaskClient(Unpicklable):
         """Return the same client, whose submissions have these options on top of its own.
 
         Args:
-            **options: `retries`, `recovery_task`, `depend`, `clear_before`, `clear_after` as in `MapTask`; and
-                `name`: finds the task again;
-                `priority`: higher ones go first;
+            **options: `retries`, `recovery_task`, `depend`, `clear_before`, `clear_after`, `cores`, `memory`, `gpus`,
+                `resources` as in `MapTask`; and
+                `name`: finds the task again; `priority`: higher ones go first;
                 `timeout`: seconds of run time for one attempt;
                 `after`: futures or ids of tasks that have to succeed first (`after_any=True`: to end);
                 `on_lost`: `"retry"`, or `"fail"` for a task that must never run twice, when its worker dies;

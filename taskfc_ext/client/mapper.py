@@ -18,7 +18,7 @@ from taskfc_ext.errors import attach_note
 from taskfc_ext.serialize.bound import bind_shared
 from taskfc_ext.serialize.chance import carried as carried_generators
 from taskfc_ext.serialize.chance import report_repeats
-from taskfc_ext.tasks import BaseTask, Depend
+from taskfc_ext.tasks import BaseTask
 
 _SHOWN = 10  # failed indices in the note: enough for a pattern
 
@@ -38,21 +38,18 @@ class Mapper(Generic[R]):
         self,
         task_controller: Any,
         run: Callable[..., R],
+        options: BaseTask,
         *,
-        clear_before: bool,
-        clear_after: bool,
-        retries: int,
-        recovery_task: BaseTask | None,
-        depend: Depend | None,
         block: bool,
     ) -> None:
         self.task_controller = task_controller
-        self.clear_before = clear_before
-        self.clear_after = clear_after
-        self.retries = retries
-        self.recovery_task = recovery_task
-        self.depend = depend
+        self.clear_before = options.clear_before
+        self.clear_after = options.clear_after
+        self.retries = options.retries
+        self.recovery_task = options.recovery_task
+        self.depend = options.depend
         self.block = block
+        self._options = options
         self._run = run
 
     def map(self, func: Callable[..., Any], *sequences: Iterable[Any]) -> R:
@@ -65,16 +62,7 @@ class Mapper(Generic[R]):
         def run(func: Callable[..., Any], sequences: tuple[Iterable[Any], ...]) -> Any:
             return adapt(self._run(func, sequences))
 
-        return Mapper(
-            task_controller,
-            run,
-            clear_before=self.clear_before,
-            clear_after=self.clear_after,
-            retries=self.retries,
-            recovery_task=self.recovery_task,
-            depend=self.depend,
-            block=self.block,
-        )
+        return Mapper(task_controller, run, self._options, block=self.block)
 
     def parallel(self) -> Callable[[Callable[..., Any]], ParallelFunction[R]]:
         """Return the decorator that makes a function a parallel map with these options."""

@@ -27,9 +27,10 @@ from taskfc_ext.drivers.connection_file import ConnectionInfo
 from taskfc_ext.drivers.cores import available_cores
 from taskfc_ext.drivers.files import try_lock
 from taskfc_ext.drivers.paths import FarmPaths, prepare
-from taskfc_ext.errors import ControllerUnavailable, EngineWarning, StartFailed
+from taskfc_ext.errors import BadEngine, ControllerUnavailable, EngineWarning, StartFailed
 from taskfc_ext.protocol.limits import MAX_WORKERS
 from taskfc_ext.protocol.options import MAX_DEATHS, UNREACHABLE_AFTER, EngineOptions, FarmOptions
+from taskfc_ext.tasks import check_resources
 
 if TYPE_CHECKING:
     from taskfc_ext.client.aio import FCTaskClient
@@ -142,7 +143,9 @@ def start(
         max_deaths: a task fails when so many workers have died of it; 3 by default.
         on: the engine whose slots the workers run in: the address of a Dask scheduler (`"tcp://head:8786"`), a
             scheduler file, a live `distributed.Client` or `Cluster`; `None`: this machine.
-        resources: of the engine, that each of its slots takes.
+        resources: name -> amount. On this machine, own resources of the farm for tasks that name them, such as
+            `{"licence": 2}`; cores, memory and GPUs (`CUDA_VISIBLE_DEVICES`, else all NVIDIA devices) are found at
+            each start. On an engine, those that each slot takes, such as `{"GPU": 1}`.
         idle: seconds after which an idle slot ends; 60 by default.
 
     Raises:
@@ -157,6 +160,7 @@ def start(
         properties=properties,
         unreachable_after=unreachable_after,
         max_deaths=max_deaths,
+        resources=None if engine is not None else resources,
         engine=engine.options if engine is not None else None,
     )
     farm = _farm(name)
@@ -227,21 +231,24 @@ def restart(
         name: the farm's name.
         workers: another number of workers.
         on: another engine, as in `start`: the queue moves there; `None`: it comes home to this machine.
-        resources: see `start`; only with `on`.
+        resources: others than before, see `start`; those of an engine only with `on`.
         idle: see `start`; only with `on`.
     """
     _check_workers("restart", workers)
     engine = None if on is UNCHANGED else _engine(on, resources, idle)
     farm = _farm(name)
     kept = stored_options(farm.paths)
-    options = None
+    changes: dict[str, Any] = {}
     if on is not UNCHANGED:
-        moved = farm_options(workers, engine=engine.options if engine is not None else None)
-        options = (
-            moved if kept is None else msgspec.structs.replace(kept, n_workers=moved.n_workers, engine=moved.engine)
-        )
-    elif workers is not None:
-        options = farm_options(workers) if kept is None else msgspec.structs.replace(kept, n_workers=workers)
+        changes["engine"] = engine.options if engine is not None else None
+    where: EngineOptions | None = changes.get("engine", kept.engine if kept is not None else None)
+    if workers is not None or on is not UNCHANGED:
+        changes["n_workers"] = _n_workers(workers, where)
+    if resources is not None and where is None:
+        changes["resources"] = check_resources(resources, "restart: resources") or {}
+    elif resources is not None and engine is None:
+        raise BadEngine("restart: resources of an engine are given together with on=")
+    options = msgspec.structs.replace(kept or farm_options(), **changes) if changes else None
     if farm.condition() is Condition.ALIVE:
         stop(farm)  # only now: a wrong argument must not stop it
     return _launch(farm, options, engine)
@@ -304,6 +311,7 @@ def farm_options(
     properties: Mapping[str, Any] | None = None,
     unreachable_after: float = UNREACHABLE_AFTER,
     max_deaths: int = MAX_DEATHS,
+    resources: Mapping[str, float] | None = None,
     engine: EngineOptions | None = None,
 ) -> FarmOptions:
     """Return the options of a farm that this process starts.
@@ -327,6 +335,7 @@ def farm_options(
         unreachable_after=unreachable_after,
         max_deaths=max_deaths,
         properties=dict(properties or {}),
+        resources=check_resources(resources, "start: resources") or {},
         engine=engine,
     )
     try:

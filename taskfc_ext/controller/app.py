@@ -22,6 +22,7 @@ from taskfc_ext.drivers.connection_file import (
     remove_connection,
     write_connection,
 )
+from taskfc_ext.drivers.machine import machine_totals
 from taskfc_ext.drivers.memory import keep_little_memory
 from taskfc_ext.drivers.paths import FarmPaths, check_store, farm_paths
 from taskfc_ext.drivers.signals import SignalQueue, is_stray, signal_queue
@@ -33,6 +34,7 @@ from taskfc_ext.errors import TaskFCError
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.options import FarmOptions
+from taskfc_ext.protocol.resources import slot_totals
 from taskfc_ext.protocol.supervisor_messages import Serving
 from taskfc_ext.version import __version__
 
@@ -81,6 +83,7 @@ def _serve(paths: FarmPaths, supervisor: socket.socket, signals: SignalQueue) ->
         unreachable_after=options.unreachable_after,
         max_deaths=options.max_deaths,
         engine_idle=options.engine.idle if options.engine is not None else 0.0,
+        totals=machine_totals(options.resources) if options.engine is None else slot_totals(options.engine.resources),
     )
     clients, workers = Router(paths.clients), Router(paths.workers)
     controller = Controller(paths.name, scheduler, store, clients, workers, supervisor)

@@ -43,6 +43,7 @@ from taskfc_ext.protocol.client_messages import (
 )
 from taskfc_ext.protocol.options import MAX_DEATHS, UNREACHABLE_AFTER
 from taskfc_ext.protocol.records import Began, Record
+from taskfc_ext.protocol.resources import Totals
 from taskfc_ext.protocol.supervisor_messages import EngineState, FromSupervisor, Revoked, WorkerDown, WorkerUp
 from taskfc_ext.protocol.supervisor_messages import Farm as FarmMessage
 from taskfc_ext.protocol.worker_messages import (
@@ -71,6 +72,7 @@ class Scheduler:
         unreachable_after: a task fails when all live workers have refused it for so many seconds.
         max_deaths: a task fails when so many workers have died of it.
         engine_idle: seconds after which an idle worker on an engine ends; 0: never.
+        totals: the resources that tasks may need.
     """
 
     def __init__(
@@ -81,8 +83,9 @@ class Scheduler:
         unreachable_after: float = UNREACHABLE_AFTER,
         max_deaths: int = MAX_DEATHS,
         engine_idle: float = 0.0,
+        totals: Totals = Totals(),  # noqa: B008  it cannot change
     ) -> None:
-        self.farm = Farm(name=name, unreachable_after=unreachable_after, max_deaths=max_deaths)
+        self.farm = Farm(name=name, unreachable_after=unreachable_after, max_deaths=max_deaths, totals=totals)
         self.farm.engine_idle = engine_idle
         restore(self.farm, records)
 

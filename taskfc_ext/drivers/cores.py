@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 THREAD_POOLS = (
@@ -31,24 +32,43 @@ def cgroup_quota(membership: str | None = None, root: Path = Path("/sys/fs/cgrou
         membership: the text of `/proc/self/cgroup`.
         root: where the control groups are mounted.
     """
+    return least_limit("cpu", _quota_v2, _quota_v1, membership, root)
+
+
+def least_limit(
+    controller: str,
+    read_v2: Callable[[Path], float | None],
+    read_v1: Callable[[Path], float | None],
+    membership: str | None,
+    root: Path,
+) -> float | None:
+    """Return the smallest limit of this process's control groups; `None` if there is none.
+
+    Args:
+        controller: its name in version 1.
+        read_v2: returns the limit of one group of version 2.
+        read_v1: returns the limit of one group of version 1.
+        membership: the text of `/proc/self/cgroup`; `None`: read it.
+        root: where the control groups are mounted.
+    """
     if membership is None:
         try:
             membership = Path("/proc/self/cgroup").read_text()
         except OSError:
             return None
-    quotas = []
+    limits = []
     for line in membership.splitlines():
         _, controllers, group = line.split(":", 2)
-        if not controllers:  # version 2
-            folder, read = root, _quota_v2
-        elif "cpu" in controllers.split(","):
-            folder, read = root / controllers, _quota_v1
+        if not controllers:
+            folder, read = root, read_v2
+        elif controller in controllers.split(","):
+            folder, read = root / controllers, read_v1
         else:
             continue
         # from the inner group up to the root; in a container the outer part of the path may not be visible
         inner = Path(group.lstrip("/"))
-        quotas += [read(folder / part) for part in (inner, *inner.parents)]
-    return min((quota for quota in quotas if quota), default=None)
+        limits += [read(folder / part) for part in (inner, *inner.parents)]
+    return min((limit for limit in limits if limit), default=None)
 
 
 def _quota_v2(group: Path) -> float | None:

@@ -1,10 +1,11 @@
-"""Return of memory to the system: the allocator keeps it after large objects are freed."""
+"""Memory of processes: its size, and its return to the system, as the allocator keeps it after objects are freed."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import sys
+from collections.abc import Iterable
 from typing import Final
 
 MUCH = 8 * 2**20
@@ -32,13 +33,33 @@ def give_back_memory() -> None:
         _call("malloc_trim", 0)
 
 
-def resident() -> int:
-    """Return the bytes of memory that this process holds; 0 if the system does not report it."""
+def resident(pid: int | str = "self") -> int:
+    """Return the bytes of memory that a process holds; 0 if it has ended, or the system does not report it."""
     try:
-        with open("/proc/self/statm", "rb") as file:
+        with open(f"/proc/{pid}/statm", "rb") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return 0
+
+
+def used_together(pids: Iterable[int], limit: int) -> int:
+    """Return the bytes of memory that processes hold together; exactly only if it is more than `limit`.
+
+    Pages that several processes share count once; to find them takes long, and is done only where the sum of what
+    each holds is over the limit.
+    """
+    pids = list(pids)
+    total = sum(map(resident, pids))
+    return total if total <= limit else min(total, sum(map(_proportional, pids)))
+
+
+def _proportional(pid: int) -> int:
+    """Return the memory of a process, with its share of the pages that others hold as well."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+            return next((int(line.split()[1]) * 1024 for line in file if line.startswith(b"Pss:")), 0)
+    except OSError:  # it has ended, or the system does not report it
+        return resident(pid)
 
 
 def _call(name: str, *arguments: int) -> None:

@@ -96,6 +96,11 @@ class _Words:
         words = self._read()
         return words is None or (words[self.STARTED] == lease and words[self.ENDED] != lease)
 
+    def has_ended(self, lease: int) -> bool:
+        """Return whether the attempt under `lease`, or a later one, has ended."""
+        words = self._read()
+        return words is not None and words[self.ENDED] >= lease
+
     @property
     def ready(self) -> bool:
         """True if the worker has ever asked for work."""

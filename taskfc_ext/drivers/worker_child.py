@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from taskfc_ext.drivers.child_exit import describe_exit, has_ended, log_tail, signal_group
+from taskfc_ext.drivers.memory_watch import CHECK_EVERY, MemoryWatch
 from taskfc_ext.drivers.processes import WatchedPage
 from taskfc_ext.protocol.supervisor_messages import Step
 
@@ -33,12 +34,14 @@ class End(NamedTuple):
         running: that attempt had not ended.
         note: how the process ended, with the last lines of its stderr.
         planned: its parent ended it.
+        over_memory: bytes that the attempt used, which was ended for it; 0: it was not.
     """
 
     started: int
     running: bool
     note: str
     planned: bool
+    over_memory: int = 0
 
 
 class WorkerChild:
@@ -76,6 +79,8 @@ class WorkerChild:
         self.is_ending = False
         self.kill_at: float | None = None
         self._was_stopped = False  # whether a step to stop an attempt ends the process
+        self._memory: MemoryWatch | None = None
+        self._over_memory = 0
         with ExitStack() as undo, ExitStack() as childs:
             self.page = WatchedPage(page_fd)
             undo.callback(self.page.close)
@@ -143,6 +148,34 @@ class WorkerChild:
                 self._was_stopped = True
                 self.kill()
 
+    def limit_memory(self, lease: int, limit: int) -> None:
+        """End the worker if the attempt under `lease` uses more than `limit` bytes."""
+        self._memory = MemoryWatch(self.pid, lease, limit)
+
+    def act_on_time(self, now: float) -> None:
+        """Kill the process if it did not end in time; end it if its attempt uses more memory than it may."""
+        if self.kill_at is not None and self.kill_at <= now:
+            self.kill()
+        if self._memory is not None and self._memory.check_at <= now:
+            self._check_memory(self._memory, now)
+
+    def wake_at(self) -> float | None:
+        """Return the monotonic time of the next call of `act_on_time`."""
+        times = (self.kill_at, self._memory.check_at if self._memory is not None else None)
+        return min((at for at in times if at is not None), default=None)
+
+    def _check_memory(self, watch: MemoryWatch, now: float) -> None:
+        if self.kill_at is not None or self.page.has_ended(watch.lease):
+            self._memory = None
+        elif not self.page.is_running(watch.lease):
+            watch.check_at = now + CHECK_EVERY
+        elif (used := watch.excess(now)) and self.page.is_running(watch.lease):
+            self._memory = None
+            self._was_stopped = True
+            self._over_memory = used
+            self.kill_at = now + GRACE
+            os.kill(self.pid, signal.SIGTERM)
+
     def reap(self, log: Path) -> End:
         """Reap the process, kill its process group, and return its end.
 
@@ -153,7 +186,8 @@ class WorkerChild:
         signal_group(self.pid, signal.SIGKILL)
         returncode = self.process.wait()
         planned = self.is_ending or (self._was_stopped and returncode in (-signal.SIGTERM, -signal.SIGKILL))
-        end = End(self.page.started, self.page.running, _note(returncode, planned, log), planned)
+        over_memory = self._over_memory if planned else 0
+        end = End(self.page.started, self.page.running, _note(returncode, planned, log), planned, over_memory)
         os.close(self._life)
         self.page.close()
         return end

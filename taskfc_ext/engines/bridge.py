@@ -38,7 +38,7 @@ from taskfc_ext.protocol.slot_messages import (
     SlotUp,
     token_of,
 )
-from taskfc_ext.protocol.supervisor_messages import Demand, EngineState, SetWorkers, Shutdown, StopAttempt
+from taskfc_ext.protocol.supervisor_messages import Demand, EngineState, LimitMemory, SetWorkers, Shutdown, StopAttempt
 from taskfc_ext.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -203,6 +203,8 @@ class Bridge:
                 self._slots.demand(message.n)
             case StopAttempt():
                 self._do(self._slots.stop_attempt(message))
+            case LimitMemory():
+                self._do(self._slots.limit_memory(message))
             case Shutdown():
                 self._is_stopping = True
                 self._do(self._slots.close())

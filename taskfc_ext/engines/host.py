@@ -33,6 +33,7 @@ from taskfc_ext.protocol.slot_messages import (
     EndSlot,
     FilePart,
     FromHosted,
+    LimitHosted,
     Ping,
     SlotDown,
     SlotHello,
@@ -187,8 +188,7 @@ class _Slot:
             return
         child = process.child
         is_dead = child.has_ended()  # checked before the last frames are read: none come after its end
-        if child.kill_at is not None and child.kill_at <= now:
-            child.kill()
+        child.act_on_time(now)
         is_done = self._take_out(process)
         if is_dead and (is_done or self._is_abandoned):
             self._bury(process)
@@ -203,8 +203,7 @@ class _Slot:
         process = self._process
         if process is not None:
             process.watch(poll, has_room=not self._outbox)
-            if process.child.kill_at is not None:
-                until = min(until, process.child.kill_at)
+            until = min(until, process.child.wake_at() or until)
             if process.files.is_uploading and not self._outbox:
                 until = now
         poll.poll(max(0, math.ceil(1000 * (until - now))))
@@ -254,6 +253,9 @@ class _Slot:
             case StopHosted():
                 if process is not None:
                     process.child.stop_attempt(message.lease, message.step)
+            case LimitHosted():
+                if process is not None:
+                    process.child.limit_memory(message.lease, message.limit)
             case FilePart():
                 if process is not None:
                     process.files.take(message)
@@ -303,4 +305,4 @@ class _Slot:
         end = process.reap()
         self._process = None
         self._is_ending = True
-        self._send(SlotDown(started=end.started, running=end.running, note=end.note, planned=end.planned))
+        self._send(SlotDown(**end._asdict()))

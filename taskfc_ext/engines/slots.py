@@ -20,6 +20,7 @@ from taskfc_ext.protocol.slot_messages import (
     Begin,
     EndSlot,
     FromHosted,
+    LimitHosted,
     SlotDown,
     SlotHello,
     SlotUp,
@@ -28,7 +29,7 @@ from taskfc_ext.protocol.slot_messages import (
     ToHosted,
     token_of,
 )
-from taskfc_ext.protocol.supervisor_messages import SetWorkers, StopAttempt, WorkerDown, WorkerUp
+from taskfc_ext.protocol.supervisor_messages import LimitMemory, SetWorkers, StopAttempt, WorkerDown, WorkerUp
 
 AT_ONCE = 64
 """Slots that are asked for in one turn; one after a failure."""
@@ -242,6 +243,7 @@ class Slots:
             running=message.running,
             note=message.note,
             planned=message.planned or state.is_ending,
+            over_memory=message.over_memory,
         )
         return [*self._closing(state), Report(down), withdraw]
 
@@ -322,6 +324,11 @@ class Slots:
         """Take one step to stop an attempt."""
         slot = self._slot_of.get(message.worker)
         return [] if slot is None else [Put(slot, StopHosted(message.lease, message.step))]
+
+    def limit_memory(self, message: LimitMemory) -> list[Effect]:
+        """Limit the memory of one attempt."""
+        slot = self._slot_of.get(message.worker)
+        return [] if slot is None else [Put(slot, LimitHosted(message.lease, message.limit))]
 
     def close(self) -> list[Effect]:
         """End all slots, and ask for no more."""

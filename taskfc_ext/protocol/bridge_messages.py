@@ -6,6 +6,7 @@ from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.supervisor_messages import (
     Demand,
     EngineState,
+    LimitMemory,
     SetWorkers,
     Shutdown,
     StopAttempt,
@@ -28,4 +29,4 @@ class Reconnect(Message, frozen=True):
     """There is a new controller: open a new connection for each worker."""
 
 
-ToBridge = Announced | Reconnect | SetWorkers | Demand | StopAttempt | Shutdown
+ToBridge = Announced | Reconnect | SetWorkers | Demand | StopAttempt | LimitMemory | Shutdown

@@ -389,6 +389,7 @@ class ErrorKind(StrEnum):
     NOT_ALLOWED = "not-allowed"
     TOO_MUCH = "too-much"
     SAY_HELLO = "say-hello"
+    RESOURCES = "resources"
 
 
 class Refused(Message, frozen=True):

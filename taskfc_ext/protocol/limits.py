@@ -51,3 +51,18 @@ TASK_NAME = r"[A-Za-z_][\w.-]{0,99}"
 
 FARM_NAME = "[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}"
 """Pattern of a farm's name, which is a part of file names."""
+
+MAX_AMOUNT = 10**15
+"""The largest amount of a resource: bytes of memory."""
+
+MAX_UNITS = 1_000_000
+"""The largest amount of a resource that is counted in units, such as cores."""
+
+MIN_MEMORY = 10**6
+"""The least memory of a task in bytes: less is a number of gigabytes without its unit."""
+
+MAX_RESOURCES = 32
+"""Own resources of one farm, and of one task."""
+
+RESOURCE_NAME = r"[A-Za-z_][\w.-]{0,99}"
+"""Pattern of the name of a farm's own resource."""

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from taskfc_ext.protocol.ids import Seconds, Workers
+from taskfc_ext.protocol.limits import MAX_RESOURCES
+from taskfc_ext.protocol.resources import ResourceAmount, ResourceName
 
 UNREACHABLE_AFTER = 30.0
 """Default of `unreachable_after`: seconds after which a task fails that all workers reject."""
@@ -47,6 +49,8 @@ class FarmOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     Attributes:
         n_workers: the number of workers; with an engine at most so many, as its demand and its places permit.
+        resources: own resources of the farm on this machine, name -> amount. Cores, memory and GPUs are found at each
+            start.
         engine: the engine that has the workers; `None`: they are processes of this machine.
     """
 
@@ -58,4 +62,5 @@ class FarmOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     unreachable_after: Seconds = UNREACHABLE_AFTER
     max_deaths: Annotated[int, Meta(ge=1, le=1000)] = MAX_DEATHS
     properties: dict[str, Any] = {}
+    resources: Annotated[dict[ResourceName, ResourceAmount], Meta(max_length=MAX_RESOURCES)] = {}
     engine: EngineOptions | None = None

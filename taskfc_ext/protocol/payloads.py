@@ -67,6 +67,7 @@ class Reason(StrEnum):
     POISONED = "poisoned"
     DEPENDENCY = "dependency"
     ABORTED = "aborted"
+    MEMORY = "memory"  # last: the store keeps the position of each
 
 
 class Failure(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):

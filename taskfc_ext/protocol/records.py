@@ -44,11 +44,15 @@ class Submitted(Message, frozen=True, kw_only=True):
 
 
 class Leased(Message, frozen=True):
-    """Lease `first_lease + i` dispatches task `ids[i]` to `worker`. Committed before the task is sent."""
+    """Lease `first_lease + i` dispatches task `ids[i]` to `worker`. Committed before the task is sent.
+
+    `gpus`: the devices that the attempt holds, if its task needs some; such a task is leased alone.
+    """
 
     first_lease: int
     ids: tuple[int, ...]
     worker: int
+    gpus: tuple[str, ...] = ()
 
 
 class Why(StrEnum):

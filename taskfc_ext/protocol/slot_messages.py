@@ -8,7 +8,8 @@ slot's process runs one worker of the farm; the *bridge* beside the controller i
     Begin                   -->                                     starts the worker
                             <--  SlotUp
     ToHosted, FromHosted    <->                                     frames between controller and worker
-    StopHosted, EndSlot     -->
+    StopHosted, LimitHosted -->
+    EndSlot                 -->
                             <--  SlotDown                           the worker has ended; the slot is free again
 
 Each message travels with the slot's id, which is new for each incarnation: an engine that starts a lost slot again
@@ -94,6 +95,7 @@ class SlotDown(Message, frozen=True, kw_only=True):
     running: bool
     note: str
     planned: bool = False
+    over_memory: int = 0
 
 
 class FileWanted(Message, frozen=True):
@@ -166,6 +168,13 @@ class StopHosted(Message, frozen=True):
     step: Step
 
 
+class LimitHosted(Message, frozen=True):
+    """End the worker if the attempt that runs under `lease` uses more than `limit` bytes."""
+
+    lease: int
+    limit: int
+
+
 class EndSlot(Message, frozen=True):
     """End the worker, and then the slot."""
 
@@ -205,4 +214,4 @@ class FileReady(Message, frozen=True, kw_only=True):
 FilesFromWorker = FileWanted | FileWritten | FileDropped
 FilesToWorker = FileReady
 FromHost = SlotHello | SlotUp | FromHosted | SlotDown | FileWanted | FilePart
-ToHost = Begin | ToHosted | StopHosted | EndSlot | Ping | FilePart
+ToHost = Begin | ToHosted | StopHosted | LimitHosted | EndSlot | Ping | FilePart

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 
 from taskfc_ext.protocol.ids import Digest, Label, Priority, Seconds
 from taskfc_ext.protocol.limits import MAX_PACKS, MAX_RETRIES, MAX_SEED
+from taskfc_ext.protocol.resources import Needs
 
 Seed = Annotated[int, Meta(ge=0, le=MAX_SEED)]
 
@@ -48,7 +49,9 @@ class Spec(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown
         context: the execution context; `None`: the worker's own.
         modules: the user's own modules, in few bodies: a spec stays small, and an edit sends few of them again.
         retry_timeouts: `retry_on` covers `TaskTimeout`, which only the controller raises.
+        retry_memory: `retry_on` covers `MemoryLimitExceeded`, which only the controller raises.
         seed: seeds the random number generators before each attempt.
+        needs: the resources that an attempt holds while it runs; `None`: it names none.
     """
 
     kind: Kind
@@ -64,10 +67,12 @@ class Spec(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown
     context: Digest | None = None
     modules: Annotated[tuple[Digest, ...], Meta(max_length=MAX_PACKS)] = ()
     retry_timeouts: bool = True
+    retry_memory: bool = True
     clear_before: bool = False
     clear_after: bool = False
     keep: bool = False
     seed: Seed | None = None
+    needs: Needs | None = None
     recovery: Recovery | None = None
 
     @property

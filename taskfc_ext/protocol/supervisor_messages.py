@@ -33,6 +33,7 @@ class WorkerDown(Message, frozen=True, kw_only=True):
         to_blame: its supervisor was killed during the attempt, which may have done that: the death counts.
         place_lost: its place on the engine is gone, and the page with it: a node was killed, preempted or cut off.
             Only the starts that the worker reported are known; `started` and `running` say nothing.
+        over_memory: bytes that the attempt used, which was ended for it; 0: it was not.
     """
 
     worker: int
@@ -43,6 +44,7 @@ class WorkerDown(Message, frozen=True, kw_only=True):
     planned: bool = False
     to_blame: bool = False
     place_lost: bool = False
+    over_memory: int = 0
 
 
 class EngineState(Message, frozen=True, kw_only=True):
@@ -122,6 +124,14 @@ class Revoke(Message, frozen=True):
     until: int
 
 
+class LimitMemory(Message, frozen=True):
+    """End `worker` if the attempt that runs under `lease` uses more than `limit` bytes. Sent before the attempt."""
+
+    worker: int
+    lease: int
+    limit: int
+
+
 class Serving(Message, frozen=True):
     """The controller answers its sockets. Sent once."""
 
@@ -153,4 +163,4 @@ class Shutdown(Message, frozen=True):
     """End all workers and report each with `WorkerDown`. After the controller's exit, clean up and end."""
 
 
-ToSupervisor = StopAttempt | Revoke | Serving | Noted | SetWorkers | Demand | Shutdown
+ToSupervisor = StopAttempt | Revoke | LimitMemory | Serving | Noted | SetWorkers | Demand | Shutdown

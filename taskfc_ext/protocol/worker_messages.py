@@ -167,7 +167,9 @@ class ForgetCode(Message, frozen=True):
 class Run(Message, frozen=True, kw_only=True):
     """Run these attempts in order: lease `first_lease + i` runs `bodies[i]` for task `ids[i]`.
 
-    `inputs`: the results that the bodies refer to by position.
+    Attributes:
+        inputs: the results that the bodies refer to by position.
+        gpus: the devices of the attempt, which is alone then.
     """
 
     spec: Spec
@@ -175,6 +177,7 @@ class Run(Message, frozen=True, kw_only=True):
     ids: tuple[int, ...]
     bodies: tuple[Payload, ...]
     inputs: tuple[Payload, ...] = ()
+    gpus: tuple[str, ...] = ()
 
 
 class Prepare(Message, frozen=True, kw_only=True):

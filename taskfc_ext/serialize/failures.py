@@ -8,6 +8,7 @@ from typing import Any
 
 from taskfc_ext.errors import (
     DependencyFailed,
+    MemoryLimitExceeded,
     RemoteError,
     RemoteTraceback,
     TaskAborted,
@@ -130,6 +131,8 @@ def load_failure(payload: bytes, taskid: int | None) -> BaseException:
             return WorkerLost(message, taskid=taskid, note=failure.note)
         case Reason.DEPENDENCY:
             return DependencyFailed(message, taskid=taskid, parent=failure.parent)
+        case Reason.MEMORY:
+            return MemoryLimitExceeded(message, taskid=taskid)
         case Reason.ABORTED:
             return TaskAborted(message, taskid=taskid, remote_traceback=traceback)
 

@@ -16,6 +16,7 @@ from taskfc_ext.protocol.options import EngineOptions, FarmOptions
 from taskfc_ext.protocol.supervisor_messages import (
     Demand,
     EngineState,
+    LimitMemory,
     Revoke,
     Revoked,
     SetWorkers,
@@ -236,7 +237,11 @@ class EnginePool:
         if self._bridge is not None:
             self._bridge.kill_at = now + STOP_TIMEOUT
 
-    def kill_overdue(self, now: float) -> None:
+    def limit_memory(self, message: LimitMemory) -> None:
+        """See `Pool`: the host of its slot watches the worker."""
+        self._send(message)
+
+    def act_on_time(self, now: float) -> None:
         """See `Pool`."""
         bridge = self._bridge
         if bridge is not None and bridge.kill_at is not None and bridge.kill_at <= now:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from taskfc_ext.protocol.supervisor_messages import (
     EngineState,
+    LimitMemory,
     Revoke,
     Revoked,
     SetWorkers,
@@ -89,8 +90,11 @@ class Pool(Protocol):
     def end_all(self, now: float) -> None:
         """End all workers, and start no more."""
 
-    def kill_overdue(self, now: float) -> None:
-        """Kill what did not end in time."""
+    def limit_memory(self, message: LimitMemory) -> None:
+        """Limit the memory of one attempt."""
+
+    def act_on_time(self, now: float) -> None:
+        """Kill what did not end in time, and end workers whose attempt uses more memory than it may."""
 
     def wake_at(self) -> float | None:
-        """Return the time of the next call of `kill_overdue` and `fill`."""
+        """Return the time of the next call of `act_on_time` and `fill`."""

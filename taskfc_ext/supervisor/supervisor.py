@@ -27,6 +27,7 @@ from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.supervisor_messages import (
     Demand,
     Farm,
+    LimitMemory,
     Noted,
     Revoke,
     Serving,
@@ -131,7 +132,7 @@ class Supervisor:
         return min((at for at in times if at is not None), default=None)
 
     def _act_on_time(self, now: float) -> None:
-        self._pool.kill_overdue(now)
+        self._pool.act_on_time(now)
         controller = self._controller
         if controller is not None and controller.kill_at is not None and controller.kill_at <= now:
             log(f"controller pid={controller.pid} does not end; killing it")
@@ -229,6 +230,8 @@ class Supervisor:
                 revoked = self._pool.revoke(message)
                 if revoked is not None:
                     controller.send([revoked])
+            case LimitMemory():
+                self._pool.limit_memory(message)
             case Noted():
                 self._pool.forget_noted(message.workers)
             case SetWorkers():

@@ -79,4 +79,5 @@ class WorkerProcess(WorkerChild):
             running=end.running,
             note=end.note,
             planned=end.planned,
+            over_memory=end.over_memory,
         )

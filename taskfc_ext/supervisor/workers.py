@@ -13,7 +13,15 @@ from taskfc_ext.drivers.paths import FarmPaths
 from taskfc_ext.drivers.processes import FARM, FARM_PID, FARM_WORKER
 from taskfc_ext.drivers.worker_ids import reserve_ids
 from taskfc_ext.protocol.options import FarmOptions
-from taskfc_ext.protocol.supervisor_messages import Revoke, Revoked, SetWorkers, StopAttempt, WorkerDown, WorkerUp
+from taskfc_ext.protocol.supervisor_messages import (
+    LimitMemory,
+    Revoke,
+    Revoked,
+    SetWorkers,
+    StopAttempt,
+    WorkerDown,
+    WorkerUp,
+)
 from taskfc_ext.supervisor.backoff import EARLY
 from taskfc_ext.supervisor.log import log
 from taskfc_ext.supervisor.pool import Commands, News
@@ -170,11 +178,10 @@ class Workers:
         self.start_no_more()
         self.end(self._alive, now)
 
-    def kill_overdue(self, now: float) -> None:
-        """Kill the workers that did not end in time."""
+    def act_on_time(self, now: float) -> None:
+        """Kill the workers that did not end in time, and end those whose attempt uses more memory than it may."""
         for process in self._alive.values():
-            if process.kill_at is not None and process.kill_at <= now:
-                process.kill()
+            process.act_on_time(now)
 
     def stop_attempt(self, message: StopAttempt) -> None:
         """Take one step to stop an attempt."""
@@ -187,6 +194,12 @@ class Workers:
         process = self._alive.get(message.worker)
         return None if process is None else process.revoke(message.until)
 
+    def limit_memory(self, message: LimitMemory) -> None:
+        """Limit the memory of one attempt."""
+        process = self._alive.get(message.worker)
+        if process is not None:
+            process.limit_memory(message.lease, message.limit)
+
     def ask_to_reconnect(self) -> None:
         """Ask all workers to connect to a new controller, which decides again on the number of substitutes."""
         self._n_substitutes = 0
@@ -194,8 +207,8 @@ class Workers:
             process.ask_to_reconnect()
 
     def wake_at(self) -> float | None:
-        """Return the time of the next call of `kill_overdue` and `fill`."""
-        times = [process.kill_at for process in self._alive.values() if process.kill_at is not None]
+        """Return the time of the next call of `act_on_time` and `fill`."""
+        times = [at for process in self._alive.values() if (at := process.wake_at()) is not None]
         if self._missing > 0:
             times.append(self._backoff.not_before)
         return min(times, default=None)

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 from taskfc_ext.controller.loop import Controller, SupervisorLost
 from taskfc_ext.core.scheduler import Scheduler
+from taskfc_ext.drivers.machine import machine_totals
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.drivers.transport import Router
 from taskfc_ext.drivers.uploads import LargePayloads
@@ -26,6 +27,7 @@ from taskfc_ext.protocol.client_messages import ClientMessage, ControllerMessage
 from taskfc_ext.protocol.supervisor_messages import (
     Farm,
     FromSupervisor,
+    LimitMemory,
     Noted,
     Revoke,
     Serving,
@@ -101,7 +103,7 @@ class ControllerThread:
         self._is_closed = False
         self._store = Store(folder / STORE)
         self._payloads = LargePayloads(lambda: folder / STORE, "workers")
-        self._scheduler = Scheduler(self._store.records(), name=name)
+        self._scheduler = Scheduler(self._store.records(), name=name, totals=machine_totals({}))
         self.socket = folder / "c"
         self._clients = _ClientSocket(self.socket, self)
         self._worker_socket = _Socket(self._workers_path)
@@ -257,7 +259,7 @@ class ControllerThread:
             case Shutdown():
                 self._is_running = False
                 self._end_workers()
-            case Revoke() | Serving():
+            case Revoke() | Serving() | LimitMemory():
                 pass  # a long attempt has the ones behind it given back anyway
 
     def _adjust_workers(self) -> None:

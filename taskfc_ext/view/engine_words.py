@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from taskfc_ext.errors import EngineWarning
+from taskfc_ext.tasks import check_resources
 
 HOME = "home"
 """The value of `--on` for this machine."""
@@ -48,6 +49,8 @@ def parse_amounts(text: str) -> Amounts:
             value = float(amount)
         except ValueError:
             value = -1.0
+        if value.is_integer():
+            value = int(value)
         if not name.strip() or not 0 < value < math.inf:
             raise argparse.ArgumentTypeError(f"takes NAME=N, such as GPU=1, not {part.strip()!r}")
         found.append((name.strip(), value))
@@ -66,24 +69,23 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
         type=parse_amounts,
         default=(),
         metavar="NAME=N,...",
-        help="of the engine, that each worker takes: GPU=1",
+        help="the farm's own, for tasks that name them: licence=2; on an engine, what each worker takes: GPU=1",
     )
     parser.add_argument("--idle", type=float, metavar="S", help="end a worker there that was idle for S seconds (60)")
 
 
 def engine_arguments(on: object, resources: Sequence[tuple[str, float]], idle: float | None) -> dict[str, Any]:
-    """Return the arguments of `start` and `restart` for an engine; none where none is named.
+    """Return the arguments of `start` and `restart` for an engine and for resources; only what is given.
 
     Raises:
-        ValueError: something is given that only an engine has.
+        TypeError, ValueError: something is given that only an engine has, or a resource is not possible.
     """
-    if on is None or on == HOME:
-        if resources or idle is not None:
-            raise ValueError("--resources and --idle are for workers on an engine: name it with --on")
-        return {} if on is None else {"on": None}
-    engine: dict[str, Any] = {"on": on}
+    is_home = on is None or on == HOME
+    if is_home and idle is not None:
+        raise ValueError("--idle is for workers on an engine: name it with --on")
+    given: dict[str, Any] = {} if on is None else {"on": None if is_home else on}
     if resources:
-        engine["resources"] = dict(resources)
+        given["resources"] = check_resources(dict(resources), "--resources") if is_home else dict(resources)
     if idle is not None:
-        engine["idle"] = idle
-    return engine
+        given["idle"] = idle
+    return given

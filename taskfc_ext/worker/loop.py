@@ -34,7 +34,8 @@ from taskfc_ext.worker.output.capture import Capture
 from taskfc_ext.worker.output.displays import DisplayReporter
 from taskfc_ext.worker.output.progress import Sampler
 from taskfc_ext.worker.property_dict import Properties
-from taskfc_ext.worker.run.execute import Executor, end_interrupted
+from taskfc_ext.worker.run.bare_ends import end_interrupted
+from taskfc_ext.worker.run.execute import Executor
 from taskfc_ext.worker.run.interrupt import Guard, TaskInterrupt
 
 logger = logging.getLogger(__name__)
@@ -208,7 +209,9 @@ class Loop:
         started = perf_counter()
         try:
             run_in = copy_context().run  # context variables set by an attempt end with it
-            outcome, value = self._guard.call(lease, run_in, self._executor.run, spec, taskid, body, run.inputs)
+            outcome, value = self._guard.call(
+                lease, run_in, self._executor.run, spec, taskid, body, run.inputs, run.gpus
+            )
         except TaskInterrupt:  # raised just before or after the user's code
             outcome, value = end_interrupted()
         ended = perf_counter()

@@ -183,12 +183,16 @@ class Model:
         if not self._end_if_stopped(task):
             task.forget_not_now()
 
-    def lose(self, task: Expected, now: float, *, may_have_started: bool, blamed: bool) -> None:
+    def lose(
+        self, task: Expected, now: float, *, may_have_started: bool, blamed: bool, over_memory: bool = False
+    ) -> None:
         self._release(task)
         if self._end_if_stopped(task):
             return
         task.forget_not_now()
-        if may_have_started and task.spec.on_lost is OnLost.FAIL:
+        if over_memory and may_have_started:
+            self._fail(task, "memory", now, retryable=task.spec.retry_memory)
+        elif may_have_started and task.spec.on_lost is OnLost.FAIL:
             self._fail(task, "lost", now)
         elif blamed and task.deaths + 1 == MAX_DEATHS:
             self._fail(task, "poisoned", now)
@@ -233,7 +237,7 @@ class Model:
     def _fail(self, task: Expected, reason: str, now: float, *, retryable: bool = True) -> None:
         retryable = retryable and (reason != "timeout" or task.spec.retry_timeouts)
         task.forget_not_now()
-        if retryable and reason in ("error", "timeout") and task.retries < task.spec.retries:
+        if retryable and reason in ("error", "timeout", "memory") and task.retries < task.spec.retries:
             task.retries += 1
             task.fresh_starts += 1
             task.not_before = now + task.spec.backoff * 2 ** (task.retries - 1) if task.spec.backoff else 0.0

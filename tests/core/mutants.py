@@ -198,8 +198,8 @@ MUTANTS = (
     ),
     Mutant(
         "first_for",
-        "if worker not in group.workers:\n    return",
-        "if True:\n    return",
+        "worker not in group.workers and ",
+        "",
         "a task goes to a worker that has rejected it",
     ),
     Mutant(
@@ -660,14 +660,14 @@ MUTANTS = (
     ),
     Mutant(
         "_lines",
-        "(self.rank_of(task), task.batch.session)",
-        "(task.batch.spec.priority, task.batch.session)",
+        "task.spec.needs, self.rank_of(task), session",
+        "task.spec.needs, spec.priority, session",
         "a task that was moved is queued where it was",
     ),
     Mutant(
         "offer",
-        "self.refusals.enqueue(task.taskid, self.rank_of(task))",
-        "self.refusals.enqueue(task.taskid, task.batch.spec.priority)",
+        "self.refusals.enqueue(task.taskid, self.rank_of(task), task.spec.needs)",
+        "self.refusals.enqueue(task.taskid, task.batch.spec.priority, task.spec.needs)",
         "a refused task that was moved waits where it was",
     ),
     Mutant(
@@ -1233,5 +1233,47 @@ MUTANTS = (
         "if farm.engine is not None:\n    return False",
         "",
         "a broadcast waits for workers that an engine may never have",
+    ),
+    Mutant(
+        "next_queue",
+        "keep(needs, free)",
+        "pass",
+        "small tasks take for ever what a large one waits for",
+    ),
+    Mutant(
+        "next_queue",
+        "if short.keys() == {CORES}:\n    return None",
+        "if False:\n    return None",
+        "tasks that are behind take the cores that a task waits for",
+    ),
+    Mutant(
+        "next_queue",
+        "free[CORES] >= 1",
+        "True",
+        "ordinary tasks run on cores that others have",
+    ),
+    Mutant(
+        "credit",
+        "or spec.needs is not None",
+        "",
+        "a worker holds resources for a task that it has not begun",
+    ),
+    Mutant(
+        "Farm.release",
+        "held.pop(lease, None)",
+        "pass",
+        "what an attempt held is never free again",
+    ),
+    Mutant(
+        "free_amounts",
+        "and worker.worker not in holders",
+        "",
+        "the cores of a task that names some count twice",
+    ),
+    Mutant(
+        "_lose_attempt",
+        "message.over_memory and lease == message.started",
+        "False",
+        "a task that was ended for its memory runs again for ever",
     ),
 )

@@ -194,7 +194,7 @@ def test_a_recovery_is_dispatched_to_workers_that_refused_the_task():
 @pytest.mark.parametrize("reason", list(Reason))
 def test_which_failures_are_recovered(reason):
     task = Task(0, Batch(0, 1, "a", "", 0.0, spec(recovery=recovery())), b"")
-    recovered = reason in (Reason.ERROR, Reason.TIMEOUT, Reason.LOST, Reason.POISONED)
+    recovered = reason in (Reason.ERROR, Reason.TIMEOUT, Reason.LOST, Reason.POISONED, Reason.MEMORY)
     assert after_failure(task, reason, retryable=True) is (Verdict.RECOVER if recovered else Verdict.END)
     task.history = History(recovering=True)
     assert after_failure(task, reason, retryable=True) is Verdict.END
@@ -203,7 +203,7 @@ def test_which_failures_are_recovered(reason):
 @pytest.mark.parametrize("reason", list(Reason))
 def test_which_failures_are_retried(reason):
     task = Task(0, Batch(0, 1, "a", "", 0.0, spec(retries=1)), b"")
-    retried = reason in (Reason.ERROR, Reason.TIMEOUT)
+    retried = reason in (Reason.ERROR, Reason.TIMEOUT, Reason.MEMORY)
     assert after_failure(task, reason, retryable=True) is (Verdict.RETRY if retried else Verdict.END)
     assert after_failure(task, reason, retryable=False) is Verdict.END
     task.history = History(retries=1)

@@ -13,6 +13,7 @@ from taskfc_ext.protocol import client_messages as messages
 from taskfc_ext.protocol.ids import Session, WorkerId
 from taskfc_ext.protocol.payloads import Outcome
 from taskfc_ext.protocol.records import Leased
+from taskfc_ext.protocol.resources import Needs
 from taskfc_ext.protocol.spec import Kind, OnLost, Recovery, Spec
 from taskfc_ext.protocol.supervisor_messages import WorkerDown, WorkerUp
 from taskfc_ext.protocol.worker_messages import Finished, Progress, PropertiesChanged
@@ -30,12 +31,22 @@ def n_examples() -> int:
 
 clients = st.sampled_from(["a" * 16, "b" * 16])
 pick = st.integers(0, 1_000_000)
+NEEDS = [
+    Needs(cores=2),
+    Needs(cores=3),
+    Needs(gpus=1),
+    Needs(gpus=2, memory=4),
+    Needs(memory=7),
+    Needs(others=(("licence", 1),)),
+]
 recoveries = st.none() | st.builds(
-    lambda retries, on_lost: Recovery(
-        Spec(kind=Kind.FUNCTION, code=RECOVERY_CODE, label="r", retries=retries, on_lost=on_lost), b"recovery"
+    lambda retries, on_lost, needs: Recovery(
+        Spec(kind=Kind.FUNCTION, code=RECOVERY_CODE, label="r", retries=retries, on_lost=on_lost, needs=needs),
+        b"recovery",
     ),
     st.integers(0, 1),
     st.sampled_from(OnLost),
+    st.sampled_from([None, None, *NEEDS]),
 )
 specs = st.builds(
     Spec,
@@ -50,6 +61,8 @@ specs = st.builds(
     backoff=st.sampled_from([0.0, 0.0, 4.0]),
     depend=st.sampled_from([None, None, DEPEND]),
     recovery=recoveries,
+    needs=st.sampled_from([None] * 5 + NEEDS),
+    retry_memory=st.booleans(),
 )
 SHORT = Spec(kind=Kind.FUNCTION, code=CODE, label="f")
 seconds = st.sampled_from([0.0001, 0.001, 0.02, 0.02, 1.0])
@@ -518,6 +531,16 @@ class SchedulerMachine(RuleBasedStateMachine):
         worker = self.one_of(self.world.workers.values(), n)
         if worker is not None:
             self.world.lose_place(worker)
+
+    @rule(n=pick)
+    def use_too_much_memory(self, n):
+        def is_over(worker):
+            task = self.world.model.tasks[self.world.task_of[worker.running]] if worker.running else None
+            return task is not None and task.spec.needs is not None and bool(task.spec.needs.memory)
+
+        worker = self.one_of(filter(is_over, self.world.workers.values()), n)
+        if worker is not None:
+            self.world.die(worker, planned=True, over_memory=True)
 
     @rule()
     def retired_ones_go(self):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from taskfc_ext.core.handlers.stopping import Stopping
 from taskfc_ext.core.state.farm import Farm, OpenBarrier
 from taskfc_ext.core.state.refusals import Group
-from taskfc_ext.core.state.task import TRANSITIONS, Batch, Cause, IllegalTransition, Task, end_state
+from taskfc_ext.core.state.task import TRANSITIONS, Batch, Cause, IllegalTransition, Stopping, Task, end_state
 from taskfc_ext.core.state.validate import BrokenInvariant, validate
 from taskfc_ext.protocol.payloads import Outcome, Reason
 from taskfc_ext.protocol.states import FINISHED, UNFINISHED, State

@@ -34,6 +34,7 @@ from taskfc_ext.protocol import client_messages as messages
 from taskfc_ext.protocol.ids import PROTOCOL, Session, WorkerId
 from taskfc_ext.protocol.payloads import Outcome, decode_failure
 from taskfc_ext.protocol.records import Baseline, Leased, decode_record, encode_record
+from taskfc_ext.protocol.resources import CORES, Needs, Totals
 from taskfc_ext.protocol.spec import OnLost, Spec
 from taskfc_ext.protocol.states import State
 from taskfc_ext.protocol.supervisor_messages import (
@@ -72,6 +73,7 @@ SMALL = (
     (validation, "MAX_PLACE_LOSSES", MAX_PLACE_LOSSES),
 )
 """Bounds that are lowered, so that short runs reach them."""
+TOTALS = Totals(cores=3, memory=10, gpus=("0", "1"), others={"licence": 1})
 VALUES = {Outcome.OK: b"value", Outcome.REFUSED: b"no gpu", Outcome.NOT_NOW: b"busy"}
 
 
@@ -201,7 +203,7 @@ class World:
 
     def begin(self, alive, dead) -> None:
         """Start a controller on the records."""
-        self.scheduler = Scheduler(self.journal, unreachable_after=UNREACHABLE_AFTER)
+        self.scheduler = Scheduler(self.journal, unreachable_after=UNREACHABLE_AFTER, totals=TOTALS)
         self.stops.clear()
         self.reported_starts.clear()
         self.demand = -1
@@ -293,6 +295,7 @@ class World:
         assert not self.workers[worker].unreported, f"task {taskid} overtakes a broadcast on worker {worker}"
         self._check_its_turn(task)
         self._check_capacity(taskid, worker)
+        self._check_resources(task, worker)
         self.task_of[lease] = taskid
         self.model.dispatch(taskid, lease, worker)
 
@@ -302,6 +305,39 @@ class World:
             assert worker not in self.lending(), f"task {taskid} was dispatched to worker {worker}, whose task waits"
             idle = not self.model.held_by(worker)
             assert not idle or self.n_active() < self.n_workers, f"task {taskid} runs as one too many"
+
+    def free(self) -> dict[str, int]:
+        """Return what is free in the farm: of the cores, what tasks that wait for others lend as well."""
+        free = TOTALS.amounts(self.n_workers)
+        lending = self.lending()
+        for worker in self.workers:
+            held = self.model.held_by(worker)
+            for name, amount in amounts_of(held[0]).items() if held else ():
+                free[name] -= 0 if name == CORES and worker in lending else amount
+        return free
+
+    def is_shared(self) -> bool:
+        """Return whether a task that names resources has some, or is ready."""
+        ready = {task.taskid for task in self.model.runnable(self.now)}
+        return any(task.spec.needs and (task.lease or task.taskid in ready) for task in self.model.live())
+
+    def fits_beside_all(self, task: Expected) -> bool:
+        """Return whether `task` could start, even if all that other ready tasks need were kept for them."""
+        free = self.free()
+        for other in self.model.runnable(self.now):
+            if other is not task and other.spec.needs is not None:
+                for name, amount in amounts_of(other).items():
+                    free[name] -= amount
+        return all(amount <= free[name] for name, amount in amounts_of(task).items())
+
+    def _check_resources(self, task: Expected, worker: int) -> None:
+        """Check that what `task` takes is free."""
+        beside = self.model.held_by(worker)
+        if task.spec.needs is not None:
+            assert not beside, f"task {task.taskid}, which needs resources, is sent ahead"
+        if not beside and self.is_shared():
+            lacks = {name for name, amount in amounts_of(task).items() if amount > self.free()[name]}
+            assert not lacks, f"task {task.taskid} was dispatched without {lacks}"
 
     def _check_ahead(self, effects: Effects) -> None:
         """Check that one task is sent ahead only while a task is left for each worker."""
@@ -347,6 +383,7 @@ class World:
             if other.priority > task.priority and not other.refused and not other.fresh_starts
             if not other.deaths and not other.place_losses
             if other.taskid in self.scheduler.farm.tasks and self._depth(other) >= depth
+            if not self.is_shared() or self.fits_beside_all(other)
         ]
         assert not before, f"task {task.taskid} went before task {before[0].taskid}, which is more urgent"
 
@@ -615,7 +652,7 @@ class World:
         self._give_back(lease for lease in held if answer.started < lease <= answer.until)
         self.handle(FromParent(answer))
 
-    def die(self, worker: PhysicalWorker, *, planned: bool) -> None:
+    def die(self, worker: PhysicalWorker, *, planned: bool, over_memory: bool = False) -> None:
         down = WorkerDown(
             worker=worker.worker,
             pid=1,
@@ -623,10 +660,12 @@ class World:
             running=bool(worker.running),
             note="SIGKILL",
             planned=planned,
+            over_memory=11 if over_memory else 0,
         )
         for task in self.model.held_by(worker.worker):
             blamed = task.lease == worker.started and not planned
-            self.model.lose(task, self.now, may_have_started=task.lease <= worker.started, blamed=blamed)
+            may_have_started = task.lease <= worker.started
+            self.model.lose(task, self.now, may_have_started=may_have_started, blamed=blamed, over_memory=over_memory)
         blamed = worker.unreported[:1] if worker.connected and not worker.running and not planned else []
         for number in self.broadcasts.keys() & blamed:
             self.broadcasts[number] += 1
@@ -803,8 +842,11 @@ class World:
         ]
 
     def _check_no_worker_idles(self) -> None:
+        is_tight = self.is_shared() and any(self.model.held_by(other) for other in self.workers)
         for worker in self.idle():
             idle_for = [task for task in self.model.runnable(self.now) if worker not in task.refuses(self.now)]
+            if is_tight:
+                idle_for = [task for task in idle_for if self.fits_beside_all(task)]
             assert not idle_for, f"worker {worker} idles while task {idle_for[0].taskid} waits"
 
     def _check_tasks_are_asked_back(self) -> None:
@@ -841,6 +883,11 @@ class World:
                 assert self.now - task.clock < UNREACHABLE_AFTER, f"task {task.taskid} is refused by all, for ever"
 
 
+def amounts_of(task: Expected) -> dict[str, int]:
+    """Return what an attempt of `task` takes."""
+    return (task.spec.needs or Needs()).amounts()
+
+
 def durable(scheduler: Scheduler) -> object:
     """Return the state that must survive a restart."""
     farm = scheduler.farm
@@ -867,4 +914,5 @@ def durable(scheduler: Scheduler) -> object:
     steered = farm.held, farm.moved, farm.retried, farm.broadcasts, farm.next_broadcast
     code = farm.codes.sizes, farm.codes.needs(), farm.codes.spans()
     leases = {lease: (task.taskid, task.worker) for lease, task in farm.leases.items()}
-    return tasks, steered, leases, bytes(farm.ended), farm.next_lease, code, farm.names, farm.incarnation
+    held = farm.resources.held
+    return tasks, steered, leases, held, bytes(farm.ended), farm.next_lease, code, farm.names, farm.incarnation

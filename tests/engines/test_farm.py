@@ -13,7 +13,7 @@ import pytest
 
 import taskfc_ext
 import taskfc_ext.worker
-from taskfc_ext import restart, start
+from taskfc_ext import MemoryLimitExceeded, NotEnoughResources, restart, start
 from taskfc_ext.client.start import Controller
 from taskfc_ext.drivers.paths import farm_paths
 from taskfc_ext.drivers.process_tree import children, command_line
@@ -41,6 +41,13 @@ def n_runs(folder: Path) -> int:
 def hold_the_gil(folder: Path) -> int:
     note_run(folder)
     return sum(range(10**12))
+
+
+def hold_memory(folder: Path, n_bytes: int) -> int:
+    note_run(folder)
+    block = b"x" * n_bytes
+    time.sleep(DEADLINE)
+    return len(block)
 
 
 def process_of(farm: Controller, role: str) -> int:
@@ -95,6 +102,19 @@ def test_a_task_that_kills_its_worker_is_blamed_exactly(client: Any, tmp_path: P
         killer.result(DEADLINE)
     assert "SIGSEGV" in caught.value.note
     assert (killer.attempts, beside.result(DEADLINE)) == (3, "x")
+
+
+def test_a_task_over_its_memory_is_ended_by_its_host(client: Any, tmp_path: Path) -> None:
+    fill = client.with_options(memory="300MB", on_lost="fail").submit(hold_memory, tmp_path, 600_000_000)
+    with pytest.raises(MemoryLimitExceeded, match="300 MB"):
+        fill.result(DEADLINE)
+    assert n_runs(tmp_path) == 1
+    assert client.with_options(memory="1GB").submit(abs, -1).result(DEADLINE) == 1
+
+
+def test_a_task_needs_no_more_than_its_slot_has(client: Any) -> None:
+    with pytest.raises(NotEnoughResources, match="gpus=1: each worker of this farm has none"):
+        client.with_options(gpus=1).submit(abs, -1).result(DEADLINE)
 
 
 def test_abort_interrupts_what_runs_and_kills_what_holds_the_gil(client: Any, tmp_path: Path) -> None:

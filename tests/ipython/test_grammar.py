@@ -101,6 +101,8 @@ def test_lines(line: str, request_: requests.Request) -> None:
         ("--on-lost fail --wait --dry-run", Submission(on_lost="fail", wait=True, dry_run=True)),
         ("--retries 2 --backoff 0.5 --recover f", Submission(retries=2, backoff=0.5, recover="f")),
         ("--depend \"properties.get('gpu', 0) > 1\"", Submission(depend="properties.get('gpu', 0) > 1")),
+        ("--cores 4 --memory 1.5GiB --gpus 1", Submission(cores=4, memory=3 * 2**29, gpus=1)),
+        ("--resources licence=1, tape=2 fit", Submission(name="fit", resources={"licence": 1, "tape": 2})),
         ("--help", requests.Help()),
     ],
 )
@@ -148,6 +150,7 @@ def test_cell_lines(line: str, submission: Submission) -> None:
             "%task move: --priority: must be a whole number from -1000000 to 1000000, not '1000001'",
         ),
         ("hold 3 --priority 1", "%task hold: unknown option --priority"),
+        ("start --resources a", "%task start: --resources: takes NAME=N, such as GPU=1, not 'a'"),
     ],
 )
 def test_bad_lines(line: str, message: str) -> None:
@@ -233,3 +236,24 @@ def test_two_suggestions_are_one_question() -> None:
 def test_a_task_name_is_never_split_off_as_a_verb() -> None:
     assert split_verb("waiting") == (None, "waiting")
     assert split_verb("wait3") == (None, "wait3")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--memory 8X", "--memory: must be a size such as 500M, 8G or 1.5GiB, not '8X'"),
+        ("--memory 8", "--memory: must be from 1 MB to 1,000 TB, not 8; 8G means 8 GB"),
+        ("--memory -8G", "--memory: expected one argument"),
+        ("--cores 0", "--cores: must be a whole number from 1 to 1000000, not '0'"),
+        ("--gpus 1.5", "--gpus: must be a whole number from 1 to 1000000, not '1.5'"),
+        ("--gpus -1", "--gpus: must be a whole number from 1 to 1000000, not '-1'"),
+        ("--resources licence", "--resources: takes NAME=N, separated by commas, not 'licence'"),
+        ("--resources licence=0", "--resources: licence is at least 1, not 0"),
+        ("--resources gpus=1", "--resources: gpus is an option of its own, not an own resource of a farm"),
+        ("--everywhere --gpus 1", "--everywhere takes only -i and --dry-run, not --gpus"),
+    ],
+)
+def test_bad_resources(line: str, message: str) -> None:
+    with pytest.raises(BadUsage) as caught:
+        parse_cell_line(line)
+    assert str(caught.value) == f"%%task: {message}"

@@ -18,6 +18,7 @@ from taskfc_ext import TaskAborted, TaskClient, TaskFuture
 from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.client.farm.launch import LocalFarm
 from taskfc_ext.client.start import Controller, stop
+from taskfc_ext.drivers.cores import available_cores
 from tests.processes import DEADLINE, run_notebook, until
 
 from .conftest import Session
@@ -133,6 +134,15 @@ def test_a_condition_and_a_recovery(session: Session) -> None:
     session.run("least = 0\ndef again(): return 'recovered'")
     task = session.run("%%task --depend \"properties.get('gpu', least) == 0\" --recover again\n1 / 0")
     assert task.result(DEADLINE) == "recovered"
+
+
+def test_resources_that_the_farm_has_not_are_bad_usage(session: Session) -> None:
+    error = session.error("%%task --cores 100000\n1")
+    assert (type(error), str(error)) == (
+        UsageError,
+        f"%%task: cores=100,000: this farm has {max(2, available_cores())}",
+    )
+    assert session.run("%%task --cores 1 --memory 1G\n2").result(DEADLINE) == 2
 
 
 def test_unknown_tasks_are_bad_usage(session: Session) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from taskfc_ext.errors import (
+    NotEnoughResources,
     ProtocolError,
     RequestRefused,
     ResultExpired,
@@ -67,4 +68,5 @@ def error_of(refused: Refused, *, for_python: bool = True) -> Exception:
 _OTHERS: dict[ErrorKind, type[TaskFCError]] = {
     ErrorKind.VERSION: VersionMismatch,
     ErrorKind.PROTOCOL: ProtocolError,
+    ErrorKind.RESOURCES: NotEnoughResources,
 }

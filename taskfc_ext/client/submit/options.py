@@ -5,15 +5,28 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypedDict
 
 from taskfc_ext.client.future.future import TaskFuture
-from taskfc_ext.errors import TaskTimeout, UnknownTask
+from taskfc_ext.errors import MemoryLimitExceeded, TaskTimeout, UnknownTask
 from taskfc_ext.protocol.limits import MAX_ID, MAX_PRIORITY, MAX_RETRIES, MAX_SECONDS, MAX_SEED, TASK_NAME
+from taskfc_ext.protocol.resources import Needs
 from taskfc_ext.protocol.spec import OnLost
-from taskfc_ext.tasks import BaseTask, Depend, check_count, check_depend, check_flag, check_recovery
+from taskfc_ext.tasks import (
+    BaseTask,
+    Depend,
+    check_cores,
+    check_count,
+    check_depend,
+    check_flag,
+    check_gpus,
+    check_memory,
+    check_recovery,
+    check_resources,
+    needs_of,
+)
 
 Task = TaskFuture | int
 """A task, by future or by id."""
@@ -36,6 +49,10 @@ class TaskOptions(TypedDict, total=False):
     retry_on: type[BaseException] | tuple[type[BaseException], ...] | None
     backoff: float
     seed: int | None
+    cores: int | None
+    memory: int | str | None
+    gpus: int | None
+    resources: Mapping[str, int] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +74,10 @@ class Options:
         retry_on: only these exceptions are worth a retry; `None`: all.
         backoff: seconds before the first retry, doubled for each further one.
         seed: seed of `random`, numpy and torch, for each attempt of each task.
+        cores: that an attempt needs; `None`: one, which its thread pools need not respect.
+        memory: bytes that it needs and may use.
+        gpus: devices that it has alone.
+        resources: amounts of the farm's own resources.
     """
 
     clear_before: bool = False
@@ -73,6 +94,10 @@ class Options:
     retry_on: tuple[type[BaseException], ...] | None = None
     backoff: float = 0.0
     seed: int | None = None
+    cores: int | None = None
+    memory: int | None = None
+    gpus: int | None = None
+    resources: Mapping[str, int] | None = None
 
     def with_changes(self, changes: dict[str, Any]) -> Options:
         """Return these options with `changes`, each of them checked.
@@ -90,15 +115,31 @@ class Options:
         return replace(self, **checked)
 
     def of_task(self, task: BaseTask) -> Options:
-        """Return these options with those of a `MapTask` or a `StringTask` in their place."""
+        """Return these options with those of a `MapTask` or a `StringTask` in their place.
+
+        The resources of the client stay, if the task names none.
+        """
+        named = ("cores", "memory", "gpus", "resources")
+        resources: dict[str, Any] = {name: value for name in named if (value := getattr(task, name)) is not None}
         return replace(
             self,
+            **resources,
             clear_before=task.clear_before,
             clear_after=task.clear_after,
             retries=task.retries,
             recovery_task=task.recovery_task,
             depend=task.depend,
         )
+
+    @property
+    def needs(self) -> Needs | None:
+        """The resources as a submission has them."""
+        return needs_of(self.cores, self.memory, self.gpus, self.resources)
+
+    @property
+    def retries_memory(self) -> bool:
+        """Whether `retry_on` covers an attempt that used too much memory, which only the supervisor notices."""
+        return self.retry_on is None or any(issubclass(MemoryLimitExceeded, kind) for kind in self.retry_on)
 
     @property
     def retries_timeouts(self) -> bool:
@@ -214,6 +255,10 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "retry_on": _check_retry_on,
     "backoff": lambda value: check_seconds("backoff", value),
     "seed": _check_seed,
+    "cores": check_cores,
+    "memory": check_memory,
+    "gpus": check_gpus,
+    "resources": check_resources,
 }
 
 assert set(_CHECKS) == {field.name for field in fields(Options)} == set(TaskOptions.__annotations__)

@@ -355,10 +355,12 @@ def _spec(
         context=here.digest,
         modules=tuple([pack for pack, _ in here.modules]),
         retry_timeouts=options.retries_timeouts,
+        retry_memory=options.retries_memory,
         clear_before=options.clear_before,
         clear_after=options.clear_after,
         keep=keep,
         seed=options.seed,
+        needs=options.needs,
         recovery=recovery,
     )
     return spec, defines

@@ -12,8 +12,9 @@ from taskfc_ext.core.handlers.dispatch import forget_dropped, note_seconds
 from taskfc_ext.core.handlers.engines import measure_round_trip
 from taskfc_ext.core.handlers.stopping import stop_attempt, timeout_failure
 from taskfc_ext.core.journal.endings import Endings
-from taskfc_ext.core.state.farm import Farm, TimerKind, Worker
+from taskfc_ext.core.state.farm import Farm, TimerKind
 from taskfc_ext.core.state.task import Cause, Task
+from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol.client_messages import Scaled
 from taskfc_ext.protocol.outputs import MAX_DISPLAYS

@@ -12,8 +12,9 @@ from taskfc_ext.core.effects import Step
 from taskfc_ext.core.handlers.dispatch import forget_dropped, send_code
 from taskfc_ext.core.journal.endings import answer_request, commit, commit_code
 from taskfc_ext.core.state.codes import code_of
-from taskfc_ext.core.state.farm import Farm, Worker
+from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.core.state.sessions import ClientSession
+from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.protocol.client_messages import AwaitBroadcast, Broadcast, ClearBroadcasts, ErrorKind, Refused, Reply
 from taskfc_ext.protocol.infos import BroadcastReport
 from taskfc_ext.protocol.limits import MAX_BROADCASTS

@@ -8,6 +8,8 @@ number follows the measured run time of their code:
   each worker when all idle ones have got theirs, so the last tasks go to the workers that are free first;
 - one before the run time was measured.
 
+Tasks that need resources go alone, when these are free: `core.state.sharing` has the rule.
+
 When a task runs long, the tasks behind it go back to the queue (see `returns`). The worker gets no more until it has
 ended.
 """
@@ -22,13 +24,16 @@ from taskfc_ext.core.handlers.returns import ask_back
 from taskfc_ext.core.journal.endings import commit
 from taskfc_ext.core.state.codes import make_room, remove_dropped
 from taskfc_ext.core.state.engine import AHEAD
-from taskfc_ext.core.state.farm import Farm, Worker
+from taskfc_ext.core.state.farm import Farm
+from taskfc_ext.core.state.sharing import fits, mark_waiting, next_queue
 from taskfc_ext.core.state.task import Task
 from taskfc_ext.core.state.waits import Waits
+from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.protocol.client_messages import Release
 from taskfc_ext.protocol.limits import MAX_IDS
 from taskfc_ext.protocol.records import Dropped, Leased
 from taskfc_ext.protocol.spec import Kind, OnLost, Spec
+from taskfc_ext.protocol.supervisor_messages import LimitMemory
 from taskfc_ext.protocol.worker_messages import ForgetCode, Run
 
 LONGEST_AHEAD = 0.05
@@ -64,6 +69,7 @@ def credit(farm: Farm, spec: Spec, ahead: float = AHEAD) -> int:
         or spec.depend is not None  # the worker may refuse
         or spec.on_lost is OnLost.FAIL  # a finished one that it still holds would be lost with it
         or spec.kind is not Kind.FUNCTION
+        or spec.needs is not None  # what it holds is for one attempt
     )
     mean = farm.mean_seconds.get(spec.code)
     if alone or mean is None or mean > (LONGEST_AHEAD if ahead == AHEAD else LONGEST_AHEAD_AWAY):
@@ -92,9 +98,10 @@ def dispatch(farm: Farm, step: Step, now: Now) -> None:
     _dispatch_rejected(farm, step, free)
     waiting = list(free)
     n_idle = sum(not worker.leases for worker in free)
-    while waiting and farm.queue:
+    resources = farm.resources
+    while waiting and (farm.queue or resources.queues):
         # A fair share, so that the first worker does not take all of a short queue.
-        n_queued = farm.queue.n_at_most(MAX_CREDIT * len(waiting))
+        n_queued = farm.resources.n_queued(MAX_CREDIT * len(waiting))
         share = max(1, -(-n_queued // len(waiting)))
         worker = waiting.pop(0)
         before = len(worker.leases)
@@ -104,6 +111,8 @@ def dispatch(farm: Farm, step: Step, now: Now) -> None:
                 break
     _dispatch_rejected(farm, step, free)  # the ones behind a queue of higher priority
     ask_back(farm, step, now, has_idle=any(not worker.leases for worker in free))
+    if farm.subscribers is not None and (resources.queues or resources.shown):
+        mark_waiting(farm)
 
 
 def _within_capacity(farm: Farm, waits: Waits, free: list[Worker]) -> list[Worker]:
@@ -122,8 +131,9 @@ def _dispatch_from_queue(farm: Farm, step: Step, worker: Worker, share: int, n_i
     Args:
         n_idle: number of other idle workers, whose turn is next: the queue has a task for each of them first.
     """
-    head = farm.queue.peek()
-    if head is None:
+    queue = next_queue(farm, worker)
+    head = queue.peek() if queue is not None else None
+    if queue is None or head is None:
         return False
     first = farm.tasks[head[1]]
     n_held = len(worker.leases)
@@ -134,8 +144,10 @@ def _dispatch_from_queue(farm: Farm, step: Step, worker: Worker, share: int, n_i
         room -= 1
     if room <= 0:
         return False
-    taskids = farm.queue.take(room, _joins(farm, first))
+    taskids = queue.take(room, _joins(farm, first))
     tasks = [farm.tasks[taskid] for taskid in taskids]
+    if farm.resources.in_use:
+        farm.resources.note_turn(first.batch.session)
     if len(tasks) == 1 and (other := _find_other_worker(farm, first, worker)) is not None:
         worker = other
     lease_and_send(farm, step, worker, tasks)
@@ -187,8 +199,10 @@ def _dispatch_rejected(farm: Farm, step: Step, free: Iterable[Worker]) -> None:
     """Dispatch rejected tasks to idle workers that have not rejected them."""
     for worker in free:
         while farm.refusals.waiting and not worker.leases:
-            head = farm.queue.peek()
-            taskid = farm.refusals.first_for(worker.worker, above=head[0] if head is not None else None)
+            queue = next_queue(farm, worker)
+            head = queue.peek() if queue is not None else None
+            above = head[0] if head is not None else None
+            taskid = farm.refusals.first_for(worker.worker, above, lambda needs: fits(farm, needs))
             if taskid is None:
                 break
             farm.refusals.withdraw(taskid)
@@ -252,9 +266,12 @@ def lease_and_send(farm: Farm, step: Step, worker: Worker, tasks: list[Task]) ->
     spec = first.spec
     first_lease = farm.next_lease
     ids = tuple([task.taskid for task in tasks])
-    commit(farm, step, Leased(first_lease, ids, worker.worker))
+    gpus = () if spec.needs is None else farm.resources.choose_gpus(spec.needs)
+    commit(farm, step, Leased(first_lease, ids, worker.worker, gpus))
     send_code(farm, step, worker, spec.bodies)
     bodies = tuple([task.current_body for task in tasks])
-    run = Run(spec=spec, first_lease=first_lease, ids=ids, bodies=bodies)
+    run = Run(spec=spec, first_lease=first_lease, ids=ids, bodies=bodies, gpus=gpus)
+    if spec.needs is not None and spec.needs.memory:
+        step.to_supervisor(LimitMemory(worker.worker, first_lease, spec.needs.memory))
     inputs = first.batch.inputs
     step.to_worker(worker.worker, SendRun(run, inputs) if inputs else run)

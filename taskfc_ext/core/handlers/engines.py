@@ -9,7 +9,8 @@ from __future__ import annotations
 from taskfc_ext.core.effects import Step
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.state.engine import AHEAD, Distance, Engine, count_demand, n_staying
-from taskfc_ext.core.state.farm import Farm, TimerKind, Worker
+from taskfc_ext.core.state.farm import Farm, TimerKind
+from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.protocol.records import Leased
 from taskfc_ext.protocol.supervisor_messages import Demand, EngineState
 from taskfc_ext.protocol.worker_messages import Finished

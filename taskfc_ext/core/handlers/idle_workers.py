@@ -5,7 +5,8 @@ from __future__ import annotations
 from taskfc_ext.core.effects import Step
 from taskfc_ext.core.handlers.attempts import set_workers
 from taskfc_ext.core.state.engine import count_demand, n_staying
-from taskfc_ext.core.state.farm import Farm, Worker
+from taskfc_ext.core.state.farm import Farm
+from taskfc_ext.core.state.worker import Worker
 
 
 def on_idle_timer(farm: Farm, step: Step) -> None:

@@ -18,11 +18,12 @@ from taskfc_ext.core.events import Now
 from taskfc_ext.core.handlers import broadcasts
 from taskfc_ext.core.handlers.attempts import retire_surplus, set_workers
 from taskfc_ext.core.journal.endings import answer_request
-from taskfc_ext.core.state.farm import Farm, TimerKind, Worker
+from taskfc_ext.core.state.farm import Farm, TimerKind
 from taskfc_ext.core.state.lending import dependants_of, n_needed, running_on, task_on, valid_barriers
 from taskfc_ext.core.state.sessions import ClientSession
 from taskfc_ext.core.state.task import Task
 from taskfc_ext.core.state.waits import OpenBarrier, Waits, is_valid
+from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused, Reply
 from taskfc_ext.protocol.infos import BarrierCounts
 
@@ -139,7 +140,8 @@ def _raise_ranks(farm: Farm, waits: Waits, client: ClientSession, worker: Worker
 def _raise_session(farm: Farm, waits: Waits, session: str, depth: int) -> None:
     if waits.sessions.get(session) == depth:
         return
-    queued = [farm.tasks[taskid] for taskid in farm.queue.take_client(session) if farm.is_queued(taskid)]
+    taken = [taskid for queue in farm.resources.all_queues() for taskid in queue.take_client(session)]
+    queued = [farm.tasks[taskid] for taskid in taken if farm.is_queued(taskid)]
     rejected = [farm.tasks[taskid] for taskid in sorted(farm.refusals.waiting_ids())]
     queued += [task for task in rejected if task.batch.session == session and farm.refusals.withdraw(task.taskid)]
     waits.sessions[session] = depth

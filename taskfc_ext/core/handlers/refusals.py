@@ -9,9 +9,10 @@ from taskfc_ext.core.effects import Step
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.journal.endings import Endings
 from taskfc_ext.core.state.engine import is_growing
-from taskfc_ext.core.state.farm import Farm, TimerKind, Worker
+from taskfc_ext.core.state.farm import Farm, TimerKind
 from taskfc_ext.core.state.lending import valid_barriers
 from taskfc_ext.core.state.task import Task
+from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure
 from taskfc_ext.protocol.records import Why
 

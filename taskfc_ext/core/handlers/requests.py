@@ -20,6 +20,7 @@ from taskfc_ext.core.journal.endings import Endings, answer_request, commit, com
 from taskfc_ext.core.state.codes import all_bodies
 from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.core.state.sessions import Answer, ClientSession
+from taskfc_ext.core.state.sharing import refusal_of
 from taskfc_ext.core.state.task import Cause, Task, end_state
 from taskfc_ext.core.views import subscriptions
 from taskfc_ext.core.views.listing import engine_info, list_tasks, queue_status, task_info, workers_info
@@ -223,6 +224,9 @@ def _refusal(farm: Farm, message: Submit, parents: tuple[int | None, ...]) -> Re
         return Refused(message.seq, ErrorKind.PROTOCOL, text)
     if message.spec.kind is Kind.VALUE and parents:
         return Refused(message.seq, ErrorKind.PROTOCOL, "a value that is put has no dependencies")
+    lacks = refusal_of(farm, message.spec)
+    if lacks:
+        return Refused(message.seq, ErrorKind.RESOURCES, lacks)
     named = [ref for ref in parents if ref is not None and not farm.knows(ref)]
     if named:
         return farm.unknown(message.seq, named)

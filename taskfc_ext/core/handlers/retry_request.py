@@ -15,6 +15,7 @@ from taskfc_ext.core.events import Now, Recalled
 from taskfc_ext.core.journal.endings import commit, commit_code, commit_submitted, fail_if_parent_failed
 from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.core.state.sessions import ClientSession
+from taskfc_ext.core.state.sharing import refusal_of
 from taskfc_ext.protocol.client_messages import Define, ErrorKind, Refused, Retry
 from taskfc_ext.protocol.ids import Session
 from taskfc_ext.protocol.payloads import Reason
@@ -92,6 +93,9 @@ def _resubmit(farm: Farm, step: Step, client: ClientSession, event: Recalled, no
             return _refuse_without_input(seq, asked, lacking[0])
         # a task without its input could not run, nor could its dependants
         again = tuple(taskid for taskid in taskids if farm.knows(taskid) and not lacking)
+        if asked in again and (never := refusal_of(farm, old.spec)):
+            farm.codes.release_idle(define.digest for define in _defines(event.request))
+            return Refused(seq, ErrorKind.RESOURCES, never)
         if not again or (asked not in taskids and not replacements.keys() & {*old.after, *old.inputs}):
             continue
         after = (_current_parent(farm, parent, replacements) for parent in old.after)

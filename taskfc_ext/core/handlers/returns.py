@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from taskfc_ext.core.effects import Step
 from taskfc_ext.core.events import Now
-from taskfc_ext.core.state.farm import Farm, TimerKind, Worker
+from taskfc_ext.core.state.farm import Farm, TimerKind
+from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.protocol.supervisor_messages import Revoke
 from taskfc_ext.protocol.worker_messages import Return
 

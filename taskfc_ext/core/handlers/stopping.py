@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from taskfc_ext.core.effects import Step
 from taskfc_ext.core.events import Now
-from taskfc_ext.core.state.farm import Farm, Stopping, TimerKind
-from taskfc_ext.core.state.task import Cause, Task
+from taskfc_ext.core.state.farm import Farm, TimerKind
+from taskfc_ext.core.state.task import Cause, Stopping, Task
 from taskfc_ext.protocol.payloads import Failure, Reason, encode_failure
+from taskfc_ext.protocol.resources import size_text
 from taskfc_ext.protocol.supervisor_messages import Step as StopStep
 from taskfc_ext.protocol.supervisor_messages import StopAttempt
 
@@ -49,3 +50,10 @@ def timeout_failure(task: Task) -> bytes:
     """Return the failure of a task whose attempt ran too long."""
     message = f"{task.title} ran longer than its timeout of {task.spec.timeout:g} s"
     return encode_failure(Failure(Reason.TIMEOUT, message))
+
+
+def memory_failure(task: Task, used: int) -> bytes:
+    """Return the failure of a task whose attempt used `used` bytes, more than its limit."""
+    limit = task.spec.needs.memory if task.spec.needs is not None else 0
+    message = f"{task.title} used {size_text(used)}, over its limit of {size_text(limit)}, and was ended"
+    return encode_failure(Failure(Reason.MEMORY, message))

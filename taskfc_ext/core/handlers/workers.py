@@ -8,10 +8,11 @@ from taskfc_ext.core.effects import Step
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.handlers import broadcasts, engines, refusals
 from taskfc_ext.core.handlers.attempts import end_stopped, retire_surplus, set_n_workers
-from taskfc_ext.core.handlers.stopping import stop_attempt
+from taskfc_ext.core.handlers.stopping import memory_failure, stop_attempt
 from taskfc_ext.core.journal.endings import Endings
-from taskfc_ext.core.state.farm import Farm, Worker
+from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.core.state.task import Cause, Task
+from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.protocol.ids import UNKNOWN_LEASE
 from taskfc_ext.protocol.options import MAX_PLACE_LOSSES
 from taskfc_ext.protocol.payloads import Failure, Reason, encode_failure
@@ -89,6 +90,9 @@ def _lose_attempt(farm: Farm, endings: Endings, task: Task, lease: int, message:
     cause = farm.stop_cause(task)
     if cause is not None:
         end_stopped(endings, task, cause, endings.run_time(task))
+    elif message.over_memory and lease == message.started:
+        failure = memory_failure(task, message.over_memory)
+        endings.fail(task, Reason.MEMORY, failure, endings.run_time(task), retryable=task.spec.retry_memory)
     elif lease > message.started:
         endings.requeue(task, Why.RETURNED)
     elif task.spec.on_lost is OnLost.FAIL:

@@ -13,8 +13,9 @@ from typing import assert_never
 from taskfc_ext.core.journal import baseline
 from taskfc_ext.core.state.broadcast import KeptBroadcast
 from taskfc_ext.core.state.codes import code_of
-from taskfc_ext.core.state.farm import Farm, Worker
+from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.core.state.task import Batch, Task
+from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.protocol.client_messages import Accepted, Define, Ended, ErrorKind, Refused, Reply
 from taskfc_ext.protocol.ids import list_ids
 from taskfc_ext.protocol.payloads import size_of
@@ -145,7 +146,7 @@ def _apply_leased(farm: Farm, record: Leased) -> None:
     if record.worker not in farm.workers:
         farm.workers[record.worker] = Worker(record.worker)
     tasks = [farm.tasks[taskid] for taskid in record.ids]
-    farm.lease(tasks, record.first_lease, record.worker)
+    farm.lease(tasks, record.first_lease, record.worker, record.gpus)
     for task in tasks:
         task.attempts += 1
 

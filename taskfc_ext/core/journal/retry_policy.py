@@ -13,6 +13,8 @@ LONGEST_BACKOFF = 3600.0
 
 _NOT_RECOVERED = frozenset({Reason.DEPENDENCY, Reason.UNREACHABLE, Reason.ABORTED})
 
+_RETRIED = frozenset({Reason.ERROR, Reason.TIMEOUT, Reason.MEMORY})
+
 
 class Verdict(StrEnum):
     """The decision for a task whose attempt did not succeed."""
@@ -33,7 +35,7 @@ def after_failure(task: Task, reason: Reason, *, retryable: bool) -> Verdict:
     """
     past = task.history or History()
     spec = task.spec
-    if reason in (Reason.ERROR, Reason.TIMEOUT) and retryable and past.retries < spec.retries:
+    if reason in _RETRIED and retryable and past.retries < spec.retries:
         return Verdict.RETRY
     if task.batch.spec.recovery is not None and not past.recovering and reason not in _NOT_RECOVERED:
         return Verdict.RECOVER

@@ -19,7 +19,8 @@ from taskfc_ext.protocol.records import Broadcasted, CodeSpan
 from taskfc_ext.protocol.spec import Spec
 
 if TYPE_CHECKING:
-    from taskfc_ext.core.state.farm import Farm, Worker
+    from taskfc_ext.core.state.farm import Farm
+    from taskfc_ext.core.state.worker import Worker
 
 WORKER_BYTES = 64 * 2**20
 """Bytes of code that a worker holds, unless its tasks need more."""

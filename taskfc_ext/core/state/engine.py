@@ -54,7 +54,7 @@ def count_demand(farm: Farm) -> int:
     Tasks that were aborted in the queue may count while others are held or wait for a retry.
     """
     limit = farm.n_workers + farm.n_substitutes
-    n_queued = farm.queue.n_at_most(limit) + farm.refusals.n_waiting
+    n_queued = farm.resources.n_queued(limit) + farm.refusals.n_waiting
     n_unended = farm.counts[State.SCHEDULED] + farm.counts[State.RUNNING]
     return min(limit, len(farm.leases) + n_queued, n_unended)
 

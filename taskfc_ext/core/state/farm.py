@@ -8,77 +8,30 @@ from enum import StrEnum
 from itertools import count, groupby
 from operator import attrgetter
 
-from msgspec import Struct
-
 from taskfc_ext.core.state.broadcast import KeptBroadcast
 from taskfc_ext.core.state.codes import Codes
-from taskfc_ext.core.state.engine import AHEAD, Distance, Engine
+from taskfc_ext.core.state.engine import Engine
 from taskfc_ext.core.state.queue import ReadyQueue
 from taskfc_ext.core.state.refusals import Refusals
+from taskfc_ext.core.state.resources import Holding, Resources
 from taskfc_ext.core.state.sessions import ClientSession
 from taskfc_ext.core.state.subscribers import Subscribers
-from taskfc_ext.core.state.task import TRANSITIONS, Cause, IllegalTransition, Task, end_state
+from taskfc_ext.core.state.task import TRANSITIONS, Cause, IllegalTransition, Stopping, Task, end_state
 from taskfc_ext.core.state.waits import DEEPER, Key, OpenBarrier, Waits
+from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused
 from taskfc_ext.protocol.ids import list_ids
 from taskfc_ext.protocol.options import MAX_DEATHS, UNREACHABLE_AFTER
 from taskfc_ext.protocol.payloads import Reason
+from taskfc_ext.protocol.resources import Needs, Totals
 from taskfc_ext.protocol.spec import Spec
 from taskfc_ext.protocol.states import UNFINISHED, State
-from taskfc_ext.protocol.supervisor_messages import Step as StopStep
-from taskfc_ext.protocol.worker_messages import Progress
 
 # One byte for each task id: all that memory keeps of a finished task.
 LIVE_CODE = 0
 CLEARED_CODE = 255
 _REASONS = ("", *(reason.value for reason in Reason))
 _CODE_OF = {reason: code for code, reason in enumerate(_REASONS, start=1)}
-
-
-class Worker(Struct):
-    """One worker, as the controller knows it.
-
-    Attributes:
-        place: the name of its host; "": this machine.
-        ready: its `Ready` has come on this connection; before that nothing is sent to it.
-        leases: its leases -> task id, in the order in which it runs them.
-        busy: its first lease runs long; it gets no more tasks until that one has ended.
-        asked_back: its last lease when it was asked to give back what it has not started.
-        may_be_stuck: a timer checks that.
-        known: the code that it has, digest -> bytes; the code used last is at the end.
-        finished_seq: the number of its last `Finished` that was handled.
-        retiring: it gets no more tasks, and ends when it holds no lease.
-        pending: broadcasts that it was sent and has not run, in order; until then it gets no tasks.
-        set_up: broadcasts that it has run -> the problem, or "".
-        progress: its last `Progress`; void once that lease is over.
-        ahead: seconds of work that it holds.
-        distance: its measured distance; `None` at home.
-    """
-
-    worker: int
-    pid: int = 0
-    place: str = ""
-    ready: bool = False
-    leases: dict[int, int] = {}
-    busy: bool = False
-    asked_back: int = 0
-    may_be_stuck: bool = False
-    known: dict[bytes, int] = {}
-    finished_seq: int = 0
-    retiring: bool = False
-    pending: list[int] = []
-    set_up: dict[int, str] = {}
-    progress: Progress | None = None
-    ahead: float = AHEAD
-    distance: Distance | None = None
-
-
-class Stopping(Struct):
-    """An attempt that is being stopped; `step` is the last one taken."""
-
-    cause: Cause
-    worker: int
-    step: StopStep
 
 
 class TimerKind(StrEnum):
@@ -118,6 +71,8 @@ class Farm:
         children: task id -> the batches that wait for it.
         cascade_failed: (task, parent): the parent did not succeed, so the task must end in the same event.
         names: name -> the newest task of that name.
+        queue: the tasks that are ready and need no resources; `resources` has the others.
+        resources: what tasks may need beside a worker.
         refusals: tasks that workers have rejected.
         held: tasks that are not dispatched until they are released; they are in no queue.
         moved: task id -> its priority, where it differs from that of its submission.
@@ -136,7 +91,12 @@ class Farm:
     """
 
     def __init__(
-        self, *, name: str = "", unreachable_after: float = UNREACHABLE_AFTER, max_deaths: int = MAX_DEATHS
+        self,
+        *,
+        name: str = "",
+        unreachable_after: float = UNREACHABLE_AFTER,
+        max_deaths: int = MAX_DEATHS,
+        totals: Totals = Totals(),  # noqa: B008  it cannot change
     ) -> None:
         self.name = name
         self.unreachable_after = unreachable_after
@@ -148,6 +108,7 @@ class Farm:
         self.cascade_failed: list[tuple[int, int]] = []
         self.names: dict[str, int] = {}
         self.queue = ReadyQueue(self.is_queued)
+        self.resources = Resources(totals, self.queue, self.is_queued)
         self.refusals = Refusals()
         self.held: set[int] = set()
         self.moved: dict[int, int] = {}
@@ -313,9 +274,15 @@ class Farm:
 
     # leases
 
-    def lease(self, tasks: Sequence[Task], first_lease: int, worker: int) -> None:
-        """Lease `tasks` to `worker`, from `first_lease` on. Earlier leases of the tasks become void."""
+    def lease(self, tasks: Sequence[Task], first_lease: int, worker: int, gpus: tuple[str, ...] = ()) -> None:
+        """Lease `tasks` to `worker`, from `first_lease` on. Earlier leases of the tasks become void.
+
+        `gpus`: the devices that go with the lease of a task that needs some.
+        """
         self.release(tasks)
+        needs = tasks[0].spec.needs
+        if needs is not None:
+            self.resources.held[first_lease] = Holding(needs, gpus)
         leases, held = self.leases, self.workers[worker].leases
         for lease, task in enumerate(tasks, first_lease):
             task.lease = lease
@@ -328,6 +295,7 @@ class Farm:
     def release(self, tasks: Iterable[Task]) -> None:
         """Void the leases of `tasks`: from now on a report under one of them is stale."""
         leases, workers, stopping = self.leases, self.workers, self.stopping_leases
+        held = self.resources.held
         for task in tasks:
             lease = task.lease
             if lease:
@@ -335,6 +303,8 @@ class Farm:
                 workers[task.worker].leases.pop(lease, None)
                 if stopping:
                     stopping.pop(lease, None)
+                if held:
+                    held.pop(lease, None)
                 task.lease = 0
                 task.worker = -1
 
@@ -349,17 +319,18 @@ class Farm:
 
     def enqueue(self, tasks: Iterable[Task], *, front: bool = False) -> None:
         """Queue tasks that are ready to run, except held ones."""
-        for (rank, client), taskids in self._lines(tasks).items():
+        for (needs, rank, client), taskids in self._lines(tasks).items():
+            queue = self.resources.queue_of(needs)
             if front:
-                self.queue.push_front(rank, client, taskids)
+                queue.push_front(rank, client, taskids)
             else:
-                self.queue.push(rank, client, taskids)
+                queue.push(rank, client, taskids)
 
     def withdraw(self, tasks: Iterable[Task]) -> None:
         """Take tasks without a lease out of the queue, before they are held, released or moved."""
         queued = (task for task in tasks if not self.refusals.withdraw(task.taskid))
-        for (rank, client), taskids in self._lines(queued).items():
-            self.queue.remove(rank, client, set(taskids))
+        for (needs, rank, client), taskids in self._lines(queued).items():
+            self.resources.queue_of(needs).remove(rank, client, set(taskids))
 
     def reinsert(self, tasks: Iterable[Task]) -> None:
         """Queue tasks that were withdrawn where they belong now, except held ones."""
@@ -372,19 +343,24 @@ class Farm:
                 self.refusals.check_later((task.taskid,))
             else:
                 fresh.append(task)
-        for (rank, client), taskids in self._lines(fresh).items():
-            self.queue.insert(rank, client, taskids)
+        for (needs, rank, client), taskids in self._lines(fresh).items():
+            self.resources.queue_of(needs).insert(rank, client, taskids)
 
-    def _lines(self, tasks: Iterable[Task]) -> dict[tuple[int, str], list[int]]:
-        """Return the tasks that are not held, grouped by their line of the queue."""
-        lines: dict[tuple[int, str], list[int]] = {}
-        if self.held or self.moved or self.waits:
-            for task in tasks:
-                if task.taskid not in self.held:
-                    lines.setdefault((self.rank_of(task), task.batch.session), []).append(task.taskid)
-        else:  # then the tasks of a batch are in one line
-            for batch, of_batch in groupby(tasks, _batch_of):
-                lines.setdefault((batch.spec.priority, batch.session), []).extend([task.taskid for task in of_batch])
+    def _lines(self, tasks: Iterable[Task]) -> dict[tuple[Needs | None, int, str], list[int]]:
+        """Return the tasks that are not held, grouped by their needs and their line of that queue."""
+        lines: dict[tuple[Needs | None, int, str], list[int]] = {}
+        is_steered = self.held or self.moved or self.waits
+        for batch, of_batch in groupby(tasks, _batch_of):
+            spec, session = batch.spec, batch.session
+            recovery = spec.recovery
+            if is_steered or (recovery is not None and recovery.spec.needs != spec.needs):
+                for task in of_batch:
+                    if task.taskid not in self.held:
+                        line = task.spec.needs, self.rank_of(task), session
+                        lines.setdefault(line, []).append(task.taskid)
+            else:  # then the tasks of a batch are in one line
+                line = spec.needs, spec.priority, session
+                lines.setdefault(line, []).extend([task.taskid for task in of_batch])
         return lines
 
     def priority_of(self, task: Task) -> int:
@@ -405,7 +381,7 @@ class Farm:
         if task.taskid in self.held:
             return  # its release offers it
         if self.refusals.reasons_of(task.taskid):
-            self.refusals.enqueue(task.taskid, self.rank_of(task))
+            self.refusals.enqueue(task.taskid, self.rank_of(task), task.spec.needs)
         else:
             self.enqueue((task,), front=True)
 

@@ -126,6 +126,11 @@ class ReadyQueue:
         ready = (taskid for line in lines for taskid in islice(line, n) if self._is_ready(taskid))
         return next(islice(ready, n - 1, None), None) is not None
 
+    def heads(self) -> list[int]:
+        """Return the first id of each line."""
+        lines = (line for clients in self._levels.values() for line in clients.values())
+        return [taskid for line in lines if (taskid := next(filter(self._is_ready, line), -1)) >= 0]
+
     def ids(self) -> list[int]:
         """Return the ids of the queue, each client's in order, highest rank first."""
         return [taskid for _, taskid in self.places()]

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
 from msgspec import Struct
 
+from taskfc_ext.protocol.resources import Needs
+
 _NO_REASONS: Mapping[int, str] = MappingProxyType({})
 
 
 class Group(NamedTuple):
-    """The key of waiting tasks that have the same rank and were rejected by the same workers."""
+    """The key of waiting tasks of the same rank and needs that were rejected by the same workers."""
 
     rank: int
     workers: frozenset[int]
+    needs: Needs | None = None
 
 
 class Rejection(Struct):
@@ -69,10 +72,10 @@ class Refusals:
         rejection = self.rejected.get(taskid)
         return rejection.reasons if rejection is not None else _NO_REASONS
 
-    def enqueue(self, taskid: int, rank: int) -> None:
+    def enqueue(self, taskid: int, rank: int, needs: Needs | None = None) -> None:
         """Let a rejected task wait for a worker that has not rejected it."""
         rejection = self.rejected[taskid]
-        rejection.group = Group(rank, frozenset(rejection.reasons))
+        rejection.group = Group(rank, frozenset(rejection.reasons), needs)
         self.waiting.setdefault(rejection.group, OrderedDict())[taskid] = None
 
     def withdraw(self, taskid: int) -> bool:
@@ -96,16 +99,17 @@ class Refusals:
         """Number of tasks that wait here."""
         return sum(map(len, self.waiting.values()))
 
-    def first_for(self, worker: int, above: int | None) -> int | None:
-        """Return the waiting task of the highest rank that `worker` has not rejected, or `None`.
+    def first_for(self, worker: int, above: int | None, fits: Callable[[Needs | None], bool]) -> int | None:
+        """Return the waiting task of the highest rank that fits, and that `worker` has not rejected, or `None`.
 
         Args:
             above: the rank of the first task in the ready queue, which goes before tasks of lower rank.
+            fits: tells whether what a task with these needs takes is free.
         """
         for group in sorted(self.waiting, key=lambda group: -group.rank):
             if above is not None and above > group.rank:
                 return None
-            if worker not in group.workers:
+            if worker not in group.workers and fits(group.needs):
                 return next(iter(self.waiting[group]))
         return None
 

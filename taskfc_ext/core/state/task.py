@@ -13,6 +13,7 @@ from taskfc_ext.protocol.payloads import Payload, Reason
 from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.protocol.spec import Spec
 from taskfc_ext.protocol.states import State
+from taskfc_ext.protocol.supervisor_messages import Step as StopStep
 
 TRANSITIONS: dict[State, dict[State, str]] = {
     State.WAITING: {
@@ -55,6 +56,14 @@ class Cause(StrEnum):
 
     ABORT = "abort"
     TIMEOUT = "timeout"
+
+
+class Stopping(Struct):
+    """An attempt that is being stopped; `step` is the last one taken."""
+
+    cause: Cause
+    worker: int
+    step: StopStep
 
 
 class Batch(Struct, frozen=True):

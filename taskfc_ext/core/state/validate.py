@@ -42,6 +42,7 @@ def validate(farm: Farm) -> None:
     _check_waits(farm)
     _check_codes(farm)
     _check_engine(farm)
+    _check_resources(farm)
 
 
 def _check_codes(farm: Farm) -> None:
@@ -108,7 +109,7 @@ def _check_timers(farm: Farm) -> None:
 
 
 def _check_queue(farm: Farm) -> None:
-    places = farm.queue.places()
+    places = [place for queue in farm.resources.all_queues() for place in queue.places()]
     queued = [taskid for _, taskid in places]
     _check(len(queued) == len(set(queued)), "a task is queued twice")
     for rank, taskid in places:
@@ -123,10 +124,29 @@ def _check_queue(farm: Farm) -> None:
         _check(not farm.is_queued(taskid) or taskid in reachable, f"task {taskid} is scheduled, and in no queue")
 
 
+def _check_resources(farm: Farm) -> None:
+    resources = farm.resources
+    needy = {lease: task.spec.needs for lease, task in farm.leases.items() if task.spec.needs is not None}
+    held = {lease: holding.needs for lease, holding in resources.held.items()}
+    _check(needy == held, f"{held} is held, and the leased tasks need {needy}")
+    for lease, holding in resources.held.items():
+        n_gpus = 0 if resources.totals.for_each else holding.needs.gpus  # an engine gives out its devices itself
+        _check(len(holding.gpus) == n_gpus, f"lease {lease} holds {holding.gpus} for {holding.needs}")
+        n_beside = len(farm.workers[farm.leases[lease].worker].leases)
+        _check(n_beside == 1, f"lease {lease} holds resources, and its worker {n_beside} leases")
+    gpus = [gpu for holding in resources.held.values() for gpu in holding.gpus]
+    _check(len(gpus) == len(set(gpus)), f"a GPU is given out twice: {gpus}")
+    for needs, queue in resources.queues.items():
+        for taskid in queue.ids():
+            _check(farm.tasks[taskid].spec.needs == needs, f"task {taskid} is queued among those that need {needs}")
+    for taskid in farm.queue.ids():
+        _check(farm.tasks[taskid].spec.needs is None, f"task {taskid} needs resources, and is queued as if it did not")
+
+
 def _check_refusals(farm: Farm) -> None:
     refusals = farm.refusals
     _check(refusals.rejected.keys() <= farm.tasks.keys(), "a task that has ended is rejected")
-    queued = set(farm.queue.ids())
+    queued = {taskid for queue in farm.resources.all_queues() for taskid in queue.ids()}
     for taskid, rejection in refusals.rejected.items():
         _check(not rejection.reasons or taskid not in queued, f"task {taskid} is offered to workers that rejected it")
     n_waiting = sum(rejection.group is not None for rejection in refusals.rejected.values())

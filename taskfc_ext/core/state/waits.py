@@ -10,7 +10,7 @@ from msgspec import Struct
 from taskfc_ext.core.state.task import Task
 
 if TYPE_CHECKING:
-    from taskfc_ext.core.state.farm import Worker
+    from taskfc_ext.core.state.worker import Worker
 
 DEEPER = 4_000_000
 """The amount that one wait of a task for another adds to a rank: more than all priorities span."""

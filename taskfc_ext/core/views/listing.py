@@ -7,9 +7,11 @@ from collections.abc import Iterable
 
 from taskfc_ext.core.effects import SendList
 from taskfc_ext.core.events import Now
-from taskfc_ext.core.state.farm import Farm, Worker
+from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.core.state.lending import substitutes, task_on, waits_of, waits_text
+from taskfc_ext.core.state.sharing import waiting_text
 from taskfc_ext.core.state.task import Task
+from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.protocol.client_messages import ListTasks
 from taskfc_ext.protocol.infos import EngineInfo, TaskInfo, TaskProgress, WorkerInfo
 from taskfc_ext.protocol.states import State
@@ -83,7 +85,7 @@ def task_info(farm: Farm, task: Task, now: Now) -> TaskInfo:
         submitted=task.batch.submitted,
         elapsed=max(0.0, now.wall - task.started) if task.state is State.RUNNING else None,
         owner=task.batch.owner,
-        message=message or waits_text(farm, task, waits_for),
+        message=message or waits_text(farm, task, waits_for) or waiting_text(farm, task),
         waits_for=tuple(waits_for),
         retry_of=task.retry_of,
         not_before=None if left is None else now.wall + left,

@@ -14,6 +14,7 @@ import msgspec
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.core.state.lending import waits_of, waits_text
+from taskfc_ext.core.state.sharing import shown_text
 from taskfc_ext.core.state.subscribers import Facts
 from taskfc_ext.core.state.task import Batch as TaskBatch
 from taskfc_ext.core.state.task import Task, end_state
@@ -84,7 +85,7 @@ def _is_plain(farm: Farm, task: Task) -> bool:
     past, taskid = task.history, task.taskid
     quiet = past is None or not (past.not_before is not None or past.deaths)
     steered = taskid in farm.held or taskid in farm.moved or farm.stop_cause(task) is not None
-    return quiet and not steered and not farm.refusals.reasons_of(taskid)
+    return quiet and not steered and not farm.refusals.reasons_of(taskid) and not shown_text(farm, taskid)
 
 
 def _note_of(farm: Farm, task: Task, now: Now) -> Note | None:
@@ -95,6 +96,8 @@ def _note_of(farm: Farm, task: Task, now: Now) -> Note | None:
         message = f"retry {past.retries} of {task.spec.retries}"
     elif reasons := farm.refusals.reasons_of(task.taskid):
         message = refused_text(reasons)
+    elif waiting := shown_text(farm, task.taskid):
+        message = waiting
     elif farm.waits is not None:
         message = waits_text(farm, task, waits_of(farm, task))
     note = Note(

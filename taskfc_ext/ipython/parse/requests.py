@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from taskfc_ext.view.engine_words import Amounts
@@ -18,6 +19,7 @@ class Submission:
 
     Attributes:
         ship: exactly these names are sent; `None`: the names that the cell uses.
+        memory: in bytes.
         is_cell: false for an expression, which has no options.
     """
 
@@ -32,6 +34,10 @@ class Submission:
     depend: str | None = None
     timeout: float | None = None
     seed: int | None = None
+    cores: int | None = None
+    memory: int | None = None
+    gpus: int | None = None
+    resources: Mapping[str, int] | None = None
     priority: int = 0
     on_lost: str = "retry"
     keep: bool = False

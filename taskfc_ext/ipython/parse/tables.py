@@ -10,6 +10,7 @@ from taskfc_ext.ipython.parse import requests
 from taskfc_ext.ipython.parse.argument import Argument, argument, flag, with_settings
 from taskfc_ext.ipython.parse.requests import Request
 from taskfc_ext.ipython.parse.values import (
+    amounts,
     dotted_names,
     expression,
     integer,
@@ -17,10 +18,11 @@ from taskfc_ext.ipython.parse.values import (
     names_or_all,
     parse_selection,
     seconds,
+    size,
     task_name,
     variable,
 )
-from taskfc_ext.protocol.limits import MAX_IDS, MAX_PRIORITY, MAX_RETRIES, MAX_SEED, MAX_WORKERS
+from taskfc_ext.protocol.limits import MAX_IDS, MAX_PRIORITY, MAX_RETRIES, MAX_SEED, MAX_UNITS, MAX_WORKERS
 from taskfc_ext.view.engine_words import parse_amounts
 
 
@@ -35,6 +37,7 @@ _TIMEOUT = argument("--timeout", help="give up waiting after S seconds", metavar
 _ALL = flag("--all", "everybody's tasks, not only this notebook's")
 _WORKERS = integer(0, MAX_WORKERS)
 _LIMIT = integer(1, MAX_IDS)
+_UNITS = integer(1, MAX_UNITS)
 _PRIORITY = argument("--priority", help="higher goes first", metavar="N", type=integer(-MAX_PRIORITY, MAX_PRIORITY))
 _N_WORKERS = argument("-n", help="how many workers; on an engine, at most", metavar="N", type=_WORKERS)
 
@@ -42,7 +45,7 @@ _ENGINE: tuple[Argument, ...] = (
     argument("--on", help="run the workers on this Dask cluster; 'home': on this machine", metavar="ENGINE"),
     argument(
         "--resources",
-        help="of the engine, that each worker takes: GPU=1",
+        help="the farm's own, for tasks that name them: licence=2; on an engine, what each worker takes: GPU=1",
         metavar="NAME=N,...",
         type=parse_amounts,
         default=(),
@@ -72,7 +75,8 @@ RETRY_MORE = (
 
 DEBUG_MORE = (
     "The task runs in this process, with the arguments, names and inputs that were recorded when it was submitted. Its "
-    "time limit and its conditions on workers do not apply. If it does not raise, the value is its result."
+    "time limit, its resources and its conditions on workers do not apply. If it does not raise, the value is its "
+    "result."
 )
 
 
@@ -197,6 +201,20 @@ SUBMISSION: tuple[Argument, ...] = (
         help="draw the same random numbers each time: seeds random, numpy and torch",
         metavar="N",
         type=integer(0, MAX_SEED),
+    ),
+    argument("--cores", help="start when N cores are free; its thread pools have as many", metavar="N", type=_UNITS),
+    argument(
+        "--memory",
+        help="start when so much is free (500M, 8G, 1.5GiB), and end it when it uses more",
+        metavar="SIZE",
+        type=size,
+    ),
+    argument("--gpus", help="start when N GPUs are free; CUDA_VISIBLE_DEVICES names them", metavar="N", type=_UNITS),
+    argument(
+        "--resources",
+        help="start when so much of the farm's own resources is free",
+        metavar="NAME=N,...",
+        type=amounts,
     ),
     with_settings(_PRIORITY, default=0),
     argument(

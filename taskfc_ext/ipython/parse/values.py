@@ -12,6 +12,8 @@ import re
 from collections.abc import Callable
 
 from taskfc_ext.protocol.limits import MAX_SECONDS, TASK_NAME
+from taskfc_ext.protocol.resources import parse_size
+from taskfc_ext.tasks import parse_resources
 from taskfc_ext.view import selection
 from taskfc_ext.view.selection import Selection
 
@@ -94,6 +96,22 @@ def seconds(text: str) -> float:
     if not 0 < value <= MAX_SECONDS:
         raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, not {text!r}")
     return value
+
+
+def size(text: str) -> int:
+    """Return the bytes of a size: 500M, 8G, 1.5GiB."""
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be {error}") from None
+
+
+def amounts(text: str) -> dict[str, int]:
+    """Return the amounts of own resources in `text`: `NAME=N`, separated by commas."""
+    try:
+        return parse_resources(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def integer(least: int, most: int) -> Callable[[str], int]:

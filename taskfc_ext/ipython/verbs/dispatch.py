@@ -314,7 +314,7 @@ def _engine_of(notebook: Notebook, request: requests.Start | requests.Restart) -
         on = notebook.namespace[on]
     try:
         return engine_arguments(on, request.resources, request.idle)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise BadUsage(str(error)) from None
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+from taskfc_ext.errors import NotEnoughResources
 from taskfc_ext.ipython.cards.render import Table
 from taskfc_ext.ipython.cell.changes import changed_names
 from taskfc_ext.ipython.cell.changes import note as note_of_changes
@@ -85,13 +86,21 @@ def submit(notebook: Notebook, submission: Submission, source: str) -> TaskFutur
         if not (refused := future.done() and not future.accepted):
             _bind_future(notebook, submission, shipment, future)
     if refused:
-        future.result()  # raises why
+        _raise_refusal(future)
     notebook.session.notices.add(future)
     notebook.session.note_sent(future, shipment.values)
     _say_changed(notebook, submission, changed)
     if submission.wait:
         _wait(notebook, future, submission.out)
     return future
+
+
+def _raise_refusal(future: TaskFuture) -> None:
+    """Raise why a task was not accepted."""
+    try:
+        future.result()
+    except NotEnoughResources as error:
+        raise BadUsage(f"%%task: {error}") from None
 
 
 def run_everywhere(notebook: Notebook, submission: Submission, source: str) -> None:
@@ -270,6 +279,10 @@ def _options(notebook: Notebook, submission: Submission) -> dict[str, Any]:
         "depend": condition(submission.depend, notebook.namespace) if submission.depend else None,
         "recovery_task": recovery(submission.recover, notebook.namespace) if submission.recover else None,
         "retry_on": tuple(_exception(notebook, name) for name in submission.retry_on),
+        "cores": submission.cores,
+        "memory": submission.memory,
+        "gpus": submission.gpus,
+        "resources": submission.resources,
     }
     given = {name: value for name, value in options.items() if value}
     if submission.seed is not None:

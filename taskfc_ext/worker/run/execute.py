@@ -12,7 +12,7 @@ from taskfc_ext.drivers.memory import MUCH, give_back_memory
 from taskfc_ext.drivers.payload_files import LARGE
 from taskfc_ext.drivers.uploads import Content, Sent
 from taskfc_ext.errors import LoadingFailed, TaskRejectError, UnpicklableResult
-from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure, size_of
+from taskfc_ext.protocol.payloads import Outcome, Payload, encode_failure, size_of
 from taskfc_ext.protocol.spec import Kind, Spec
 from taskfc_ext.protocol.worker_messages import MAX_PROBLEM, Prepare
 from taskfc_ext.serialize import (
@@ -28,8 +28,9 @@ from taskfc_ext.serialize import (
     parts_of,
 )
 from taskfc_ext.serialize.atoms import ATOMS
-from taskfc_ext.serialize.blame import NOTE, describe_error, shorten, text_of, type_name_of
+from taskfc_ext.serialize.blame import NOTE, describe_error, shorten, text_of
 from taskfc_ext.serialize.scope import MAIN, enter, leave
+from taskfc_ext.worker.context.allotment import Allotment, uses_cuda
 from taskfc_ext.worker.context.context import ExecutionContext
 from taskfc_ext.worker.context.elsewhere import PrivateFolder
 from taskfc_ext.worker.context.modules import UserModules
@@ -40,6 +41,7 @@ from taskfc_ext.worker.load.programs import Program, Programs
 from taskfc_ext.worker.output.displays import Displays
 from taskfc_ext.worker.output.figures import INLINE, show_figures
 from taskfc_ext.worker.property_dict import Properties
+from taskfc_ext.worker.run.bare_ends import describe_briefly, end_indescribable, end_interrupted
 from taskfc_ext.worker.run.exits import ExitCalled, sentence_of
 from taskfc_ext.worker.run.forking import leave_if_child
 from taskfc_ext.worker.run.interrupt import Guard, TaskInterrupt
@@ -55,6 +57,8 @@ THOROUGH_AFTER = 0.001
 
 LONGEST_PLAIN = 2**16
 """Bytes of arguments up to which an attempt may repeat the last one: larger ones may hold anything."""
+
+_CUDA_IN_USE = "an earlier task has used CUDA in this worker, which ends"
 
 MAX_REFUSAL = 2_000
 """Characters of the reason why a worker refused a task."""
@@ -111,6 +115,7 @@ class Executor:
         self._namespaces = Namespaces()
         self._is_harmless = False
         self._repeated: tuple[Spec, Program] | None = None
+        self._allotment: Allotment | None = None
         self._cells: CellRunner | None = None
 
     def define(self, digest: bytes, body: Payload) -> None:
@@ -133,14 +138,21 @@ class Executor:
         """Digests of all code that is kept. Any thread."""
         return tuple(self._bodies)
 
-    def run(self, spec: Spec, taskid: int, body: Payload, inputs: Sequence[Payload]) -> Ended:
-        """Make one attempt. Raises only `TaskInterrupt`, and only outside the user's code."""
+    def run(
+        self, spec: Spec, taskid: int, body: Payload, inputs: Sequence[Payload], gpus: tuple[str, ...] = ()
+    ) -> Ended:
+        """Make one attempt, with these GPUs. Raises only `TaskInterrupt`, and only outside the user's code."""
         outer = modules[MAIN]
         self._is_harmless = False
         self._repeated = None
         try:
             self._enter(spec.context, spec.modules)
             self.settings.seed(spec.seed)
+            if spec.needs is not None:
+                if gpus and uses_cuda():
+                    self.settings.why_unusable = _CUDA_IN_USE
+                    return int(Outcome.NOT_NOW), _text(_CUDA_IN_USE)
+                self._allotment = Allotment(spec.needs, gpus)
             if spec.depend is not None:
                 refusal = self._refusal(spec.depend)
                 if refusal:
@@ -156,6 +168,9 @@ class Executor:
             return self._end_failed_safely(spec, error)
         finally:
             leave(None, outer)
+            if self._allotment is not None:
+                self.settings.why_unusable = self.settings.why_unusable or self._allotment.end()
+                self._allotment = None
             self._namespaces.end_attempt()
             if spec.clear_after and self._cells is not None:  # after the result was pickled, which may need these names
                 self._cells.clear()
@@ -170,7 +185,7 @@ class Executor:
                 self._is_harmless = is_plain and spec.depend is None and spec.seed is None
                 if not is_plain:
                     self._drop_if_writable(spec.code, program)
-                elif self._is_harmless and program.is_kept and spec.timeout is None and not inputs:
+                elif self._is_harmless and program.is_kept and spec.timeout is None and not inputs and not spec.needs:
                     self._repeated = spec, program
         except UnpicklableResult:
             raise  # of an input: its own message says more
@@ -255,7 +270,7 @@ class Executor:
                 logger.warning("broadcast=%d failed:\n%s", broadcast.number, user_traceback(error))
                 return shorten(describe_error(error), MAX_PROBLEM - NOTE).encode(errors="replace").decode()
             except BaseException as problem:  # noqa: BLE001  an exception whose own code raises
-                return _describe_briefly(problem)
+                return describe_briefly(problem)
         finally:
             leave(None, outer)
 
@@ -391,7 +406,7 @@ class Executor:
         except TaskInterrupt:
             raise
         except BaseException as problem:  # noqa: BLE001  no memory, or an exception whose own code raises
-            return _indescribable(error, problem)
+            return end_indescribable(error, problem)
 
     def _end_failed(self, spec: Spec, error: BaseException) -> Ended:
         if isinstance(error, TaskInterrupt):
@@ -423,22 +438,6 @@ def _run_coroutine(coroutine: CoroutineType[Any, Any, Any]) -> object:
     import asyncio  # it takes 20 ms, which the start of a worker need not wait for
 
     return asyncio.run(coroutine)
-
-
-def end_interrupted(traceback: str = "") -> Ended:
-    """Return the outcome and the payload of an interrupted attempt."""
-    failure = Failure(reason=Reason.ABORTED, message="interrupted", type_name="KeyboardInterrupt", traceback=traceback)
-    return int(Outcome.INTERRUPTED), encode_failure(failure)
-
-
-def _indescribable(error: BaseException, problem: BaseException) -> Ended:
-    failure = Failure(reason=Reason.ERROR, message=_describe_briefly(problem), type_name=type_name_of(type(error)))
-    return int(Outcome.ERROR), encode_failure(failure)
-
-
-def _describe_briefly(problem: BaseException) -> str:
-    """Return the message for an error whose own description raised `problem`."""
-    return f"it failed, and describing the failure failed too ({type(problem).__name__})"
 
 
 def _text(text: str) -> bytes:

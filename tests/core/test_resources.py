@@ -1,0 +1,370 @@
+"""Resources of tasks: the account, whose turn it is, and what each waits for."""
+
+from __future__ import annotations
+
+import pytest
+
+from taskfc_ext.core.state.sharing import free_amounts
+from taskfc_ext.protocol import client_messages as messages
+from taskfc_ext.protocol.limits import MAX_AMOUNT
+from taskfc_ext.protocol.payloads import decode_failure
+from taskfc_ext.protocol.records import Leased
+from taskfc_ext.protocol.resources import Needs, Totals, slot_totals
+from taskfc_ext.protocol.spec import OnLost
+from taskfc_ext.protocol.supervisor_messages import LimitMemory, WorkerDown
+from tests.core.conversation import ALICE, BOB, Conversation, dispatched_in, messages_to, runs_to, spec, to_supervisor
+
+TOTALS = Totals(cores=4, memory=16_000_000_000, gpus=("3", "GPU-b"), others={"licence": 1})
+GB = 10**9
+
+
+def talk_with(workers: int = 4, **totals: object) -> Conversation:
+    return Conversation(workers=workers, totals=Totals(**totals) if totals else TOTALS)
+
+
+def gpu(n: int = 1, **more: object) -> dict[str, Needs]:
+    return {"needs": Needs(gpus=n, **more)}
+
+
+def running(talk: Conversation) -> dict[int, int]:
+    """Return task -> worker of all leases."""
+    return {task.taskid: task.worker for task in talk.farm.leases.values()}
+
+
+def messages_of(talk: Conversation) -> dict[int, str]:
+    """Return what each unfinished task waits for, as lists show it."""
+    effects = talk.ask(messages.ListTasks)
+    return {info.taskid: info.message for send in messages_to(effects) for info in send.live if info.message}
+
+
+# the account
+
+
+def test_each_attempt_has_gpus_of_its_own_which_are_recorded_and_sent():
+    talk = talk_with()
+    effects = [talk.ask(messages.Submit, spec=spec(**gpu()), bodies=(b"body",)) for _ in range(3)]
+    assert [r for each in effects for r in each.records if isinstance(r, Leased)] == [
+        Leased(1, (0,), 0, ("3",)),
+        Leased(2, (1,), 1, ("GPU-b",)),
+    ]
+    assert runs_to(effects[1], 1)[0].gpus == ("GPU-b",)
+    effects = talk.finish(0)
+    assert dispatched_in(effects) == [(0, 2)]
+    assert runs_to(effects, 0)[0].gpus == ("3",)
+
+
+def test_a_restarted_controller_knows_what_running_attempts_hold():
+    talk = talk_with()
+    talk.submit(3, **gpu())
+    before = dict(talk.farm.resources.held)
+    talk.restart(alive=range(4))
+    assert talk.farm.resources.held == before
+    for worker, lease in ((0, 1), (1, 2), (2, 0), (3, 0)):
+        talk.ready(worker, (lease,) if lease else ())
+    assert running(talk) == {0: 0, 1: 1}
+    talk.finish(1)
+    assert talk.farm.resources.free_gpus() == ()
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda talk: talk.finish(0),
+        lambda talk: talk.die(0),
+        lambda talk: talk.ready(0),
+        lambda talk: (talk.ask(messages.Abort, taskid=0), talk.finish(0)),
+    ],
+    ids=["end", "death", "reconnect", "abort"],
+)
+def test_an_attempt_that_is_over_frees_what_it_held(end):
+    talk = talk_with(workers=1)
+    [first] = talk.submit(1, **gpu(2, memory=GB))
+    [second] = talk.submit(1, **gpu(2), session=BOB)
+    end(talk)
+    if 0 not in talk.farm.workers:
+        talk.join(1)
+    [held] = talk.farm.resources.held.values()
+    assert len(held.gpus) == 2
+    assert list(running(talk)) in ([first], [second])
+
+
+def test_a_task_without_needs_takes_the_usual_path():
+    talk = talk_with()
+    talk.submit(8)
+    assert not talk.farm.resources.in_use
+    assert talk.farm.resources.queues == {}
+
+
+def test_a_task_that_needs_resources_is_never_sent_ahead():
+    talk = talk_with(workers=1)
+    talk.submit(1, **gpu())
+    talk.finish(0, seconds=0.0001)
+    talk.submit(4, **gpu())
+    ordinary = talk.submit(4)
+    assert len(talk.leases_of(0)) == 1
+    talk.finish(0, seconds=0.0001)
+    assert running(talk).keys().isdisjoint(ordinary)
+
+
+# cores
+
+
+def test_cores_are_shared_with_tasks_that_name_none():
+    talk = talk_with()
+    [wide] = talk.submit(1, needs=Needs(cores=3))
+    small = talk.submit(3)
+    assert running(talk) == {wide: 0, small[0]: 1}  # the others would be a fifth and a sixth core
+    talk.finish(0)
+    assert list(running(talk)) == small
+
+
+def test_a_wide_task_gets_its_cores_although_small_ones_come_after_it():
+    talk = talk_with()
+    talk.submit(4)
+    [wide] = talk.submit(1, needs=Needs(cores=4))
+    talk.submit(4, session=BOB)
+    for worker in range(4):
+        assert dispatched_in(talk.finish(worker))[:1] == ([(0, wide)] if worker == 3 else [])
+    assert dispatched_in(talk.finish(0))
+
+
+def test_a_farm_with_more_workers_than_cores_has_a_core_for_each():
+    talk = talk_with(workers=3, cores=1, gpus=("0",))
+    talk.submit(2)
+    [task] = talk.submit(1, **gpu())
+    assert task in running(talk)
+
+
+def test_a_task_that_waits_for_others_lends_its_cores_and_keeps_the_rest():
+    talk = talk_with(workers=2, cores=2, gpus=("0",))
+    talk.submit(1, needs=Needs(cores=2, gpus=1))
+    talk.start(0)
+    talk.hello(session := "e" * 16, worker=0)
+    [child] = talk.submit(1, session)
+    assert child not in running(talk)
+    talk.ask(messages.Barrier, session, taskids=(child,))
+    assert child in running(talk)
+    assert free_amounts(talk.farm) == {"cores": 1, "memory": 0, "gpus": 0}
+
+
+# turns
+
+
+def test_tasks_that_need_nothing_of_it_pass_a_task_that_waits():
+    talk = talk_with()
+    talk.submit(1, **gpu(2))
+    [waits] = talk.submit(1, **gpu(1))
+    others = talk.submit(2)
+    assert waits not in running(talk)
+    assert running(talk).keys() > set(others)
+
+
+def test_what_a_waiting_task_needs_is_kept_for_it():
+    talk = talk_with()
+    talk.submit(1, **gpu(1))
+    [large] = talk.submit(1, **gpu(2, memory=10 * GB))
+    [one_gpu] = talk.submit(1, **gpu(1), session=BOB)
+    [less] = talk.submit(1, needs=Needs(memory=5 * GB), session=BOB)
+    [memory] = talk.submit(1, needs=Needs(memory=8 * GB), session=BOB)
+    assert running(talk).keys() == {0, less}
+    assert dispatched_in(talk.finish(0)) == [(0, large)]
+    assert one_gpu not in running(talk)
+    assert memory not in running(talk)
+    talk.finish(0)
+    assert {one_gpu, memory} <= running(talk).keys()
+
+
+def test_a_stream_of_small_tasks_does_not_starve_a_large_one():
+    talk = talk_with()
+    talk.submit(2, **gpu(1))
+    [large] = talk.submit(1, **gpu(2))
+    for worker in range(2):
+        talk.submit(3, BOB, **gpu(1))
+        talk.finish(worker)
+    assert large in running(talk)
+
+
+def test_clients_take_turns_also_among_tasks_of_other_needs():
+    talk = talk_with(workers=1)
+    talk.submit(1, **gpu())
+    many = talk.submit(3)
+    [bobs] = talk.submit(1, BOB, **gpu())
+    order = [taskid for _ in range(4) for _, taskid in dispatched_in(talk.finish(0))]
+    assert order == [many[0], bobs, *many[1:]]
+
+
+def test_a_higher_priority_goes_first_whatever_it_needs():
+    talk = talk_with(workers=1)
+    talk.submit(1)
+    [low] = talk.submit(1, **gpu())
+    [high] = talk.submit(1, priority=1)
+    [highest] = talk.submit(1, priority=2, **gpu())
+    order = [taskid for _ in range(3) for _, taskid in dispatched_in(talk.finish(0))]
+    assert order == [highest, high, low]
+
+
+def test_a_rejected_task_waits_for_what_it_needs():
+    from taskfc_ext.protocol.payloads import Outcome
+
+    talk = talk_with(workers=2)
+    talk.submit(1, **gpu(2))
+    [task] = talk.submit(1, needs=Needs(gpus=1), depend=None, priority=1)
+    talk.finish(0, outcome=Outcome.REFUSED)  # worker 0 rejects the first one
+    assert running(talk) == {task: 0}
+    assert dispatched_in(talk.finish(0)) == [(1, 0)]
+
+
+def test_a_moved_task_keeps_its_needs():
+    talk = talk_with(workers=1)
+    talk.submit(1)
+    first, second = talk.submit(2, **gpu())
+    talk.ask(messages.Move, taskids=(second,), priority=3)
+    talk.ask(messages.Hold, taskids=(first,), held=True)
+    assert dispatched_in(talk.finish(0)) == [(0, second)]
+    assert dispatched_in(talk.finish(0)) == []
+    assert dispatched_in(talk.ask(messages.Hold, taskids=(first,), held=False)) == [(0, first)]
+
+
+# the limit of memory
+
+
+def over_memory(talk: Conversation, used: int) -> None:
+    from taskfc_ext.core.events import FromParent
+
+    down = WorkerDown(
+        worker=0, pid=1, started=talk.leases_of(0)[0], running=True, note="", planned=True, over_memory=used
+    )
+    talk.handle(FromParent(down))
+
+
+def test_the_supervisor_gets_the_limit_before_the_worker_gets_the_task():
+    talk = talk_with(workers=1)
+    effects = talk.ask(messages.Submit, spec=spec(needs=Needs(memory=8 * GB)), bodies=(b"",))
+    assert to_supervisor(effects) == [LimitMemory(0, 1, 8 * GB)]
+
+
+def test_a_task_over_its_memory_fails_with_the_figure():
+    talk = talk_with(workers=1)
+    talk.submit(1, name="fit", needs=Needs(memory=8 * GB))
+    over_memory(talk, 9_240_000_000)
+    [ended] = [record for record in talk.records if isinstance(record, messages.Ended)]
+    assert ended.reasons == ("memory",)
+    text = "task 0 (fit) used 9.24 GB, over its limit of 8 GB, and was ended"
+    assert decode_failure(ended.values[0]).message == text
+
+
+@pytest.mark.parametrize("on_lost", list(OnLost))
+def test_memory_costs_a_retry_and_no_death(on_lost):
+    talk = talk_with(workers=1)
+    [task] = talk.submit(1, retries=1, needs=Needs(memory=8 * GB), on_lost=on_lost)
+    over_memory(talk, 9 * GB)
+    past = talk.farm.tasks[task].past()
+    assert (past.retries, past.deaths, talk.farm.resources.held) == (1, 0, {})
+
+
+def test_memory_costs_no_retry_where_retry_on_does_not_cover_it():
+    talk = talk_with(workers=1)
+    [task] = talk.submit(1, retries=1, retry_memory=False, needs=Needs(memory=8 * GB))
+    over_memory(talk, 9 * GB)
+    assert talk.state(task) == "memory"
+
+
+# refusals and messages
+
+
+@pytest.mark.parametrize(
+    ("needs", "text"),
+    [
+        (Needs(cores=64), "cores=64: this farm has 4"),
+        (Needs(gpus=3), "gpus=3: this farm has 2"),
+        (Needs(memory=32 * GB), "memory=32 GB: this farm has 16 GB"),
+        (Needs(others=(("licence", 2),)), "licence=2: this farm has 1"),
+        (Needs(others=(("tape", 1),)), "tape=1: this farm has none"),
+    ],
+)
+def test_what_can_never_start_is_refused_by_name(needs, text):
+    talk = talk_with()
+    [refused, _] = messages_to(talk.ask(messages.Submit, spec=spec(needs=needs), bodies=(b"",)))
+    assert (refused.error, refused.message) == (messages.ErrorKind.RESOURCES, text)
+    assert talk.farm.next_id == 0
+
+
+def test_a_retry_that_can_never_start_is_refused():
+    talk = talk_with(workers=1)
+    [task] = talk.submit(1, **gpu(2))
+    talk.finish(0)
+    talk.options["totals"] = Totals(cores=4)
+    talk.restart(alive=[0])
+    [refused] = messages_to(talk.retry(task))
+    assert refused.message == "gpus=2: this farm has none"
+
+
+def test_lists_say_what_a_task_waits_for():
+    talk = talk_with()
+    talk.submit(1, **gpu(1, memory=10 * GB))
+    [gpus] = talk.submit(1, **gpu(2))
+    [both] = talk.submit(1, **gpu(2, memory=8 * GB))
+    [cores] = talk.submit(1, needs=Needs(cores=4), priority=-1)
+    assert messages_of(talk) == {
+        gpus: "waits for 2 GPUs (1 free)",
+        both: "waits for 8 GB of memory (6 GB free), 2 GPUs (1 free)",
+        cores: "waits for 4 cores (3 free)",
+    }
+
+
+def test_lists_say_that_a_task_can_not_start_any_more():
+    talk = talk_with(workers=1)
+    [task] = talk.submit(2, **gpu(2))[1:]
+    talk.options["totals"] = Totals(cores=4, gpus=("0",))
+    talk.restart(alive=[0])
+    talk.ready(0, (1,))
+    assert messages_of(talk) == {task: "needs 2 GPUs, and this farm has 1"}
+
+
+def test_what_can_not_start_any_more_holds_up_nothing():
+    talk = talk_with(workers=1)
+    [_, wide] = talk.submit(2, needs=Needs(cores=4))
+    talk.options["totals"] = Totals(cores=2)
+    talk.restart(alive=[])
+    talk.join(1)
+    [small] = talk.submit(1, needs=Needs(cores=1))
+    assert messages_of(talk)[wide] == "needs 4 cores, and this farm has 2"
+    assert running(talk) == {small: 1}
+
+
+# farms on an engine
+
+
+def test_each_worker_on_an_engine_has_what_its_slot_holds():
+    talk = Conversation(workers=3, totals=slot_totals({"GPU": 1, "cpu": 4.0, "tape": 2}))
+    tasks = talk.submit(3, needs=Needs(cores=4, gpus=1, memory=100 * GB, others=(("tape", 2),)))
+    assert sorted(running(talk)) == list(tasks)
+    refused, *_ = messages_to(talk.ask(messages.Submit, spec=spec(**gpu(2)), bodies=(b"",)))
+    assert refused.message == "gpus=2: each worker of this farm has 1"
+
+
+@pytest.mark.parametrize(
+    ("held", "totals"),
+    [
+        ({}, {"cores": 1, "memory": MAX_AMOUNT, "gpus": 0}),
+        ({"memory": 8e9}, {"cores": 1, "memory": 8 * GB, "gpus": 0}),
+        ({"gpus": 2, "CPUS": 8}, {"cores": 8, "memory": MAX_AMOUNT, "gpus": 2}),
+        ({"FAST": 1.5}, {"cores": 1, "memory": MAX_AMOUNT, "gpus": 0, "FAST": 1}),
+    ],
+)
+def test_the_names_that_engines_use_mean_the_same(held, totals):
+    assert slot_totals(held).amounts(12) == totals
+
+
+def test_subscribers_get_what_the_first_task_of_each_line_waits_for():
+    talk = talk_with()
+    talk.ask(messages.Watch)
+    _, second, third = talk.submit(3, **gpu(2))
+    assert talk.farm.resources.shown == {second: "waits for 2 GPUs (none free)"}
+    talk.finish(0)
+    assert talk.farm.resources.shown == {third: "waits for 2 GPUs (none free)"}
+    talk.finish(0)
+    talk.finish(0)
+    assert talk.farm.resources.shown == {}
+    assert not talk.farm.resources.in_use
+    assert talk.farm.sessions[ALICE].connected
