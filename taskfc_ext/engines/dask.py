@@ -14,6 +14,7 @@ from distributed.security import Security
 from taskfc_ext.engines.adapter import Connected, Events, Failed, Frame, Gone, Lost, SlotGone, Unreachable
 from taskfc_ext.engines.background import Background
 from taskfc_ext.engines.dask_slot import KEY, hold_slot, topic_of
+from taskfc_ext.version import __version__
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,10 @@ CHECK_EVERY = 0.5
 
 GONE_AFTER = 10.0
 """Seconds for which calls of a worker that the scheduler still lists may fail."""
+
+HOLD = f"__import__({hold_slot.__module__!r}, fromlist=[True]).{hold_slot.__name__}({{!r}}, {{!r}})"
+"""The source of a slot's Dask task, for `eval`. Dask's scheduler unpickles the functions of tasks: one of ours would
+have to be installed there too, and a worker without our package could not say so in one line."""
 
 _BROKEN = (OSError, CommClosedError, TimeoutError, asyncio.TimeoutError, asyncio.CancelledError)
 
@@ -83,7 +88,7 @@ class DaskAdapter:
             self._events.put_nowait(Failed(token, f"no worker of the cluster has {wanted}"))
             return
         future = self._client.submit(
-            hold_slot, token, self._run, key=KEY + token, pure=False, resources=self._resources or None
+            eval, HOLD.format(token, self._run), key=KEY + token, pure=False, resources=self._resources or None
         )
         self._futures[token] = future
         self._background.start(self._follow(token, future))
@@ -237,5 +242,5 @@ def _line(error: BaseException) -> str:
 
 def _explain(error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == "taskfc_ext":
-        return "taskfc_ext is not installed where its workers run: `pip install taskfc-ext` there"
+        return f"taskfc_ext is not installed where its workers run: `pip install taskfc-ext=={__version__}` there"
     return f"{type(error).__name__}: {_line(error)}"

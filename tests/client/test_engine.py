@@ -42,7 +42,8 @@ def test_a_scheduler_file_has_the_address(tmp_path: Path):
     ("on", "error", "message"),
     [
         (7, TypeError, "not 7"),
-        ("head:8786", ValueError, "'head:8786' is neither the address of an engine"),
+        ("head:8786", ValueError, "'head:8786' is neither the address of an engine.* is it tcp://head:8786?"),
+        ("cluster.json", ValueError, "'cluster.json' is neither the address of an engine, .*, nor a file$"),
         ("tcp://head", ValueError, "has no host or no port"),
         ("tcp://head:port", ValueError, "has no host or no port"),
         ("http://head:8787", ValueError, "is not the address of an engine"),

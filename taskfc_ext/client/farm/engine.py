@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,8 @@ _DASK = ("tcp", "tls", "ucx", "ws", "wss")
 """Schemes of the addresses of Dask's schedulers."""
 
 _ENCRYPTED = ("tls", "wss")
+
+_HOST_AND_PORT = re.compile(r"[\w.-]+:\d+")
 
 _EXAMPLES = "such as 'tcp://head:8786' (Dask), a scheduler file, or a distributed.Client"
 
@@ -122,7 +125,8 @@ def _of_file(path: Path) -> _Found:
         content = json.loads(path.read_text())
         address = content["address"]
     except FileNotFoundError:
-        raise BadEngine(f"{str(path)!r} is neither the address of an engine, {_EXAMPLES}, nor a file") from None
+        more = f"; is it {_DASK[0]}://{path}?" if _HOST_AND_PORT.fullmatch(str(path)) else ""
+        raise BadEngine(f"{str(path)!r} is neither the address of an engine, {_EXAMPLES}, nor a file{more}") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadEngine(f"{path} is not a scheduler file of Dask: {type(error).__name__}: {error}") from None
     return _of_address(str(address))
