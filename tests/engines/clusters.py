@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
@@ -54,6 +54,7 @@ class DaskCluster:
         port: of the scheduler; 0: any.
         n_workers: Dask's, with `THREADS` slots each.
         has_nannies: each worker has a parent process that starts it again when it dies.
+        host: the address that it has.
 
     Attributes:
         url: the scheduler's address.
@@ -61,8 +62,11 @@ class DaskCluster:
         worker: the process of `dask worker` that was started last; with nannies, that is the nanny.
     """
 
-    def __init__(self, folder: Path, *, port: int = 0, n_workers: int = 1, has_nannies: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, port: int = 0, n_workers: int = 1, has_nannies: bool = False, host: str = "127.0.0.1"
+    ) -> None:
         self._folder = folder
+        self._host = host
         self._file = folder / "scheduler.json"
         self._nanny = "--nanny" if has_nannies else "--no-nanny"
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -79,19 +83,24 @@ class DaskCluster:
         except (FileNotFoundError, ValueError, KeyError):
             return ""
 
-    def add_worker(self, *more: str) -> subprocess.Popen[bytes]:
-        """Start a Dask worker with `more` options."""
-        own = ["--nthreads", str(THREADS), self._nanny, "--no-dashboard", "--local-directory", str(self._folder)]
-        return self._start("worker", self.url, *own, *more)
+    def add_worker(self, *more: str, host: str = "", through: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+        """Start a Dask worker with `more` options.
 
-    def _start(self, role: str, *options: str) -> subprocess.Popen[bytes]:
+        Args:
+            host: another address than the cluster's.
+            through: a command that runs it.
+        """
+        own = ["--nthreads", str(THREADS), self._nanny, "--no-dashboard", "--local-directory", str(self._folder)]
+        return self._start("worker", self.url, *own, *more, host=host, through=through)
+
+    def _start(self, role: str, *options: str, host: str = "", through: Sequence[str] = ()) -> subprocess.Popen[bytes]:
         environ = {**os.environ, "DASK_DISTRIBUTED__DIAGNOSTICS__NVML": "False"}
         environ.pop("TASKFC_TEST_HOME", None)  # it outlives the farms of a test
         path = str(Path(__file__).parents[2])
         environ["PYTHONPATH"] = os.pathsep.join([path, *filter(None, [environ.get("PYTHONPATH")])])
         with open(self._folder / f"{role}{len(self._processes)}.log", "wb") as log:
-            command = [sys.executable, "-m", "distributed.cli.dask_" + role, "--host", "127.0.0.1", *options]
-            process = subprocess.Popen(command, stdout=log, stderr=log, env=environ, cwd=self._folder)
+            command = [sys.executable, "-m", "distributed.cli.dask_" + role, "--host", host or self._host, *options]
+            process = subprocess.Popen([*through, *command], stdout=log, stderr=log, env=environ, cwd=self._folder)
         self._processes.append(process)
         return process
 
@@ -125,10 +134,10 @@ class DaskCluster:
 
 
 @contextmanager
-def dask_cluster(*, n_workers: int = 1, has_nannies: bool = False) -> Iterator[DaskCluster]:
+def dask_cluster(*, n_workers: int = 1, has_nannies: bool = False, host: str = "127.0.0.1") -> Iterator[DaskCluster]:
     """Run a Dask cluster; see `DaskCluster`."""
     with tempfile.TemporaryDirectory(prefix="tfdask") as folder:
-        cluster = DaskCluster(Path(folder), n_workers=n_workers, has_nannies=has_nannies)
+        cluster = DaskCluster(Path(folder), n_workers=n_workers, has_nannies=has_nannies, host=host)
         try:
             yield cluster
         finally:
