@@ -29,6 +29,9 @@ CHECK_EVERY = 0.5
 GONE_AFTER = 10.0
 """Seconds for which calls of a worker that the scheduler still lists may fail."""
 
+NO_CERTIFICATES = "there are no certificates for it: restart(on=client), or set distributed.comm.tls"
+"""The state of a farm that has lost those of a live client, and finds none in Dask's configuration."""
+
 _BROKEN = (OSError, CommClosedError, TimeoutError, asyncio.TimeoutError, asyncio.CancelledError)
 
 
@@ -59,11 +62,17 @@ class DaskAdapter:
 
     async def connect(self) -> None:
         """See `Adapter`."""
-        security = Security(**self._security) if self._security is not None else None
-        options: dict[str, Any] = {} if security is None else {"security": security}
         try:
+            security = Security(**(self._security or {}))  # what is missing comes from Dask's configuration
+            if self.url.startswith("tls://") and security.get_connection_args("client")["ssl_context"] is None:
+                raise Unreachable(NO_CERTIFICATES)
             client = Client(
-                self.url, asynchronous=True, set_as_default=False, timeout=CONNECT_TIMEOUT, name="taskfc_ext", **options
+                self.url,
+                asynchronous=True,
+                set_as_default=False,
+                timeout=CONNECT_TIMEOUT,
+                name="taskfc_ext",
+                security=security,
             )
             await client
         except (OSError, ValueError, TypeError, RuntimeError, TimeoutError) as error:

@@ -55,6 +55,7 @@ class DaskCluster:
         n_workers: Dask's, with `THREADS` slots each.
         has_nannies: each worker has a parent process that starts it again when it dies.
         host: the address that it has.
+        options: of each of its processes.
 
     Attributes:
         url: the scheduler's address.
@@ -63,9 +64,17 @@ class DaskCluster:
     """
 
     def __init__(
-        self, folder: Path, *, port: int = 0, n_workers: int = 1, has_nannies: bool = False, host: str = "127.0.0.1"
+        self,
+        folder: Path,
+        *,
+        port: int = 0,
+        n_workers: int = 1,
+        has_nannies: bool = False,
+        host: str = "127.0.0.1",
+        options: Sequence[str] = (),
     ) -> None:
         self._folder = folder
+        self._options = options
         self._host = host
         self._file = folder / "scheduler.json"
         self._nanny = "--nanny" if has_nannies else "--no-nanny"
@@ -99,7 +108,15 @@ class DaskCluster:
         path = str(Path(__file__).parents[2])
         environ["PYTHONPATH"] = os.pathsep.join([path, *filter(None, [environ.get("PYTHONPATH")])])
         with open(self._folder / f"{role}{len(self._processes)}.log", "wb") as log:
-            command = [sys.executable, "-m", "distributed.cli.dask_" + role, "--host", host or self._host, *options]
+            command = [
+                sys.executable,
+                "-m",
+                "distributed.cli.dask_" + role,
+                "--host",
+                host or self._host,
+                *self._options,
+                *options,
+            ]
             process = subprocess.Popen([*through, *command], stdout=log, stderr=log, env=environ, cwd=self._folder)
         self._processes.append(process)
         return process
