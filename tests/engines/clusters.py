@@ -117,7 +117,14 @@ class DaskCluster:
                 *self._options,
                 *options,
             ]
-            process = subprocess.Popen([*through, *command], stdout=log, stderr=log, env=environ, cwd=self._folder)
+            process = subprocess.Popen(
+                [*through, *command],
+                stdout=log,
+                stderr=log,
+                env=environ,
+                cwd=self._folder,
+                start_new_session=True,  # a task that signals its process group must not end the tests
+            )
         self._processes.append(process)
         return process
 
