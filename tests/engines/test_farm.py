@@ -64,6 +64,12 @@ def test_functions_cells_and_large_arrays_do_what_they_do_at_home(client: Any) -
         client.submit(divmod, 1, 0).result(DEADLINE)
 
 
+def test_what_programs_write_is_output_of_the_task(client: Any) -> None:
+    task = client.submit(os.system, "echo sane; echo loud >&2")
+    assert task.result(DEADLINE) == 0
+    assert (task.stdout, task.stderr) == ("sane\n", "loud\n")
+
+
 def test_values_in_files_are_read_by_one_worker_after_the_other(client: Any) -> None:
     text = client.put("x" * 200_000)  # too large for a message, and too small to be mapped
     assert [client.submit(len, text).result(DEADLINE) for _ in range(3)] == [200_000] * 3
