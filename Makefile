@@ -17,7 +17,7 @@ SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo docs same test lint format frontend bench chaos fuzz soak mutants clean chromium kernels
+.PHONY: help demo docs same test lint format frontend bench engines chaos fuzz soak mutants clean chromium kernels
 
 help: ## say what there is
 	@echo 'taskfc_ext: a task farm for notebooks'
@@ -55,7 +55,12 @@ frontend: $(BUILT) $(LABEXTENSIONS)/taskfc-ext ## what runs in the browser, wher
 bench: $(VENV)/.stamp-bench $(VENV)/.stamp-test frontend chromium ## this project and its peers, side by side (25 minutes; ARGS="--rounds 1" for less)
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m benchmarks $(ARGS)
 
-chaos: $(VENV)/.stamp-test frontend ## kill -9 of everything, again and again (COUNT=20)
+engines: $(VENV)/.stamp-test frontend ## the tests of farms a second time, with each farm on a real Dask cluster
+	$(BIN)/python -m tests.engines $(ARGS)
+
+chaos: $(VENV)/.stamp-test frontend ## kill -9 of everything, again and again (COUNT=20); and on a Dask cluster, also with a cut network
+	$(BIN)/python -m tests.engines.two_hosts
+	$(BIN)/python -m tests.engines.chaos --runs $(or $(COUNT),10)
 	for i in $$(seq $(or $(COUNT),20)); do echo "round $$i"; $(BIN)/python -m pytest -q -x tests/system $(ARGS) || exit 1; done
 
 fuzz: $(VENV)/.stamp-test ## the state machine against its model, 20,000 examples

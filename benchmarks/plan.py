@@ -104,6 +104,8 @@ ENGINE = [
     *_each("calls", "latency", {ON_DASK: 1_000, "dask": 200}),
     *_each("naps", "naps", {ON_DASK: 400, "dask": 400}),
     *_each("data", "data", {ON_DASK: 4, "dask": 4}),
+    Cell(ON_DASK, "bridge", 10, _script("slots")),
+    Cell(ON_DASK, "slots", 64, _script("slots")),
 ]
 """Workers on a Dask cluster, beside Dask itself on an equal one."""
 

@@ -122,6 +122,8 @@ ENGINE = [
     Promise("100 MB in / dask's", "in_ms", 1.5, peer=DASK, system=ON_DASK),
     Promise("100 MB out / dask's", "out_ms", 1.5, peer=DASK, system=ON_DASK),
     Promise("100 arrays of 1 MB there and back / dask's", "echo_ms", 1.5, peer=DASK, system=ON_DASK),
+    Promise("bridge, idle, % CPU", "bridge_percent", 0.2, system=ON_DASK),
+    Promise("bridge, idle, MB", "bridge_mb", 70, system=ON_DASK),
 ]
 
 PROMISES = {

@@ -58,6 +58,15 @@ QUEUE = {
 }
 """Of the live queue. Those of the page and of CPU are with 100,000 queued tasks."""
 
+BRIDGE = {
+    "bridge_percent": ("2 slots, idle, % CPU", "{:.2f}"),
+    "bridge_mb": ("MB", "{:.0f}"),
+    "slots_s": ("64 slots: start, s", "{:.1f}"),
+    "slots_percent": ("their time that tasks of 0.5 s use, %", "{:.0f}"),
+    "slots_mb": ("MB", "{:.0f}"),
+}
+"""Of the bridge to a Dask cluster."""
+
 GROWTH_SIZES = [10**power for power in range(2, 7)]
 
 TABLES = {
@@ -66,6 +75,7 @@ TABLES = {
     "arrays of 100 MB": ARRAYS,
     "in a notebook": NOTEBOOK,
     "the live queue": QUEUE,
+    "the bridge to a Dask cluster": BRIDGE,
 }
 
 COSTS = [

@@ -76,7 +76,7 @@ def taskfc_on_dask() -> Iterator[Farm]:
     import taskfc_ext
 
     with (
-        _dask_cluster() as scheduler_file,
+        dask_cluster() as scheduler_file,
         taskfc_ext.start(N_WORKERS, name="bench", on=scheduler_file) as controller,
         contextlib.closing(controller.client()) as client,
     ):
@@ -198,14 +198,14 @@ def dask() -> Iterator[Farm]:
     """dask.distributed with its scheduler in a process of its own, and a process for each worker."""
     from distributed import Client
 
-    with _dask_cluster() as scheduler_file, Client(scheduler_file=scheduler_file) as client:
+    with dask_cluster() as scheduler_file, Client(scheduler_file=scheduler_file) as client:
         client.wait_for_workers(N_WORKERS)
         yield _dask_farm(client)
 
 
 @contextmanager
-def _dask_cluster() -> Iterator[str]:
-    """Run a scheduler and workers of Dask; yield the path of the scheduler file."""
+def dask_cluster(threads: int = 1) -> Iterator[str]:
+    """Run a scheduler and workers of Dask, with so many threads each; yield the path of the scheduler file."""
     folder = os.environ["TMPDIR"]
     address_file = os.path.join(folder, "scheduler.json")
     command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--no-dashboard", "--no-jupyter"]
@@ -217,7 +217,7 @@ def _dask_cluster() -> Iterator[str]:
         _wait_until(lambda: os.path.exists(address_file))
         for _ in range(N_WORKERS):
             command = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", address_file]
-            command += ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", folder]
+            command += ["--nthreads", str(threads), "--no-nanny", "--no-dashboard", "--local-directory", folder]
             stack.callback(_end, subprocess.Popen(command, **quiet))
         yield address_file
 

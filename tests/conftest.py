@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from taskfc_ext.client.start import start
+from tests.engines.exceptions import skip_exceptions
 from tests.processes import DEADLINE
 
 ENGINE = "TASKFC_TEST_ENGINE"
@@ -30,6 +31,13 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if ENGINE in os.environ:  # `make engines`: each farm of each test runs on it
         start.__kwdefaults__["on"] = os.environ[ENGINE]
+        start.__kwdefaults__["idle"] = 0.0  # workers stay, as they do at home
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what cannot hold on an engine, where the farms are on one."""
+    if ENGINE in os.environ:
+        skip_exceptions(items)
 
 
 def processes_of(home: Path) -> list[int]:

@@ -36,6 +36,11 @@ def until(condition: Callable[[], object], what: str, deadline: float = DEADLINE
     pytest.fail(f"{what}: not within {deadline:g} s")
 
 
+def await_workers(client: Any, n: int) -> None:
+    """Return when there are `n` workers: on an engine they come with the tasks that they could run."""
+    until(lambda: len(client.workers()) == n or client.map(time.sleep, [0.05] * 2 * n) is None, f"{n} workers")
+
+
 def kill_and_wait(pid: int) -> None:
     """Kill a process, and return when it is dead: until then it may still do what its death is to prevent."""
     os.kill(pid, signal.SIGKILL)

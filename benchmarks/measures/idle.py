@@ -26,13 +26,13 @@ def idle(system: str, n: int) -> Answer:
         assert client.map(echo, range(N_TASKS)) == list(range(N_TASKS))
         time.sleep(QUIET)
         pids = [controller.pid, controller.supervisor_pid]
-        before, begun = _run_seconds(pids), time.perf_counter()
+        before, begun = run_seconds(pids), time.perf_counter()
         time.sleep(n)
-        spent, seconds = _run_seconds(pids) - before, time.perf_counter() - begun
+        spent, seconds = run_seconds(pids) - before, time.perf_counter() - begun
         return {"idle_percent": spent / seconds * 100, "idle_mb": resident(pids) / 1e6}
 
 
-def _run_seconds(pids: list[int]) -> float:
+def run_seconds(pids: list[int]) -> float:
     """Return the CPU time of processes so far: Linux counts that of live threads in nanoseconds."""
     try:
         files = [task / "schedstat" for pid in pids for task in Path(f"/proc/{pid}/task").iterdir()]

@@ -27,6 +27,7 @@ from taskfc_ext.drivers.connection_file import ConnectionInfo
 from taskfc_ext.drivers.cores import available_cores
 from taskfc_ext.drivers.files import try_lock
 from taskfc_ext.drivers.paths import FarmPaths, prepare
+from taskfc_ext.drivers.processes import ENGINE
 from taskfc_ext.errors import BadEngine, ControllerUnavailable, EngineWarning, StartFailed
 from taskfc_ext.protocol.limits import MAX_WORKERS
 from taskfc_ext.protocol.options import MAX_DEATHS, UNREACHABLE_AFTER, EngineOptions, FarmOptions
@@ -196,12 +197,20 @@ def TaskClient(name: str = "default", *, owner: str = "", label: str = "") -> Bl
         name: the farm's name.
         owner: the notebook or script that the tasks belong to.
         label: the client's name in lists.
+
+    Raises:
+        ControllerUnavailable: this is a task on an engine, and the farm does not run on its host.
     """
     farm = _farm(name)
     match farm.condition():
         case Condition.DEAD:
             farm.revive()
         case Condition.STOPPED:
+            if os.environ.get(ENGINE):
+                raise ControllerUnavailable(
+                    f"farm {name!r} does not run on this host, and a task on an engine starts none there",
+                    hint="submit tasks from the notebook",
+                )
             start(name=name)
     return blocking_client(farm, owner=owner or default_owner(), label=label)
 

@@ -29,6 +29,9 @@ FARM_PID = "TASKFC_FARM_PID"
 FARM_WORKER = "TASKFC_FARM_WORKER"
 """Environment variable of workers and their descendants: the worker's id."""
 
+ENGINE = "TASKFC_ENGINE"
+"""Environment variable of workers on an engine: its address."""
+
 _RESULT = struct.Struct("=Qd48p")
 """A kept result: lease, seconds, and a value of up to `_LONGEST` bytes."""
 

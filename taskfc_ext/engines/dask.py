@@ -34,6 +34,9 @@ HOLD = f"__import__({hold_slot.__module__!r}, fromlist=[True]).{hold_slot.__name
 """The source of a slot's Dask task, for `eval`. Dask's scheduler unpickles the functions of tasks: one of ours would
 have to be installed there too, and a worker without our package could not say so in one line."""
 
+NO_CERTIFICATES = "there are no certificates for it: restart(on=client), or set distributed.comm.tls"
+"""The state of a farm that has lost those of a live client, and finds none in Dask's configuration."""
+
 _BROKEN = (OSError, CommClosedError, TimeoutError, asyncio.TimeoutError, asyncio.CancelledError)
 
 
@@ -64,11 +67,17 @@ class DaskAdapter:
 
     async def connect(self) -> None:
         """See `Adapter`."""
-        security = Security(**self._security) if self._security is not None else None
-        options: dict[str, Any] = {} if security is None else {"security": security}
         try:
+            security = Security(**(self._security or {}))  # what is missing comes from Dask's configuration
+            if self.url.startswith("tls://") and security.get_connection_args("client")["ssl_context"] is None:
+                raise Unreachable(NO_CERTIFICATES)
             client = Client(
-                self.url, asynchronous=True, set_as_default=False, timeout=CONNECT_TIMEOUT, name="taskfc_ext", **options
+                self.url,
+                asynchronous=True,
+                set_as_default=False,
+                timeout=CONNECT_TIMEOUT,
+                name="taskfc_ext",
+                security=security,
             )
             await client
         except (OSError, ValueError, TypeError, RuntimeError, TimeoutError) as error:

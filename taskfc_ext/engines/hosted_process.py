@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from taskfc_ext.drivers.files import path_of_descriptor
-from taskfc_ext.drivers.processes import FARM, FARM_PID, FARM_WORKER, Page, kill_tagged, module_command
+from taskfc_ext.drivers.processes import ENGINE, FARM, FARM_PID, FARM_WORKER, Page, kill_tagged, module_command
 from taskfc_ext.drivers.streams import FrameStream
 from taskfc_ext.drivers.worker_child import End, WorkerChild
 from taskfc_ext.engines.file_exchange import KIND, FileExchange
@@ -23,9 +23,6 @@ from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.limits import MAX_FRAME
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.slot_messages import Begin
-
-ENGINE = "TASKFC_ENGINE"
-"""Environment variable of workers: the engine's address."""
 
 
 @dataclass(frozen=True)

@@ -66,11 +66,16 @@ def test_an_address_that_is_not_encrypted_is_told(url, is_told):
     assert ("is not encrypted" in engine_of(url).note) == is_told
 
 
-def test_the_certificates_of_a_live_client_are_secrets_and_no_options():
-    security = SimpleNamespace(tls_ca_file="ca.pem", tls_client_cert="c.pem", tls_client_key="k.pem")
+def test_the_certificates_of_a_live_client_are_secrets_and_no_options(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    security = SimpleNamespace(tls_ca_file="ca.pem", tls_client_cert="-----\nc.pem\n", tls_client_key="/k.pem")
     engine = engine_of(SimpleNamespace(scheduler_address="tls://h:1", security=security))
     assert json.loads(engine.secrets) == {
-        "security": {"tls_ca_file": "ca.pem", "tls_client_cert": "c.pem", "tls_client_key": "k.pem"}
+        "security": {
+            "tls_ca_file": f"{tmp_path}/ca.pem",
+            "tls_client_cert": "-----\nc.pem\n",
+            "tls_client_key": "/k.pem",
+        }
     }
     assert "pem" not in repr(engine.options)
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
+from taskfc_ext.drivers.process_tree import children, command_line, descendants, is_zombie
 from tests.processes import kill_and_wait, until
 
 THREADS = 4
@@ -45,17 +47,44 @@ class FakeCluster:
 
 
 class DaskCluster:
-    """A scheduler and a worker of Dask, without a nanny: it starts no worker again."""
+    """A scheduler and workers of Dask.
 
-    def __init__(self, folder: Path, *, port: int = 0) -> None:
+    Args:
+        folder: for files of its processes.
+        port: of the scheduler; 0: any.
+        n_workers: Dask's, with `THREADS` slots each.
+        has_nannies: each worker has a parent process that starts it again when it dies.
+        host: the address that it has.
+        options: of each of its processes.
+
+    Attributes:
+        url: the scheduler's address.
+        scheduler: its process.
+        worker: the process of `dask worker` that was started last; with nannies, that is the nanny.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int = 0,
+        n_workers: int = 1,
+        has_nannies: bool = False,
+        host: str = "127.0.0.1",
+        options: Sequence[str] = (),
+    ) -> None:
         self._folder = folder
+        self._options = options
+        self._host = host
         self._file = folder / "scheduler.json"
+        self._nanny = "--nanny" if has_nannies else "--no-nanny"
         self._processes: list[subprocess.Popen[bytes]] = []
         self.scheduler = self._start(
             "scheduler", "--port", str(port), "--scheduler-file", str(self._file), "--no-dashboard", "--no-show"
         )
         self.url = until(self._address, "the scheduler has started")
-        self.worker = self.add_worker()
+        for _ in range(n_workers):
+            self.worker = self.add_worker()
 
     def _address(self) -> str:
         try:
@@ -63,21 +92,52 @@ class DaskCluster:
         except (FileNotFoundError, ValueError, KeyError):
             return ""
 
-    def add_worker(self, *more: str) -> subprocess.Popen[bytes]:
-        """Start a Dask worker with `more` options."""
-        own = ["--nthreads", str(THREADS), "--no-nanny", "--no-dashboard", "--local-directory", str(self._folder)]
-        return self._start("worker", self.url, *own, *more)
+    def add_worker(self, *more: str, host: str = "", through: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+        """Start a Dask worker with `more` options.
 
-    def _start(self, role: str, *options: str) -> subprocess.Popen[bytes]:
+        Args:
+            host: another address than the cluster's.
+            through: a command that runs it.
+        """
+        own = ["--nthreads", str(THREADS), self._nanny, "--no-dashboard", "--local-directory", str(self._folder)]
+        return self._start("worker", self.url, *own, *more, host=host, through=through)
+
+    def _start(self, role: str, *options: str, host: str = "", through: Sequence[str] = ()) -> subprocess.Popen[bytes]:
         environ = {**os.environ, "DASK_DISTRIBUTED__DIAGNOSTICS__NVML": "False"}
         environ.pop("TASKFC_TEST_HOME", None)  # it outlives the farms of a test
         path = str(Path(__file__).parents[2])
         environ["PYTHONPATH"] = os.pathsep.join([path, *filter(None, [environ.get("PYTHONPATH")])])
         with open(self._folder / f"{role}{len(self._processes)}.log", "wb") as log:
-            command = [sys.executable, "-m", "distributed.cli.dask_" + role, "--host", "127.0.0.1", *options]
-            process = subprocess.Popen(command, stdout=log, stderr=log, env=environ, cwd=self._folder)
+            command = [
+                sys.executable,
+                "-m",
+                "distributed.cli.dask_" + role,
+                "--host",
+                host or self._host,
+                *self._options,
+                *options,
+            ]
+            process = subprocess.Popen(
+                [*through, *command],
+                stdout=log,
+                stderr=log,
+                env=environ,
+                cwd=self._folder,
+                start_new_session=True,  # a task that signals its process group must not end the tests
+            )
         self._processes.append(process)
         return process
+
+    @property
+    def nannies(self) -> list[int]:
+        """The pids of the nannies that run, where the workers have some."""
+        return [process.pid for process in self._processes[1:] if process.poll() is None]
+
+    @property
+    def watched_workers(self) -> list[int]:
+        """The pids of the workers that the nannies watch."""
+        found = [child.pid for nanny in self.nannies for child in children(nanny)]
+        return [pid for pid in found if b"spawn_main" in command_line(pid)]
 
     def lose_places(self) -> None:
         """See `Cluster`."""
@@ -88,15 +148,20 @@ class DaskCluster:
     def close(self) -> None:
         """End all of its processes."""
         for process in self._processes:
+            below = descendants(process.pid, lambda _: False)
             process.kill()
             process.wait()
+            for one in below:  # some end by themselves
+                with suppress(ProcessLookupError):
+                    os.kill(one.pid, signal.SIGKILL)
+                until(lambda one=one: is_zombie(one), "it is dead")
 
 
 @contextmanager
-def dask_cluster() -> Iterator[DaskCluster]:
-    """Run a Dask cluster."""
+def dask_cluster(*, n_workers: int = 1, has_nannies: bool = False, host: str = "127.0.0.1") -> Iterator[DaskCluster]:
+    """Run a Dask cluster; see `DaskCluster`."""
     with tempfile.TemporaryDirectory(prefix="tfdask") as folder:
-        cluster = DaskCluster(Path(folder))
+        cluster = DaskCluster(Path(folder), n_workers=n_workers, has_nannies=has_nannies, host=host)
         try:
             yield cluster
         finally:

@@ -18,7 +18,7 @@ from taskfc_ext.client.start import Controller
 from taskfc_ext.drivers.paths import farm_paths
 from taskfc_ext.drivers.process_tree import children, command_line
 from taskfc_ext.drivers.processes import tagged_processes
-from taskfc_ext.errors import BadEngine, EngineWarning, StartFailed, TaskAborted, WorkerLost
+from taskfc_ext.errors import BadEngine, ControllerUnavailable, EngineWarning, StartFailed, TaskAborted, WorkerLost
 from tests.engines.clusters import Cluster, FakeCluster
 from tests.processes import DEADLINE, kill_and_wait, until
 
@@ -71,6 +71,12 @@ def test_functions_cells_and_large_arrays_do_what_they_do_at_home(client: Any) -
         client.submit(divmod, 1, 0).result(DEADLINE)
 
 
+def test_what_programs_write_is_output_of_the_task(client: Any) -> None:
+    task = client.submit(os.system, "echo sane; echo loud >&2")
+    assert task.result(DEADLINE) == 0
+    assert (task.stdout, task.stderr) == ("sane\n", "loud\n")
+
+
 def test_values_in_files_are_read_by_one_worker_after_the_other(client: Any) -> None:
     text = client.put("x" * 200_000)  # too large for a message, and too small to be mapped
     assert [client.submit(len, text).result(DEADLINE) for _ in range(3)] == [200_000] * 3
@@ -88,6 +94,16 @@ def test_it_is_known_where_the_workers_are(client: Any, cluster: Cluster) -> Non
     assert (engine.url, engine.state, engine.n_places) == (cluster.url, "connected", 1)
     assert client.submit(lambda: taskfc_ext.worker.properties["engine"]).result(DEADLINE) == engine.kind
     assert client.submit(os.getenv, "TASKFC_ENGINE").result(DEADLINE) == cluster.url
+
+
+def look_for_the_farm(folder: str) -> None:
+    os.environ["XDG_STATE_HOME"] = os.environ["JUPYTER_RUNTIME_DIR"] = folder  # as on another host
+    taskfc_ext.TaskClient()
+
+
+def test_a_task_starts_no_farm_on_the_host_that_it_is_on(client: Any, tmp_path: Path) -> None:
+    with pytest.raises(ControllerUnavailable, match="a task on an engine starts none there"):
+        client.submit(look_for_the_farm, str(tmp_path)).result(DEADLINE)
 
 
 def test_slots_follow_the_demand_up_to_the_limit(client: Any) -> None:

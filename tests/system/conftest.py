@@ -22,7 +22,7 @@ from taskfc_ext import BlockingTaskClient, start
 from taskfc_ext.client.start import Controller
 from taskfc_ext.settings import TABLE
 from taskfc_ext.settings.travel import here
-from tests.processes import DEADLINE
+from tests.processes import DEADLINE, await_workers
 from tests.shells import end_shell, new_shell
 
 
@@ -30,6 +30,8 @@ from tests.shells import end_shell, new_shell
 def shared_farm(module_home: Path) -> Iterator[Controller]:
     """A farm of two workers for all tests of a module; they leave it as they found it."""
     with start(2) as controller:
+        with controller.client() as client:
+            await_workers(client, 2)
         yield controller
 
 

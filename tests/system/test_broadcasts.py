@@ -9,7 +9,7 @@ import pytest
 
 from taskfc_ext import BroadcastFailed, StringTask, start
 from taskfc_ext.client.start import Controller, restart
-from tests.processes import DEADLINE, until
+from tests.processes import DEADLINE, await_workers, until
 
 from .conftest import AsyncFace, BlockingFace, Session, kill, run_script
 from .test_seed_interface import wait_for_file
@@ -49,6 +49,7 @@ def test_whoever_joins_runs_it_too(home: Path) -> None:
         kill(farm.worker_pids[0])
         assert client.submit(os.getenv, "TASKFC_TEST_BROADCAST").result(DEADLINE) == "here"
         client.scale(2)
+        await_workers(client, 2)
         until(lambda: n_idle(client, 2), "the second worker is there")
         assert client.broadcast("x = 1") == 2
         client.close()

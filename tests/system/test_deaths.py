@@ -15,7 +15,7 @@ import pytest
 from taskfc_ext import MapTask, StringTask, TaskClient, start
 from taskfc_ext.drivers.processes import process_alive
 from taskfc_ext.errors import ControllerStopped, TaskAborted, WorkerLost
-from tests.processes import DEADLINE, kill_and_wait, until
+from tests.processes import DEADLINE, await_workers, kill_and_wait, until
 
 from ..conftest import processes_of
 from .conftest import kill
@@ -66,7 +66,8 @@ def test_a_worker_killed_in_a_task_is_replaced_and_the_task_runs_again(home: Pat
         until(lambda: calls(log) == 2, "it runs again")
         gate.touch()
         assert future.result(DEADLINE) == "done"
-        until(lambda: len(set(farm.worker_pids) - {victim}) == 2, "the dead worker is replaced")
+        await_workers(client, 2)
+        assert victim not in farm.worker_pids, "the dead worker is replaced"
         assert victim in before
         assert future.attempts == 2
 

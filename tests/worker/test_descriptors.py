@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from taskfc_ext.drivers.files import path_of_descriptor
 from taskfc_ext.worker.output import descriptors
 from taskfc_ext.worker.output.descriptors import Tap, tap_stderr
 
@@ -66,13 +67,14 @@ def test_a_log_that_stderr_does_not_write_to_is_not_read(tmp_path: Path) -> None
     assert tap_stderr(tmp_path / "missing") is None
 
 
-def test_the_log_is_read_from_its_current_end() -> None:
+@pytest.mark.parametrize("has_name", [True, False], ids=["in the farm's folder", "without a name, on an engine"])
+def test_the_log_is_read_from_its_current_end(has_name: bool) -> None:
     saved = os.dup(2)
-    with tempfile.NamedTemporaryFile(buffering=0) as log:
+    with (tempfile.NamedTemporaryFile if has_name else tempfile.TemporaryFile)(buffering=0) as log:
         log.write(b"before")
         os.dup2(log.fileno(), 2)
         try:
-            tap = tap_stderr(Path(log.name))
+            tap = tap_stderr(Path(log.name) if has_name else path_of_descriptor(2))
             assert tap is not None
             os.write(2, b"after")
             assert list(tap.read()) == ["after"]

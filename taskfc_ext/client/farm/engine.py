@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import os
 import re
 import warnings
 from collections.abc import Mapping
@@ -25,6 +26,9 @@ _DASK = ("tcp", "tls", "ucx", "ws", "wss")
 _ENCRYPTED = ("tls", "wss")
 
 _HOST_AND_PORT = re.compile(r"[\w.-]+:\d+")
+
+_FILES = ("tls_ca_file", "tls_client_cert", "tls_client_key")
+"""The certificates of a `distributed.Security`."""
 
 _EXAMPLES = "such as 'tcp://head:8786' (Dask), a scheduler file, or a distributed.Client"
 
@@ -146,9 +150,16 @@ def _of_live(on: Any) -> _Found:
 
 
 def _secrets_of(security: Any) -> bytes:
-    """Return the arguments that make an equal `distributed.Security`, as JSON; empty without TLS."""
-    names = ("tls_ca_file", "tls_client_cert", "tls_client_key", "tls_ciphers", "require_encryption")
+    """Return the arguments that make an equal `distributed.Security`, as JSON; empty without TLS.
+
+    Dask takes a certificate as a text of some lines or as the name of a file, here relative to our working directory,
+    which the bridge does not have.
+    """
+    names = (*_FILES, "tls_ciphers", "require_encryption")
     found = {name: value for name in names if (value := getattr(security, name, None)) is not None}
+    for name in _FILES:
+        if name in found and "\n" not in found[name]:
+            found[name] = os.path.abspath(found[name])
     return json.dumps({"security": found}).encode() if found.get("tls_ca_file") else b""
 
 

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from taskfc_ext.drivers.files import path_of_descriptor
+
 LARGEST_FILE = 64 * 2**20
 """Size in bytes at which a file that was read is emptied. Output written at that moment is lost, but only from the
 middle of a flood, of which only the two ends are kept."""
@@ -102,8 +104,9 @@ def tap_stderr(log: Path) -> Tap | None:
 
     Descriptor 2 is not redirected: the last lines of a process that dies must be in its log.
     """
+    is_nameless = log == path_of_descriptor(2)  # as on an engine: the path is a link to the open file itself
     try:
-        fd = os.open(log, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(log, os.O_RDONLY | os.O_CLOEXEC | (0 if is_nameless else os.O_NOFOLLOW))
     except OSError:
         return None
     if not os.path.samestat(os.fstat(fd), os.fstat(2)):
