@@ -56,6 +56,7 @@ class DaskCluster:
         has_nannies: each worker has a parent process that starts it again when it dies.
         host: the address that it has.
         options: of each of its processes.
+        before: a folder whose modules its processes find before all others.
 
     Attributes:
         url: the scheduler's address.
@@ -72,8 +73,10 @@ class DaskCluster:
         has_nannies: bool = False,
         host: str = "127.0.0.1",
         options: Sequence[str] = (),
+        before: Path | None = None,
     ) -> None:
         self._folder = folder
+        self._path = [str(folder) for folder in (before, Path(__file__).parents[2]) if folder is not None]
         self._options = options
         self._host = host
         self._file = folder / "scheduler.json"
@@ -105,8 +108,7 @@ class DaskCluster:
     def _start(self, role: str, *options: str, host: str = "", through: Sequence[str] = ()) -> subprocess.Popen[bytes]:
         environ = {**os.environ, "DASK_DISTRIBUTED__DIAGNOSTICS__NVML": "False"}
         environ.pop("TASKFC_TEST_HOME", None)  # it outlives the farms of a test
-        path = str(Path(__file__).parents[2])
-        environ["PYTHONPATH"] = os.pathsep.join([path, *filter(None, [environ.get("PYTHONPATH")])])
+        environ["PYTHONPATH"] = os.pathsep.join([*self._path, *filter(None, [environ.get("PYTHONPATH")])])
         with open(self._folder / f"{role}{len(self._processes)}.log", "wb") as log:
             command = [
                 sys.executable,

@@ -14,6 +14,8 @@ import pytest
 from distributed import Client
 
 from taskfc_ext import start
+from taskfc_ext.errors import EngineWarning
+from taskfc_ext.version import __version__
 from tests.engines.clusters import DaskCluster, dask_cluster
 from tests.processes import DEADLINE, kill_and_wait, until
 
@@ -68,6 +70,18 @@ def test_resources_of_dask_are_held_and_missing_ones_are_named(home: Path, dask:
         task = client.submit(abs, -1)
         dask.add_worker("--resources", "GPU=1")
         assert task.result(DEADLINE) == 1
+
+
+def test_a_cluster_without_our_package_is_told_what_to_install(home: Path, tmp_path: Path) -> None:
+    missing = 'raise ModuleNotFoundError("No module named \'taskfc_ext\'", name="taskfc_ext")'
+    (tmp_path / "taskfc_ext.py").write_text(missing)
+    cluster = DaskCluster(tmp_path, before=tmp_path)
+    try:
+        with pytest.warns(EngineWarning, match=f"pip install taskfc-ext=={__version__}` there; tasks wait"):
+            farm = start(on=cluster.url)
+        farm.stop()
+    finally:
+        cluster.close()
 
 
 def test_tasks_wait_for_the_next_scheduler(home: Path, tmp_path: Path) -> None:
