@@ -12,6 +12,7 @@ from tests.browser.lab import Lab, OpenNotebook, Place
 from tests.browser.queues import QueueOnPage
 from tests.browser.test_buttons import STOPPED, WITH_SUBSHELLS
 from tests.browser.test_cards import BLOCKING, LOAD, WAITING
+from tests.processes import until
 
 WIDGET = "%task widget"
 
@@ -176,3 +177,26 @@ def test_a_notebook_opened_with_another_kernel_shows_the_table(lab: Lab, page: P
     queue_under(notebook, 2)
     expect(notebook.output(2).locator("td")).to_have_count(0)
     (tmp_path / "gate").touch()
+
+
+def test_the_view_says_on_which_engine_the_workers_are(lab: Lab, page: Page, tmp_path: Path) -> None:
+    engine = tmp_path / "engine"
+    engine.mkdir()
+    start = f"%load_ext taskfc_ext\n%task restart -n 2 --on fake://{engine}"
+    task = WAITING.format(name="far_away", said="from there", gate=tmp_path / "gate")
+    notebook = lab.open(page, "far", start, task, WIDGET, "%task restart --on home", "%task stop")
+    notebook.run(0, 1, 2)
+    expect(notebook.card(1)).to_contain_text("from there")
+    view = queue_under(notebook, 2)
+    farm = view.root.locator(".taskfc-workers .taskfc-section")
+    expect(farm).to_contain_text(f"Fake fake://{engine} · 1 of at most 2 workers on 1 host")
+    (engine / "lose").touch()
+    until(lambda: not (engine / "lose").exists(), "the place is lost")
+    view.shows("far_away", "running")  # again, in another one
+    notebook.run(3)
+    expect(farm).to_contain_text("2 workers")
+    expect(farm).not_to_contain_text("Fake")
+    view.shows("far_away", "running")
+    (tmp_path / "gate").touch()
+    view.shows("far_away", "succeeded")
+    notebook.run(4)
