@@ -8,6 +8,7 @@ import pytest
 
 _PARENT = "the parent of a worker on an engine is a process of the engine, not the farm's supervisor"
 _PAGE = "the page of a worker on an engine is no file: a task cannot truncate it"
+_ORPHAN = "on an engine nobody adopts the programs of a worker that has died, and these hide their environment"
 _GIL = "a worker on an engine does not give back what waits behind code that holds the GIL"
 
 EXCEPTIONS = {
@@ -22,9 +23,15 @@ EXCEPTIONS = {
         "a task on an engine finds its farm by the environment of the engine's process, which is not the test's"
     ),
     "system/test_kill_the_farm.py::test_the_farm_does_not_notice_what_a_task_sends_it": _PARENT,
+    "system/test_kill_the_farm.py::test_a_controller_that_starts_does_not_notice_what_a_task_sends_it": (
+        "the supervisor ignores signals of its descendants; a worker on an engine is none"
+    ),
     "system/test_kill_the_farm.py::test_a_task_that_truncates_pages[0]": _PAGE,
     "system/test_kill_the_farm.py::test_a_task_that_kills_the_farm_is_poisoned_after_three_times": _PARENT,
     "system/test_kill_the_farm.py::test_a_task_that_kills_the_farm_at_most_once": _PARENT,
+    "system/test_leftovers.py::test_it_is_gone_when_the_task_had_to_be_killed[as_a_daemon]": _ORPHAN,
+    "system/test_leftovers.py::test_it_is_gone_when_the_worker_has_died[as_a_daemon]": _ORPHAN,
+    "system/test_leftovers.py::test_it_is_gone_when_the_worker_has_died[with_an_empty_environment]": _ORPHAN,
 }
 """Tests, as `FOLDER/FILE::NAME` below `tests/` with or without parameters, and the reason."""
 

@@ -21,7 +21,9 @@ import pytest
 
 from taskfc_ext import start
 from taskfc_ext.client.blocking import BlockingTaskClient
+from taskfc_ext.client.farm.launch import LocalFarm
 from taskfc_ext.client.start import Controller
+from taskfc_ext.client.stop import stop_farm
 from taskfc_ext.drivers.processes import process_alive, process_started
 from taskfc_ext.errors import TaskAborted, TaskTimeout, WorkerLost
 from tests.processes import DEADLINE, until
@@ -368,7 +370,7 @@ def test_a_farm_that_a_task_has_started_stays(client: BlockingTaskClient) -> Non
     pid, started = client.submit(start_a_farm).result(DEADLINE)
     assert client.submit(return_from, by_popen, "71000000").result(DEADLINE) == "done"
     assert process_alive(pid, started)
-    start(name="inner").stop()
+    stop_farm(LocalFarm("inner"))
 
 
 # threads
