@@ -20,7 +20,7 @@ from taskfc_ext.cli import main
 from taskfc_ext.client.attach import attach_to_running
 from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.errors import ControllerLost
-from tests.processes import DEADLINE, until
+from tests.processes import DEADLINE, await_workers, until
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -56,6 +56,7 @@ def taskfc(module_home: Path, capsys: pytest.CaptureFixture[str]) -> Taskfc:
 def client(module_home: Path) -> Iterator[BlockingTaskClient]:
     assert main(["start", "-n", "2"]) == 0
     client = TaskClient()
+    await_workers(client, 2)
     yield client
     client.close()
     assert main(["stop"]) == 0
@@ -139,7 +140,7 @@ def test_status_counts_tasks_and_shows_workers(taskfc: Taskfc, client: BlockingT
     assert list(status["tasks"]) == ["waiting", "scheduled", "running", "succeeded", "failed", "aborted"]
     assert future.taskid in [worker["running"] for worker in status["workers"]]
     text = taskfc("status").out
-    assert text.startswith("default: running, 2 workers\n")
+    assert text.startswith("default: running, 2 workers\n" if client.engine() is None else "default · Dask ")
     assert taskfc("abort", str(future.taskid)).out == f"Stopping task {future.taskid}.\n"
     client.barrier(future.taskid)
     assert taskfc("status", "--json").json["tasks"]["running"] == 0
@@ -246,7 +247,7 @@ def test_scale_sets_the_number_of_workers(taskfc: Taskfc, client: BlockingTaskCl
     assert taskfc("scale", "1").out == "default: 1 worker (before: 2); surplus workers end when they are idle\n"
     until(lambda: len(client.workers()) == 1, "one worker")
     assert taskfc("scale", "2", "--json").json == {"workers": 2, "before": 1}
-    until(lambda: len(client.workers()) == 2, "two workers")
+    await_workers(client, 2)
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])

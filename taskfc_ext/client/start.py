@@ -264,11 +264,18 @@ def restart(
 
 
 def _launch(farm: LocalFarm, options: FarmOptions | None, engine: Engine | None) -> Controller:
-    """Start a farm, on an `engine` if there is one; attach to it if another process has started it meanwhile."""
+    """Start a farm, or attach to it if another process has started it meanwhile.
+
+    Args:
+        options: `None`: those in its store.
+        engine: the engine in `options`, if there is one.
+    """
     secrets = engine.secrets if engine is not None else b""
     started = launch(farm.paths, options, secrets=secrets, meanwhile=load_clients)
     if engine is not None and started:
         tell(engine)
+    kept = options or stored_options(farm.paths)
+    if started and kept is not None and kept.engine is not None and kept.n_workers:
         await_first_worker(farm)
     return Controller(farm, attached=not started)
 

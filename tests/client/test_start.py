@@ -27,7 +27,7 @@ from taskfc_ext.drivers.connection_file import process_alive, read_connection
 from taskfc_ext.drivers.stops import note_stop
 from taskfc_ext.errors import ControllerStopped, ControllerUnavailable, StartFailed, VersionMismatch
 from taskfc_ext.protocol.ids import PROTOCOL
-from tests.processes import DEADLINE, kill_and_wait
+from tests.processes import DEADLINE, await_workers, kill_and_wait
 
 PACKAGE = Path(taskfc_ext.__file__).parent
 
@@ -244,7 +244,7 @@ def test_stores_are_kept_until_a_fresh_start(home: Path) -> None:
             start(1, fresh=True)
     with restart(workers=2), TaskClient() as client:
         assert client.run(MapTask(double, [1])) == 1
-        assert len(client.workers()) == 2
+        await_workers(client, 2)
     with start(1, fresh=True), TaskClient() as client:
         assert client.run(MapTask(double, [1])) == 0
 

@@ -170,18 +170,21 @@ class Killer:
         return [child.pid for child in children(self._supervisor) if module in command_line(child.pid)]
 
 
-def run(cluster: DaskCluster, n_tasks: int, seed: int, show: Callable[[str], object]) -> Report:
+def run(
+    cluster: DaskCluster, n_tasks: int, seed: int, show: Callable[[str], object], *, n_slots: int = N_SLOTS
+) -> Report:
     """Run tasks on a farm on `cluster` while processes are killed; end the farm, and return what was found.
 
     Args:
         seed: decides what is killed, and when.
         show: gets lines about the progress.
+        n_slots: the most slots of the farm.
     """
     chance = random.Random(seed)
     plan = make_plan(chance, n_tasks)
     ends = Ends()
     tasks: list[Any] = []
-    with tempfile.TemporaryDirectory(prefix="tfchaos") as folder, start(N_SLOTS, on=cluster.url) as farm:
+    with tempfile.TemporaryDirectory(prefix="tfchaos") as folder, start(n_slots, on=cluster.url) as farm:
         log, tag = f"{folder}/runs", farm_paths("default").tag
         killer = Killer(cluster, farm.supervisor_pid, tag, chance)
         with farm.client() as client:

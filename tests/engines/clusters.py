@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from taskfc_ext.drivers.process_tree import children, command_line, descendants, is_zombie
 from tests.processes import kill_and_wait, until
@@ -52,9 +52,10 @@ class DaskCluster:
     Args:
         folder: for files of its processes.
         port: of the scheduler; 0: any.
-        n_workers: Dask's, with `THREADS` slots each.
+        n_workers: Dask's, each with some slots.
         has_nannies: each worker has a parent process that starts it again when it dies.
         host: the address that it has.
+        threads: the slots of each worker.
         options: of each of its processes.
         before: a folder whose modules its processes find before all others.
 
@@ -72,11 +73,13 @@ class DaskCluster:
         n_workers: int = 1,
         has_nannies: bool = False,
         host: str = "127.0.0.1",
+        threads: int = THREADS,
         options: Sequence[str] = (),
         before: Path | None = None,
     ) -> None:
         self._folder = folder
         self._path = [str(folder) for folder in (before, Path(__file__).parents[2]) if folder is not None]
+        self._threads = threads
         self._options = options
         self._host = host
         self._file = folder / "scheduler.json"
@@ -102,7 +105,7 @@ class DaskCluster:
             host: another address than the cluster's.
             through: a command that runs it.
         """
-        own = ["--nthreads", str(THREADS), self._nanny, "--no-dashboard", "--local-directory", str(self._folder)]
+        own = ["--nthreads", str(self._threads), self._nanny, "--no-dashboard", "--local-directory", str(self._folder)]
         return self._start("worker", self.url, *own, *more, host=host, through=through)
 
     def _start(self, role: str, *options: str, host: str = "", through: Sequence[str] = ()) -> subprocess.Popen[bytes]:
@@ -160,10 +163,10 @@ class DaskCluster:
 
 
 @contextmanager
-def dask_cluster(*, n_workers: int = 1, has_nannies: bool = False, host: str = "127.0.0.1") -> Iterator[DaskCluster]:
-    """Run a Dask cluster; see `DaskCluster`."""
+def dask_cluster(**options: Any) -> Iterator[DaskCluster]:
+    """Run a Dask cluster with the options of `DaskCluster`."""
     with tempfile.TemporaryDirectory(prefix="tfdask") as folder:
-        cluster = DaskCluster(Path(folder), n_workers=n_workers, has_nannies=has_nannies, host=host)
+        cluster = DaskCluster(Path(folder), **options)
         try:
             yield cluster
         finally:

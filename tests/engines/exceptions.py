@@ -32,6 +32,9 @@ EXCEPTIONS = {
     "system/test_leftovers.py::test_it_is_gone_when_the_task_had_to_be_killed[as_a_daemon]": _ORPHAN,
     "system/test_leftovers.py::test_it_is_gone_when_the_worker_has_died[as_a_daemon]": _ORPHAN,
     "system/test_leftovers.py::test_it_is_gone_when_the_worker_has_died[with_an_empty_environment]": _ORPHAN,
+    "system/test_workers.py::test_cores_are_shared_out_unless_the_user_did": (
+        "thread pools on an engine are as the engine has set them"
+    ),
 }
 """Tests, as `FOLDER/FILE::NAME` below `tests/` with or without parameters, and the reason."""
 

@@ -17,7 +17,7 @@ LOST = WorkerLost("its place was lost")
 
 def test_promises_hold_while_one_process_of_each_kind_is_killed(home: Path) -> None:
     with dask_cluster(n_workers=N_DASK_WORKERS, has_nannies=True) as cluster:
-        report = run(cluster, 160, 1, print)
+        report = run(cluster, 100, 1, print, n_slots=4)
     assert not report.problems
     assert report.kills == Counter(KINDS)
 

@@ -196,6 +196,11 @@ def test_the_queue_moves_home_and_back(farm: Controller, client: Any, cluster: C
         assert there.engine().url == cluster.url
 
 
+def test_a_restart_waits_for_a_worker_as_a_start_does(farm: Controller) -> None:
+    with restart() as again, again.client() as client:
+        assert len(client.workers()) == 1
+
+
 def test_a_wrong_argument_of_restart_stops_nothing(farm: Controller) -> None:
     before = farm.pid
     for wrong in ({"on": "head:8786"}, {"on": "tcp://head:8786", "idle": -1}):

@@ -36,11 +36,14 @@ from taskfc_ext.drivers.processes import tagged_processes
 from taskfc_ext.errors import EngineWarning, WorkerLost
 from taskfc_ext.protocol.slot_messages import SILENCE
 from tests.conftest import farm_home
-from tests.engines.clusters import THREADS, dask_cluster
+from tests.engines.clusters import dask_cluster
 from tests.processes import DEADLINE, until
 
 NEAR, FAR = "10.213.7.1", "10.213.7.2"
 """The addresses of the hosts."""
+
+THREADS = 2
+"""Slots of each host."""
 
 N_SLOTS = 2 * THREADS
 
@@ -131,7 +134,7 @@ def cut_and_heal(far: str, seconds: float) -> list[str]:
         seconds: from the cut to the heal.
     """
     with (
-        dask_cluster(n_workers=1, host=NEAR) as cluster,
+        dask_cluster(host=NEAR, threads=THREADS) as cluster,
         tempfile.TemporaryDirectory(prefix="tfhosts") as folder,
     ):
         cluster.add_worker(host=FAR, through=[*inside(far), *AGAIN])

@@ -12,7 +12,7 @@ from taskfc_ext import TaskClient, attach, start
 from taskfc_ext.cli import main
 from taskfc_ext.drivers.processes import process_alive
 from taskfc_ext.errors import FarmError
-from tests.processes import DEADLINE, kill_and_wait, until
+from tests.processes import DEADLINE, await_workers, kill_and_wait, until
 
 from .conftest import kill
 
@@ -37,7 +37,7 @@ def test_a_folder_that_is_removed_comes_back_and_all_goes_on(home: Path) -> None
                 assert newcomer.submit(abs, -2).result(DEADLINE) == 2
         shutil.rmtree(folder)
         kill(next(worker.pid for worker in client.workers() if worker.running is None))
-        until(lambda: len(farm.worker_pids) == 2, "the worker is replaced")
+        await_workers(client, 2)
         shutil.rmtree(folder, ignore_errors=True)
         assert client.map(abs, range(-20, 0)) == list(range(20, 0, -1))
         assert (farm.pid, farm.supervisor_pid) == (controller, supervisor)
