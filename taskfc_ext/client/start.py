@@ -141,7 +141,8 @@ def start(
         unreachable_after: seconds after which a task fails that all workers reject; 30 by default.
         max_deaths: a task fails when so many workers have died of it; 3 by default.
         on: the engine whose slots the workers run in: the address of a Dask scheduler (`"tcp://head:8786"`), a
-            scheduler file, a live `distributed.Client` or `Cluster`; `None`: this machine.
+            scheduler file, a live `distributed.Client` or `Cluster`; the address of a Ray cluster
+            (`"ray://head:10001"`), or `"ray"`: this machine is a node of it; `None`: this machine.
         resources: of the engine, that each of its slots takes.
         idle: seconds after which an idle slot ends; 60 by default.
 

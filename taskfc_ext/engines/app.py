@@ -70,6 +70,10 @@ def make_adapter(engine: EngineOptions, events: Events, run: str, given: dict[st
         from taskfc_ext.engines.dask import DaskAdapter
 
         return DaskAdapter(engine.url, events, run=run, resources=engine.resources, security=given.get("security"))
+    if engine.kind == "ray":
+        from taskfc_ext.engines.ray import RayAdapter
+
+        return RayAdapter(engine.url, events, run=run, resources=engine.resources)
     from taskfc_ext.engines.fake import FakeAdapter
 
     return FakeAdapter(engine.url, events, run=run)

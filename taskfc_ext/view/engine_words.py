@@ -15,6 +15,9 @@ from taskfc_ext.errors import EngineWarning
 HOME = "home"
 """The value of `--on` for this machine."""
 
+RAY = "ray"
+"""The value of `--on` for the Ray cluster that this machine is a node of; also the scheme of addresses of others."""
+
 Amounts = tuple[tuple[str, float], ...]
 
 
@@ -59,7 +62,8 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--on",
         metavar="ENGINE",
-        help="run the workers on the cluster of a Dask scheduler (tcp://head:8786, or its scheduler file); home: here",
+        help="run the workers on the cluster of a Dask scheduler (tcp://head:8786, or its scheduler file), or of Ray "
+        "(ray://head:10001; ray: this machine is a node of it); home: here",
     )
     parser.add_argument(
         "--resources",

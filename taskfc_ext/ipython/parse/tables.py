@@ -39,7 +39,7 @@ _PRIORITY = argument("--priority", help="higher goes first", metavar="N", type=i
 _N_WORKERS = argument("-n", help="how many workers; on an engine, at most", metavar="N", type=_WORKERS)
 
 _ENGINE: tuple[Argument, ...] = (
-    argument("--on", help="run the workers on this Dask cluster; 'home': on this machine", metavar="ENGINE"),
+    argument("--on", help="run the workers on this Dask or Ray cluster; 'home': on this machine", metavar="ENGINE"),
     argument(
         "--resources",
         help="of the engine, that each worker takes: GPU=1",
@@ -52,8 +52,9 @@ _ENGINE: tuple[Argument, ...] = (
 
 ON_MORE = (
     "ENGINE is the address of a Dask scheduler (tcp://head:8786), a scheduler file, a variable that holds a "
-    "distributed.Client or a cluster (LocalCluster, SLURMCluster, ...). `%task restart --on "
-    "ENGINE` moves the queue there, `%task restart --on home` brings it back."
+    "distributed.Client or a cluster (LocalCluster, SLURMCluster, ...); the address of a Ray cluster "
+    "(ray://head:10001), or `ray`: this machine is a node of it. `%task restart --on ENGINE` moves the queue there, "
+    "`%task restart --on home` brings it back."
 )
 
 

@@ -1,0 +1,327 @@
+"""The Ray adapter: slots are Ray actors.
+
+Ray blocks its caller in many places, so all calls are made in threads: those that wait for Ray's head in other ones
+than the calls of actors, which go on without it. Ray's library ends the bridge's process when the head has not answered
+for 60 seconds; the supervisor then starts it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+import ray
+from ray.exceptions import ActorUnavailableError
+
+from taskfc_ext.engines.adapter import Connected, Events, Failed, Frame, Lost, SlotGone, Unreachable
+from taskfc_ext.engines.background import Background
+from taskfc_ext.engines.ray_slot import END_WITHIN, RaySlot
+
+logger = logging.getLogger(__name__)
+
+PROBE_TIMEOUT = 5.0
+"""Seconds to open a connection to the head."""
+
+CONNECT_TIMEOUT = 15.0
+"""Seconds for one try to connect; one that takes longer goes on during the next. Ray Client's server starts a process
+first, which takes some seconds."""
+
+CHECK_EVERY = 5.0
+"""Seconds between two looks at the connection to a Ray Client server."""
+
+CLOSE_WITHIN = 2.0
+"""Seconds to disconnect. Ray ends the slots of a bridge that is gone."""
+
+GONE_AFTER = 10.0
+"""Seconds for which an actor may be unavailable."""
+
+PENDING = 5.0
+"""Seconds until a request is refused that no node can satisfy: enough for an autoscaler to see it."""
+
+MAX_PENDING = 64
+"""Actors that wait for a node at a time: the head has to place each."""
+
+CONTROLS = 4
+"""Calls that wait for the head at a time."""
+
+_BY_NAME: dict[str, str] = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
+"""The resources that Ray takes by a name of their own."""
+
+
+class RayAdapter:
+    """An adapter of `ray`, see `Adapter`.
+
+    Args:
+        url: `ray://HOST:PORT`, the address of a Ray Client server; `ray`: this machine is a node of the cluster, and
+            `RAY_ADDRESS` may say of which one.
+        events: gets what happens.
+        run: names this bridge; begins with the farm's tag and an `x`.
+        resources: of Ray, that each slot takes; by default one CPU.
+    """
+
+    def __init__(self, url: str, events: Events, *, run: str, resources: dict[str, float]) -> None:
+        self.url = url
+        self._events = events
+        self._run = run
+        self._resources = {"CPU": 1.0, **resources}
+        address = url if "://" in url else os.environ.get("RAY_ADDRESS", "")
+        self._address = address if ":" in address else "auto"  # without one, Ray would start a cluster
+        self._is_client = self._address.startswith("ray://")
+        self._slots: dict[str, _RaySlot] = {}
+        self._has_room = asyncio.Semaphore(MAX_PENDING)
+        self._connecting: asyncio.Future[None] | None = None
+        self._is_connected = False
+        self._n_connections = 0
+        self._background = Background(self._fail)
+        self._calls = ThreadPoolExecutor(1, "ray calls")  # one: a call hands over a request, and waits for no answer
+        self._controls = ThreadPoolExecutor(CONTROLS, "ray head")
+
+    # the head
+
+    async def connect(self) -> None:
+        """See `Adapter`."""
+        if self._connecting is None:
+            self._connecting = asyncio.ensure_future(self._control(self._connect))
+        try:
+            await asyncio.wait_for(asyncio.shield(self._connecting), CONNECT_TIMEOUT)
+            self._connecting = None
+            await self._sweep()
+        except TimeoutError:
+            raise Unreachable("it has not answered yet") from None
+        except Exception as error:
+            self._connecting = None
+            raise Unreachable(_explain(error)) from error
+        self._is_connected = True
+        self._n_connections += 1
+        if self._is_client:
+            self._background.start(self._watch(self._n_connections))
+        self._events.put_nowait(Connected())
+
+    def _connect(self) -> None:
+        _probe(self._address)
+        if ray.is_initialized():
+            ray.shutdown()
+        ray.init(
+            self._address,
+            namespace=f"taskfc-{self._run[: self._run.index('x')]}",
+            log_to_driver=False,  # else the output of all actors is in the bridge's log
+            configure_logging=False,
+        )
+
+    async def _sweep(self) -> None:
+        """End the slots of earlier bridges of this farm."""
+        for name in await self._control(ray.util.list_named_actors):
+            if not name.startswith(self._run):
+                with suppress(ValueError):  # it has ended meanwhile
+                    await self._release(_RaySlot(await self._control(ray.get_actor, name), has_begun=True))
+
+    async def _watch(self, connection: int) -> None:
+        """Report the loss of the Ray Client server."""
+        while self._is_connected and connection == self._n_connections:
+            await asyncio.sleep(CHECK_EVERY)
+            try:
+                await self._control(ray.nodes)
+            except Exception as error:  # noqa: BLE001  whatever Ray raises
+                self._lose(error)
+
+    def _lose(self, error: BaseException) -> None:
+        if self._is_connected:
+            self._is_connected = False
+            self._slots.clear()
+            self._events.put_nowait(Lost(_explain(error)))
+
+    def _fail(self, error: BaseException) -> None:
+        logger.error("a part of the Ray adapter failed", exc_info=error)
+        self._lose(error)
+
+    # slots
+
+    async def ask(self, token: str) -> None:
+        """See `Adapter`."""
+        slot = self._slots[token] = _RaySlot()
+        async with self._has_room:
+            if self._slots.get(token) is not slot:
+                return
+            try:
+                slot.actor = await self._control(self._create, token)
+                first = asyncio.ensure_future(self._call(slot.actor.take, 0))
+                done, _ = await asyncio.wait([first], timeout=PENDING)
+                missing = "" if done else await self._missing()
+            except Exception as error:  # noqa: BLE001  whatever Ray raises
+                missing = _explain(error)
+            if missing:
+                self._report_end(token, slot, missing)
+                return
+            await asyncio.wait([first])
+        self._background.start(self._fetch(token, slot, first))
+
+    def _create(self, token: str) -> Any:
+        named = {_BY_NAME[name]: amount for name, amount in self._resources.items() if name in _BY_NAME}
+        others = {name: amount for name, amount in self._resources.items() if name not in _BY_NAME}
+        # Ray makes nothing again: the controller decides that. Methods: `take`, `put`, `end`, and one that is late.
+        actor = ray.remote(RaySlot).options(
+            name=token, max_restarts=0, max_task_retries=0, max_concurrency=4, resources=others, **named
+        )
+        return actor.remote(token)
+
+    async def _missing(self) -> str:
+        """Return what no node has, in use or not; "" if one has all."""
+        for node in await self._control(ray.nodes):
+            there = node.get("Resources", {})
+            if node.get("Alive") and all(there.get(name, 0) >= amount for name, amount in self._resources.items()):
+                return ""
+        wanted = ", ".join(f"{name}={amount:g}" for name, amount in self._resources.items())
+        return f"no node of the cluster has {wanted}"
+
+    async def _fetch(self, token: str, slot: _RaySlot, first: asyncio.Future[Any]) -> None:
+        """Fetch frames from a slot until it has ended."""
+        clock = asyncio.get_running_loop().time
+        answer: Any = first
+        got = 0
+        failing_since: float | None = None
+        while True:
+            try:
+                got, letters, ended = await answer
+            except Exception as error:  # noqa: BLE001  whatever Ray raises
+                if isinstance(error, ConnectionError):
+                    self._lose(error)
+                    return
+                failing_since = failing_since or clock()
+                if not isinstance(error, ActorUnavailableError) or clock() - failing_since > GONE_AFTER:
+                    self._report_end(token, slot, _explain(error))
+                    return
+                await asyncio.sleep(0.1)
+            else:
+                failing_since = None
+                for name, frame in letters:
+                    self._events.put_nowait(Frame(name, frame))
+                if ended:
+                    self._report_end(token, slot, ended)
+                    return
+            if self._slots.get(token) is not slot:
+                return
+            answer = self._call(slot.actor.take, got)
+
+    def _report_end(self, token: str, slot: _RaySlot, reason: str) -> None:
+        if self._slots.get(token) is slot:
+            self._events.put_nowait(Failed(token, reason))
+
+    async def withdraw(self, token: str) -> None:
+        """See `Adapter`."""
+        slot = self._slots.pop(token, None)
+        if slot is not None:
+            await self._release(slot)
+
+    async def _release(self, slot: _RaySlot) -> None:
+        """End an actor, after its worker and what that has started."""
+        if slot.actor is None:
+            return
+        with suppress(Exception):
+            if slot.has_begun:
+                await asyncio.wait_for(self._call(slot.actor.end), END_WITHIN)
+        with suppress(Exception):
+            await self._control(ray.kill, slot.actor)
+
+    async def put(self, slot: str, frame: bytes) -> None:
+        """See `Adapter`."""
+        held = self._slots.get(slot.partition(".")[0])
+        if held is None:
+            raise SlotGone(slot)
+        held.has_begun = True
+        held.n_put += 1
+        clock = asyncio.get_running_loop().time
+        until = clock() + GONE_AFTER
+        while True:
+            try:
+                if not await self._call(held.actor.put, held.n_put, slot, frame):
+                    raise SlotGone(slot)
+                return
+            except ActorUnavailableError:
+                if clock() > until:
+                    raise SlotGone(slot) from None
+                await asyncio.sleep(0.1)
+            except SlotGone:
+                raise
+            except Exception as error:  # whatever Ray raises; `_fetch` says what it means
+                raise SlotGone(slot) from error
+
+    async def close(self) -> None:
+        """See `Adapter`."""
+        self._background.cancel()
+        slots = list(self._slots.values())
+        self._slots.clear()
+        if self._is_connected:
+            self._is_connected = False
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._disconnect(slots), CLOSE_WITHIN)
+        self._calls.shutdown(wait=False, cancel_futures=True)
+        self._controls.shutdown(wait=False, cancel_futures=True)
+
+    async def _disconnect(self, slots: list[_RaySlot]) -> None:
+        with suppress(Exception):
+            for slot in slots:
+                if slot.actor is not None:
+                    await self._control(ray.kill, slot.actor)
+            await self._control(ray.shutdown)
+
+    # calls
+
+    async def _control(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        """Make a call that waits for the head."""
+        return await asyncio.get_running_loop().run_in_executor(self._controls, call, *arguments)
+
+    async def _call(self, method: Any, *arguments: Any) -> Any:
+        """Call a method of an actor, and return its result."""
+
+        def send() -> Any:
+            return method.remote(*arguments).future()
+
+        future = await asyncio.get_running_loop().run_in_executor(self._calls, send)
+        return await asyncio.shield(asyncio.wrap_future(future))  # Ray Client breaks when a future is cancelled
+
+
+class _RaySlot:
+    """What the adapter knows of an actor.
+
+    Attributes:
+        actor: its handle; `None`: it was not made yet.
+        has_begun: it may have a worker.
+        n_put: frames that were put.
+    """
+
+    def __init__(self, actor: Any = None, *, has_begun: bool = False) -> None:
+        self.actor = actor
+        self.has_begun = has_begun
+        self.n_put = 0
+
+
+def _probe(address: str) -> None:
+    """Check that something listens at HOST:PORT: Ray would take half a minute to say that nothing does.
+
+    Raises:
+        OSError: nothing does.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=PROBE_TIMEOUT).close()
+
+
+def _explain(error: BaseException) -> str:
+    """Return an error of Ray in one line, with what to do where that is known."""
+    lines = [line for line in str(error).splitlines() if not line.startswith("\t")]  # facts of an actor
+    text = " ".join(" ".join(lines).split())
+    if "No module named 'taskfc_ext" in text:
+        return "taskfc_ext is not installed where its actors run: `pip install taskfc-ext` there"
+    if "Could not find any running Ray instance" in text:
+        return "no Ray runs on this machine: `ray start --address=HEAD:PORT` makes it a node of a cluster"
+    if "The cluster was started with" in text:
+        return f"{text[:300]}: install the same Ray and Python here and there"
+    if "InvalidAuthToken" in text or "Unauthenticated" in text or "UNAUTHENTICATED" in text:
+        return "it wants a token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
+    return text[:300] or type(error).__name__
