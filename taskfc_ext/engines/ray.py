@@ -96,7 +96,7 @@ class RayAdapter:
             raise Unreachable("it has not answered yet") from None
         except Exception as error:
             self._connecting = None
-            raise Unreachable(_explain(error)) from error
+            raise Unreachable(explain(error)) from error
         self._is_connected = True
         self._n_connections += 1
         if self._is_client:
@@ -134,7 +134,7 @@ class RayAdapter:
         if self._is_connected:
             self._is_connected = False
             self._slots.clear()
-            self._events.put_nowait(Lost(_explain(error)))
+            self._events.put_nowait(Lost(explain(error)))
 
     def _fail(self, error: BaseException) -> None:
         logger.error("a part of the Ray adapter failed", exc_info=error)
@@ -154,7 +154,7 @@ class RayAdapter:
                 done, _ = await asyncio.wait([first], timeout=PENDING)
                 missing = "" if done else await self._missing()
             except Exception as error:  # noqa: BLE001  whatever Ray raises
-                missing = _explain(error)
+                missing = explain(error)
             if missing:
                 self._report_end(token, slot, missing)
                 return
@@ -194,7 +194,7 @@ class RayAdapter:
                     return
                 failing_since = failing_since or clock()
                 if not isinstance(error, ActorUnavailableError) or clock() - failing_since > GONE_AFTER:
-                    self._report_end(token, slot, _explain(error))
+                    self._report_end(token, slot, explain(error))
                     return
                 await asyncio.sleep(0.1)
             else:
@@ -312,7 +312,7 @@ def _probe(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=PROBE_TIMEOUT).close()
 
 
-def _explain(error: BaseException) -> str:
+def explain(error: BaseException) -> str:
     """Return an error of Ray in one line, with what to do where that is known."""
     lines = [line for line in str(error).splitlines() if not line.startswith("\t")]  # facts of an actor
     text = " ".join(" ".join(lines).split())

@@ -72,7 +72,9 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=N,...",
         help="of the engine, that each worker takes: GPU=1",
     )
-    parser.add_argument("--idle", type=float, metavar="S", help="end a worker there that was idle for S seconds (60)")
+    parser.add_argument(
+        "--idle", type=float, metavar="S", help="end a worker there after S idle seconds (60; 0: never)"
+    )
 
 
 def engine_arguments(on: object, resources: Sequence[tuple[str, float]], idle: float | None) -> dict[str, Any]:

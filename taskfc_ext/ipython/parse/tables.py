@@ -17,6 +17,7 @@ from taskfc_ext.ipython.parse.values import (
     names_or_all,
     parse_selection,
     seconds,
+    seconds_from_0,
     task_name,
     variable,
 )
@@ -47,7 +48,7 @@ _ENGINE: tuple[Argument, ...] = (
         type=parse_amounts,
         default=(),
     ),
-    argument("--idle", help="end a worker there that was idle for S seconds (60)", metavar="S", type=seconds),
+    argument("--idle", help="end a worker there after S idle seconds (60; 0: never)", metavar="S", type=seconds_from_0),
 )
 
 ON_MORE = (
