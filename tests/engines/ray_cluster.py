@@ -38,19 +38,21 @@ class RayCluster:
         kind: `client`: farms reach it through Ray Client; `node`: as a node of it, with `RAY_ADDRESS`.
     """
 
-    def __init__(self, folder: Path, kind: str) -> None:
-        port, client_port = free_ports(2)
-        self.address = f"127.0.0.1:{port}"
-        self.url = f"ray://127.0.0.1:{client_port}" if kind == "client" else "ray"
+    def __init__(self, folder: Path, kind: str, *, port: int = 0, client_port: int = 0) -> None:
+        free = free_ports(2)
+        self.port, self.client_port = port or free[0], client_port or free[1]
+        self.address = f"127.0.0.1:{self.port}"
+        self.url = f"ray://127.0.0.1:{self.client_port}" if kind == "client" else "ray"
         # Ray imports jsonschema, which makes a grammar with this for 2 seconds, in each process
         (folder / "rfc3987_syntax.py").write_text("raise ImportError\n")
         options = {
             "node-ip-address": "127.0.0.1",
-            "port": port,
-            "ray-client-server-port": client_port,
+            "port": self.port,
+            "ray-client-server-port": self.client_port,
             "min-worker-port": 0,
             "max-worker-port": 0,
             "num-cpus": THREADS,
+            "resources": '{"half": 1}',
             "object-store-memory": 100_000_000,
             "include-dashboard": "false",
             "temp-dir": folder / "t",
@@ -113,11 +115,11 @@ def free_ports(n: int) -> list[int]:
 
 
 @contextmanager
-def ray_cluster(kind: str) -> Iterator[RayCluster]:
+def ray_cluster(kind: str, **ports: int) -> Iterator[RayCluster]:
     """Run a Ray cluster, with the environment for farms on it."""
     with tempfile.TemporaryDirectory(prefix="tfray", dir="/tmp") as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "disabled")  # else it depends on a file of this user
-        cluster = RayCluster(Path(folder), kind)
+        cluster = RayCluster(Path(folder), kind, **ports)
         if kind == "client":
             patch.delenv("RAY_ADDRESS", raising=False)
         else:
