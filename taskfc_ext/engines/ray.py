@@ -54,6 +54,10 @@ _BY_NAME: dict[str, str] = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "mem
 """The resources that Ray takes by a name of their own."""
 
 
+class ConnectedBefore(Exception):
+    """The bridge has lost a connection to Ray, whose library hangs when it connects again in the same process."""
+
+
 class RayAdapter:
     """An adapter of `ray`, see `Adapter`.
 
@@ -77,7 +81,7 @@ class RayAdapter:
         self._has_room = asyncio.Semaphore(MAX_PENDING)
         self._connecting: asyncio.Future[None] | None = None
         self._is_connected = False
-        self._n_connections = 0
+        self._was_connected = False
         self._background = Background(self._fail)
         self._calls = ThreadPoolExecutor(1, "ray calls")  # one: a call hands over a request, and waits for no answer
         self._controls = ThreadPoolExecutor(CONTROLS, "ray head")
@@ -86,33 +90,38 @@ class RayAdapter:
 
     async def connect(self) -> None:
         """See `Adapter`."""
-        if self._connecting is None:
-            self._connecting = asyncio.ensure_future(self._control(self._connect))
         try:
+            if self._connecting is None:
+                await self._control(_probe, self._address)
+                if self._was_connected:
+                    raise ConnectedBefore("the bridge starts again, as Ray connects once in a process")
+                self._connecting = asyncio.ensure_future(self._control(self._connect))
             await asyncio.wait_for(asyncio.shield(self._connecting), CONNECT_TIMEOUT)
-            self._connecting = None
+            self._connecting, self._was_connected = None, True
             await self._sweep()
+        except ConnectedBefore:
+            raise
         except TimeoutError:
             raise Unreachable("it has not answered yet") from None
         except Exception as error:
             self._connecting = None
             raise Unreachable(explain(error)) from error
         self._is_connected = True
-        self._n_connections += 1
         if self._is_client:
-            self._background.start(self._watch(self._n_connections))
+            self._background.start(self._watch())
         self._events.put_nowait(Connected())
 
     def _connect(self) -> None:
-        _probe(self._address)
-        if ray.is_initialized():
-            ray.shutdown()
-        ray.init(
-            self._address,
-            namespace=f"taskfc-{self._run[: self._run.index('x')]}",
-            log_to_driver=False,  # else the output of all actors is in the bridge's log
-            configure_logging=False,
-        )
+        try:
+            ray.init(
+                self._address,
+                namespace=f"taskfc-{self._run[: self._run.index('x')]}",
+                log_to_driver=False,  # else the output of all actors is in the bridge's log
+                configure_logging=False,
+            )
+        except Exception:
+            ray.shutdown()  # of a connection that was refused, such as one between different versions
+            raise
 
     async def _sweep(self) -> None:
         """End the slots of earlier bridges of this farm."""
@@ -121,9 +130,9 @@ class RayAdapter:
                 with suppress(ValueError):  # it has ended meanwhile
                     await self._release(_RaySlot(await self._control(ray.get_actor, name), has_begun=True))
 
-    async def _watch(self, connection: int) -> None:
+    async def _watch(self) -> None:
         """Report the loss of the Ray Client server."""
-        while self._is_connected and connection == self._n_connections:
+        while self._is_connected:
             await asyncio.sleep(CHECK_EVERY)
             try:
                 await self._control(ray.nodes)
@@ -314,10 +323,11 @@ def _probe(address: str) -> None:
 
 def explain(error: BaseException) -> str:
     """Return an error of Ray in one line, with what to do where that is known."""
-    lines = [line for line in str(error).splitlines() if not line.startswith("\t")]  # facts of an actor
-    text = " ".join(" ".join(lines).split())
-    if "No module named 'taskfc_ext" in text:
+    whole = str(error)
+    if "No module named 'taskfc_ext" in whole or "The actor with name RaySlot failed to import" in whole:
         return "taskfc_ext is not installed where its actors run: `pip install taskfc-ext` there"
+    lines = [line for line in whole.splitlines() if not line.startswith("\t")]  # others have an actor's ids
+    text = " ".join(" ".join(lines).split())
     if "Could not find any running Ray instance" in text:
         return "no Ray runs on this machine: `ray start --address=HEAD:PORT` makes it a node of a cluster"
     if "The cluster was started with" in text:

@@ -102,6 +102,7 @@ def test_a_lost_server_of_ray_client_is_told_and_its_slots_end(
     [
         ("The actor died.\n\tclass_name: RaySlot\n\tpid: 7\nIts node is gone.", "The actor died. Its node is gone."),
         ("task failed:\nModuleNotFoundError: No module named 'taskfc_ext'", "taskfc_ext is not installed where its"),
+        ("RuntimeError: The actor with name RaySlot failed to import", "taskfc_ext is not installed where its actors"),
         ("Version mismatch: The cluster was started with:\n    Ray: 2.1.0\n", "Ray: 2.1.0: install the same Ray and"),
         ("RPC error: InvalidAuthToken: Authentication token is missing", "set RAY_AUTH_MODE=token"),
         ("Could not find any running Ray instance. Please", "no Ray runs on this machine: `ray start"),
