@@ -22,6 +22,7 @@ from ray.exceptions import ActorUnavailableError
 from taskfc_ext.engines.adapter import Connected, Events, Failed, Frame, Lost, SlotGone, Unreachable
 from taskfc_ext.engines.background import Background
 from taskfc_ext.engines.ray_slot import END_WITHIN, RaySlot
+from taskfc_ext.protocol.slot_messages import token_of
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ first, which takes some seconds."""
 CHECK_EVERY = 5.0
 """Seconds between two looks at the connection to a Ray Client server."""
 
-CLOSE_WITHIN = 2.0
+CLOSE_WITHIN = 5.0
 """Seconds to disconnect. Ray ends the slots of a bridge that is gone."""
 
 GONE_AFTER = 10.0
@@ -125,10 +126,12 @@ class RayAdapter:
 
     async def _sweep(self) -> None:
         """End the slots of earlier bridges of this farm."""
-        for name in await self._control(ray.util.list_named_actors):
-            if not name.startswith(self._run):
-                with suppress(ValueError):  # it has ended meanwhile
-                    await self._release(_RaySlot(await self._control(ray.get_actor, name), has_begun=True))
+        names = await self._control(ray.util.list_named_actors)
+        await asyncio.gather(*[self._end_old(name) for name in names if not name.startswith(self._run)])
+
+    async def _end_old(self, name: str) -> None:
+        with suppress(ValueError):  # it has ended meanwhile
+            await self._release(_RaySlot(await self._control(ray.get_actor, name), has_begun=True))
 
     async def _watch(self) -> None:
         """Report the loss of the Ray Client server."""
@@ -143,7 +146,8 @@ class RayAdapter:
         if self._is_connected:
             self._is_connected = False
             self._slots.clear()
-            self._events.put_nowait(Lost(explain(error)))
+            is_broken = isinstance(error, ConnectionError)  # Ray Client has many words for it
+            self._events.put_nowait(Lost("the connection is broken" if is_broken else explain(error)))
 
     def _fail(self, error: BaseException) -> None:
         logger.error("a part of the Ray adapter failed", exc_info=error)
@@ -159,6 +163,9 @@ class RayAdapter:
                 return
             try:
                 slot.actor = await self._control(self._create, token)
+                if self._slots.get(token) is not slot:  # withdrawn meanwhile
+                    await self._release(slot)
+                    return
                 first = asyncio.ensure_future(self._call(slot.actor.take, 0))
                 done, _ = await asyncio.wait([first], timeout=PENDING)
                 missing = "" if done else await self._missing()
@@ -239,26 +246,31 @@ class RayAdapter:
 
     async def put(self, slot: str, frame: bytes) -> None:
         """See `Adapter`."""
-        held = self._slots.get(slot.partition(".")[0])
+        token = token_of(slot)
+        held = self._slots.get(token)
         if held is None:
             raise SlotGone(slot)
         held.has_begun = True
         held.n_put += 1
+        try:
+            is_held = await self._put(held, slot, frame)
+        except Exception as error:
+            self._report_end(token, held, explain(error))  # a slot that misses a frame is of no use
+            raise SlotGone(slot) from error
+        if not is_held:
+            raise SlotGone(slot)
+
+    async def _put(self, held: _RaySlot, slot: str, frame: bytes) -> bool:
+        """Put a frame, again while the actor is unavailable; return whether it has the slot."""
         clock = asyncio.get_running_loop().time
         until = clock() + GONE_AFTER
         while True:
             try:
-                if not await self._call(held.actor.put, held.n_put, slot, frame):
-                    raise SlotGone(slot)
-                return
+                return bool(await self._call(held.actor.put, held.n_put, slot, frame))
             except ActorUnavailableError:
                 if clock() > until:
-                    raise SlotGone(slot) from None
-                await asyncio.sleep(0.1)
-            except SlotGone:
-                raise
-            except Exception as error:  # whatever Ray raises; `_fetch` says what it means
-                raise SlotGone(slot) from error
+                    raise
+            await asyncio.sleep(0.1)
 
     async def close(self) -> None:
         """See `Adapter`."""
