@@ -66,7 +66,7 @@ class RayAdapter:
         url: `ray://HOST:PORT`, the address of a Ray Client server; `ray`: this machine is a node of the cluster, and
             `RAY_ADDRESS` may say of which one.
         events: gets what happens.
-        run: names this bridge; begins with the farm's tag and an `x`.
+        run: names this bridge, see `name_bridge`.
         resources: of Ray, that each slot takes; by default one CPU.
     """
 
