@@ -34,7 +34,10 @@ CONNECT_TIMEOUT = 15.0
 first, which takes some seconds."""
 
 CHECK_EVERY = 5.0
-"""Seconds between two looks at the connection to a Ray Client server."""
+"""Seconds between two looks at the connection."""
+
+OTHER_HEAD = "WrongClusterID"
+"""In Ray's errors when the head was started again. Its library tries on for ever."""
 
 CLOSE_WITHIN = 5.0
 """Seconds to disconnect. Ray ends the slots of a bridge that is gone."""
@@ -108,8 +111,7 @@ class RayAdapter:
             self._connecting = None
             raise Unreachable(explain(error)) from error
         self._is_connected = True
-        if self._is_client:
-            self._background.start(self._watch())
+        self._background.start(self._watch())
         self._events.put_nowait(Connected())
 
     def _connect(self) -> None:
@@ -134,13 +136,17 @@ class RayAdapter:
             await self._release(_RaySlot(await self._control(ray.get_actor, name), has_begun=True))
 
     async def _watch(self) -> None:
-        """Report the loss of the Ray Client server."""
+        """Report the loss of the Ray Client server, or that there is another head at the address.
+
+        A head that does not answer is no loss on a node, where the actors go on for a while.
+        """
         while self._is_connected:
             await asyncio.sleep(CHECK_EVERY)
             try:
                 await self._control(ray.nodes)
             except Exception as error:  # noqa: BLE001  whatever Ray raises
-                self._lose(error)
+                if self._is_client or OTHER_HEAD in str(error):
+                    self._lose(error)
 
     def _lose(self, error: BaseException) -> None:
         if self._is_connected:
@@ -344,6 +350,8 @@ def explain(error: BaseException) -> str:
         return "no Ray runs on this machine: `ray start --address=HEAD:PORT` makes it a node of a cluster"
     if "The cluster was started with" in text:
         return f"{text[:300]}: install the same Ray and Python here and there"
+    if OTHER_HEAD in text:
+        return "the head was started again"
     if "InvalidAuthToken" in text or "Unauthenticated" in text or "UNAUTHENTICATED" in text:
         return "it wants a token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
     return text[:300] or type(error).__name__

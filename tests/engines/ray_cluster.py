@@ -96,6 +96,7 @@ class RayCluster:
 
 def _environ(folder: Path) -> dict[str, str]:
     environ = {**os.environ, "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0", "RAY_raylet_start_wait_time_s": "120"}
+    environ["RAY_worker_niceness"] = "0"  # by default 15, with which workers starve beside other tests
     for name in ("TASKFC_TEST_HOME", "RAY_ADDRESS"):  # it outlives the farms of a test
         environ.pop(name, None)
     paths = [str(folder), str(Path(__file__).parents[2]), environ.get("PYTHONPATH", "")]

@@ -81,6 +81,16 @@ def test_attempts_go_on_without_the_head_and_tasks_wait_for_the_next_one(
             assert client.engine().state == "connected"
 
 
+def test_another_head_at_the_same_address_is_another_cluster(home: Path, tmp_path: Path) -> None:
+    with ray_cluster("node") as first, start(1, on=first.url) as farm, farm.client() as client:
+        task: Any = client.submit(note_and_wait, tmp_path)
+        until((tmp_path / "runs").exists, "it runs")
+        first.close()
+        (tmp_path / "go").touch()
+        with ray_cluster("node", port=first.port):  # long before Ray's library ends the bridge
+            assert task.result(2 * DEADLINE) == "xx"
+
+
 def test_a_lost_server_of_ray_client_is_told_and_its_slots_end(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +114,7 @@ def test_a_lost_server_of_ray_client_is_told_and_its_slots_end(
         ("task failed:\nModuleNotFoundError: No module named 'taskfc_ext'", "taskfc_ext is not installed where its"),
         ("RuntimeError: The actor with name RaySlot failed to import", "taskfc_ext is not installed where its actors"),
         ("Version mismatch: The cluster was started with:\n    Ray: 2.1.0\n", "Ray: 2.1.0: install the same Ray and"),
+        ("Unauthenticated: WrongClusterID: Perhaps the GCS has restarted", "the head was started again"),
         ("RPC error: InvalidAuthToken: Authentication token is missing", "set RAY_AUTH_MODE=token"),
         ("Could not find any running Ray instance. Please", "no Ray runs on this machine: `ray start"),
     ],
