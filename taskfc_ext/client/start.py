@@ -143,7 +143,8 @@ def start(
         unreachable_after: seconds after which a task fails that all workers reject; 30 by default.
         max_deaths: a task fails when so many workers have died of it; 3 by default.
         on: the engine whose slots the workers run in: the address of a Dask scheduler (`"tcp://head:8786"`), a
-            scheduler file, a live `distributed.Client` or `Cluster`; `None`: this machine.
+            scheduler file, a live `distributed.Client` or `Cluster`; the address of a Ray cluster
+            (`"ray://head:10001"`), or `"ray"`: this machine is a node of it; `None`: this machine.
         resources: name -> amount. On this machine, own resources of the farm for tasks that name them, such as
             `{"licence": 2}`; cores, memory and GPUs (`CUDA_VISIBLE_DEVICES`, else all NVIDIA devices) are found at
             each start. On an engine, those that each slot takes, such as `{"GPU": 1}`.

@@ -10,6 +10,7 @@ import secrets
 import signal
 import socket
 import sys
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -42,9 +43,18 @@ def main() -> None:
     options = msgspec.json.decode(paths.options.read_bytes(), type=FarmOptions)
     if options.engine is None:
         raise SystemExit(f"farm {name!r} has no engine")
-    run = f"{paths.tag}x{secrets.token_hex(3)}"
+    run = name_bridge(paths.tag, socket.gethostname())
     has_failed = asyncio.run(_serve(paths, options, options.engine, supervisor, run, given))
     os._exit(int(has_failed))  # an engine's library may have threads that do not end
+
+
+def name_bridge(tag: str, host: str) -> str:
+    """Return a new name for a bridge of the farm with this tag on this host.
+
+    A bridge ends the slots of its predecessors, whose names are the same up to the `x`. The tag alone does not say
+    whose they are: it stands for a path, which farms on two hosts may share.
+    """
+    return f"{tag}{blake2b(host.encode(), digest_size=3).hexdigest()}x{secrets.token_hex(3)}"
 
 
 async def _serve(
@@ -74,6 +84,10 @@ def make_adapter(engine: EngineOptions, events: Events, run: str, given: dict[st
         from taskfc_ext.engines.dask import DaskAdapter
 
         return DaskAdapter(engine.url, events, run=run, resources=engine.resources, security=given.get("security"))
+    if engine.kind == "ray":
+        from taskfc_ext.engines.ray import RayAdapter
+
+        return RayAdapter(engine.url, events, run=run, resources=engine.resources)
     from taskfc_ext.engines.fake import FakeAdapter
 
     return FakeAdapter(engine.url, events, run=run)

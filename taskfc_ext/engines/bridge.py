@@ -60,7 +60,7 @@ class Bridge:
         options: the farm's.
         engine: the engine in them.
         supervisor: an end of the socket pair.
-        run: names this bridge among all of the farm; begins with the farm's tag and an `x`.
+        run: names this bridge, see `name_bridge`.
         adapter: the engine.
         events: of the adapter.
 

@@ -46,7 +46,7 @@ class DaskAdapter:
     Args:
         url: the scheduler's address.
         events: gets what happens.
-        run: names this bridge; begins with the farm's tag and an `x`.
+        run: names this bridge, see `name_bridge`.
         resources: of Dask, that each slot takes.
         security: arguments of a `distributed.Security`; without them, Dask's own configuration holds.
     """

@@ -41,7 +41,7 @@ def hold_slot(token: str, run: str) -> None:
 
     Args:
         token: begins with `run`.
-        run: names the bridge among all bridges of its farm, and begins with the farm's tag.
+        run: names the bridge; those of its farm have the same name up to an `x`.
     """
     worker = get_worker()
     slots = _slots_here(worker)
@@ -84,11 +84,11 @@ class Slots(WorkerPlugin):  # type: ignore[misc]  # Dask's types are not read
     async def take(self, run: str, got: int) -> tuple[int, Letters]:
         """Return frames for the bridge, as `Mailbox.take` does; waits for some. The slots of its predecessors end."""
         host = the_host()
-        tag = run[: run.index("x")]
+        farm = run[: run.index("x")]
         for slot in host.slots:
             if slot.startswith(run):
                 host.put(slot, codec.encode([Ping()]))
-            elif slot.startswith(f"{tag}x"):
+            elif slot.startswith(f"{farm}x"):
                 host.end(slot)
         mailbox = self.mailbox(run)
         arrival = self._arrivals[run]

@@ -34,6 +34,10 @@ from taskfc_ext.protocol.supervisor_messages import LimitMemory, SetWorkers, Sto
 AT_ONCE = 64
 """Slots that are asked for in one turn; one after a failure."""
 
+SURPLUS_FOR = 5.0
+"""Seconds after which requests are withdrawn that the demand does not need any more. A place takes a second or more:
+if each pause of a caller ended the requests, a farm would never have a second worker for short tasks."""
+
 # effects
 
 
@@ -123,6 +127,7 @@ class Slots:
         self._demand = 0
         self._is_untried = True
         self._asked: set[str] = set()
+        self._surplus_since: float | None = None
         self._n_tokens = 0
         self._slots: dict[str, _Slot] = {}
         self._slot_of: dict[int, str] = {}
@@ -147,10 +152,23 @@ class Slots:
     # how many
 
     @property
+    def _n_held(self) -> int:
+        return sum(not slot.is_ending for slot in self._slots.values()) + len(self._asked)
+
+    @property
     def _missing(self) -> int:
-        live = sum(not slot.is_ending for slot in self._slots.values())
         wanted = max(self._demand, int(self._is_untried))  # a start shows whether it works, without a task
-        return 0 if self._is_closed else min(self._limit, wanted) - live - len(self._asked)
+        return 0 if self._is_closed else min(self._limit, wanted) - self._n_held
+
+    def _withdraw_surplus(self, now: float) -> list[Effect]:
+        """Withdraw requests above the limit at once, and those above the demand after a while."""
+        if self._surplus_since is None:
+            self._surplus_since = now
+        is_lasting = now - self._surplus_since >= SURPLUS_FOR
+        n = -self._missing if is_lasting else max(0, self._n_held - self._limit)
+        surplus = sorted(self._asked)[max(0, len(self._asked) - n) :]
+        self._asked.difference_update(surplus)
+        return [Withdraw(one) for one in surplus]
 
     def resize(self, message: SetWorkers) -> list[Effect]:
         """Take a new limit, and end the slots of the retired workers."""
@@ -170,9 +188,8 @@ class Slots:
         """
         missing = self._missing
         if missing < 0:
-            surplus = sorted(self._asked)[missing:]
-            self._asked.difference_update(surplus)
-            return [Withdraw(one) for one in surplus]
+            return self._withdraw_surplus(now)
+        self._surplus_since = None
         if now < self._backoff.not_before:
             return []
         asked = []

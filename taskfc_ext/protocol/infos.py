@@ -151,8 +151,8 @@ class EngineInfo(Struct, frozen=True, kw_only=True):
     """The engine in whose slots the workers of a farm run.
 
     Attributes:
-        kind: "dask".
-        url: its address.
+        kind: "dask" or "ray".
+        url: its address; "ray": the cluster that the farm's machine is a node of.
         state: connecting, connected, or lost: it cannot be reached, and the farm tries again.
         since: wall-clock time since which it is in that state.
         text: the reason, such as "connection refused"; "" if there is none.

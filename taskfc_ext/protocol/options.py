@@ -30,12 +30,12 @@ class EngineOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The engine in whose slots a farm's workers run. It holds no secret: a live client hands those over each time.
 
     Attributes:
-        url: the engine's address, as lists show it.
+        url: the engine's address, as lists show it; "ray": that of the Ray cluster that this machine is a node of.
         idle: seconds after which a slot without work is given back; 0: never.
         resources: the engine's resources that each slot holds.
     """
 
-    kind: Literal["dask", "fake"]
+    kind: Literal["dask", "ray", "fake"]
     url: str
     idle: Seconds = 60.0
     resources: dict[str, float] = {}

@@ -1,6 +1,6 @@
 """Messages between the bridge and the hosts of its slots, over the connections of an engine.
 
-A *slot* is one place on an engine (a long Dask task) that holds one of its threads. The *host* in the
+A *slot* is one place on an engine (a long Dask task, a Ray actor) that holds one of its threads. The *host* in the
 slot's process runs one worker of the farm; the *bridge* beside the controller is the other end of a pipe of frames:
 
     bridge                          host                            engine's process

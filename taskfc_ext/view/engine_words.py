@@ -16,6 +16,9 @@ from taskfc_ext.tasks import check_resources
 HOME = "home"
 """The value of `--on` for this machine."""
 
+RAY = "ray"
+"""The value of `--on` for the Ray cluster that this machine is a node of; also the scheme of addresses of others."""
+
 Amounts = tuple[tuple[str, float], ...]
 
 
@@ -62,7 +65,8 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--on",
         metavar="ENGINE",
-        help="run the workers on the cluster of a Dask scheduler (tcp://head:8786, or its scheduler file); home: here",
+        help="run the workers on the cluster of a Dask scheduler (tcp://head:8786, or its scheduler file), or of Ray "
+        "(ray://head:10001; ray: this machine is a node of it); home: here",
     )
     parser.add_argument(
         "--resources",
@@ -71,7 +75,9 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=N,...",
         help="the farm's own, for tasks that name them: licence=2; on an engine, what each worker takes: GPU=1",
     )
-    parser.add_argument("--idle", type=float, metavar="S", help="end a worker there that was idle for S seconds (60)")
+    parser.add_argument(
+        "--idle", type=float, metavar="S", help="end a worker there after S idle seconds (60; 0: never)"
+    )
 
 
 def engine_arguments(on: object, resources: Sequence[tuple[str, float]], idle: float | None) -> dict[str, Any]:

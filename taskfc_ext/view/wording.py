@@ -139,7 +139,9 @@ def engine_text(engine: EngineInfo, n_workers: int) -> str:
     `Dask tcp://head:8786 · 12 of at most 40 workers on 3 hosts`, or
     `Dask tcp://head:8786 · not reachable since 12:01 (connection refused), trying`.
     """
-    where = f"{engine.kind.capitalize()} {one_line(engine.url)}"
+    where = engine.kind.capitalize()
+    if engine.url != engine.kind:  # `ray` has no address
+        where += f" {one_line(engine.url)}"
     why = f" ({one_line(engine.text)})" if engine.text else ""
     if engine.state == "connected":
         most = f"{n_workers:,} of at most " if engine.limit < MAX_WORKERS else ""

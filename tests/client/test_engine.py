@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,12 +20,15 @@ from taskfc_ext.errors import BadEngine, StartFailed
         ("tls://10.0.0.1:8786", "dask", "tls://10.0.0.1:8786"),
         ("dask://=tcp://head:1", "dask", "tcp://head:1"),
         ("fake:///tmp/x", "fake", "fake:///tmp/x"),
+        ("ray://head:10001", "ray", "ray://head:10001"),
+        ("ray", "ray", "ray"),
         (SimpleNamespace(scheduler_address="tcp://h:1", scale=len), "dask", "tcp://h:1"),
         (SimpleNamespace(scheduler_info=dict, scheduler=SimpleNamespace(address="tcp://h:2")), "dask", "tcp://h:2"),
     ],
     ids=str,
 )
-def test_an_engine_is_named_by_an_address_or_a_live_object(on, kind, url):
+def test_an_engine_is_named_by_an_address_or_a_live_object(on, kind, url, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)  # Ray is large, and need not be there
     options = engine_of(on, resources={"GPU": 1}, idle=5.0).options
     assert (options.kind, options.url, options.resources, options.idle) == (kind, url, {"GPU": 1}, 5.0)
 
@@ -47,7 +51,8 @@ def test_a_scheduler_file_has_the_address(tmp_path: Path):
         ("tcp://head", ValueError, "has no host or no port"),
         ("tcp://head:port", ValueError, "has no host or no port"),
         ("http://head:8787", ValueError, "is not the address of an engine"),
-        ("ray://head:10001", ValueError, "is not the address of an engine"),
+        ("ray://head", ValueError, "has no host or no port; a Ray Client server is at an address such as ray://head:1"),
+        ("ray:head:6379", ValueError, "is neither the address of an engine, such as .* 'ray' "),
         ("inproc://10.0.0.1/1/1", ValueError, r"use LocalCluster\(processes=True\)"),
         (SimpleNamespace(scheduler_info=dict, scheduler=None), StartFailed, "has no scheduler any more"),
     ],
@@ -59,11 +64,38 @@ def test_what_names_no_engine_is_refused_with_the_reason(on, error, message):
 
 
 @pytest.mark.parametrize(
-    ("url", "is_told"),
-    [("tcp://head:8786", True), ("tcp://127.0.0.1:8786", False), ("tcp://localhost:1", False), ("tls://head:1", False)],
+    ("url", "environ", "is_told"),
+    [
+        ("tcp://head:8786", {}, True),
+        ("tcp://127.0.0.1:8786", {}, False),
+        ("tcp://localhost:1", {}, False),
+        ("tls://head:1", {}, False),
+        ("ray://head:10001", {}, True),
+        ("ray://head:10001", {"RAY_USE_TLS": "1"}, False),
+        ("ray://127.0.0.1:10001", {}, False),
+        ("ray", {}, False),
+        ("ray", {"RAY_ADDRESS": "10.0.0.1:6379"}, True),
+        ("ray", {"RAY_ADDRESS": "127.0.0.1:6379"}, False),
+        ("ray", {"RAY_ADDRESS": "auto"}, False),
+    ],
 )
-def test_an_address_that_is_not_encrypted_is_told(url, is_told):
+def test_an_address_that_is_not_encrypted_is_told(url, environ, is_told, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    for name in ("RAY_ADDRESS", "RAY_USE_TLS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
     assert ("is not encrypted" in engine_of(url).note) == is_told
+
+
+@pytest.mark.parametrize(
+    ("url", "package", "extra"), [("tcp://h:1", "distributed", "dask"), ("ray", "ray", "ray"), ("ray", "grpc", "ray")]
+)
+def test_a_missing_package_is_named_with_what_installs_it(url, package, extra, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == package else name)
+    with pytest.raises(StartFailed, match=f"the package '{package}', which is not installed here") as caught:
+        engine_of(url)
+    assert caught.value.hint == f"pip install 'taskfc-ext[{extra}]'"
 
 
 def test_the_certificates_of_a_live_client_are_secrets_and_no_options(tmp_path, monkeypatch):

@@ -13,16 +13,20 @@ from taskfc_ext.client.start import Controller
 from taskfc_ext.drivers.paths import farm_paths
 from taskfc_ext.drivers.processes import tagged_processes
 from tests.engines.clusters import Cluster, FakeCluster, dask_cluster
+from tests.engines.ray_cluster import needs_ray, ray_cluster
 from tests.processes import until
 
+ENGINES = ["fake", "dask", pytest.param("ray-node", marks=needs_ray), pytest.param("ray-client", marks=needs_ray)]
 
-@pytest.fixture(scope="module", params=["fake", "dask"])
+
+@pytest.fixture(scope="module", params=ENGINES)
 def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """An engine with room for four workers."""
     if request.param == "fake":
         yield FakeCluster(tmp_path_factory.mktemp("fake"))
     else:
-        with dask_cluster() as found:
+        kind, _, how = request.param.partition("-")
+        with dask_cluster() if kind == "dask" else ray_cluster(how) as found:
             yield found
 
 

@@ -31,6 +31,14 @@ def note_run(folder: Path, seconds: float = 0.0) -> str:
     return (folder / "runs").read_text()
 
 
+def hold_first_run(folder: Path) -> str:
+    """Note a run of this task, and never end the first; return how often it has run."""
+    runs = note_run(folder)
+    if runs == "x":
+        time.sleep(600)
+    return runs
+
+
 def n_runs(folder: Path) -> int:
     try:
         return len((folder / "runs").read_text())
@@ -146,8 +154,8 @@ def test_tasks_of_a_lost_place_run_again_or_are_lost_as_they_say(client: Any, cl
     folders = [tmp_path / "retry", tmp_path / "fail"]
     for folder in folders:
         folder.mkdir()
-    retried = client.submit(note_run, folders[0], 1.0)
-    lost = client.with_options(on_lost="fail").submit(note_run, folders[1], 1.0)
+    retried = client.submit(hold_first_run, folders[0])
+    lost = client.with_options(on_lost="fail").submit(hold_first_run, folders[1])
     until(lambda: all(map(n_runs, folders)), "both run")
     cluster.lose_places()
     with pytest.raises(WorkerLost):

@@ -84,8 +84,21 @@ def test_slots_follow_the_demand_up_to_the_limit():
     assert table.fill() == [Ask("t3")]
     table.slots.resize(SetWorkers(5))
     assert table.fill() == [Ask("t4"), Ask("t5")]
-    table.slots.demand(4)
+    table.slots.resize(SetWorkers(4))
     assert table.fill() == [Withdraw("t5")], "one that is not placed yet is given back"
+
+
+def test_requests_are_withdrawn_when_the_demand_has_been_lower_for_a_while():
+    table = with_worker()
+    table.slots.demand(3)
+    assert table.fill() == [Ask("t2"), Ask("t3")]
+    for later, demand in ((0.0, 1), (4.9, 1), (0.0, 3), (0.1, 2), (4.9, 2)):  # it was high again in between
+        table.now += later
+        table.slots.demand(demand)
+        assert table.fill() == []
+    table.now += 0.1
+    assert table.fill() == [Withdraw("t3")]
+    assert table.fill() == []
 
 
 def test_a_slot_that_runs_is_kept_whatever_the_demand():

@@ -32,6 +32,7 @@ class FakeFarm:
         self.owner = ""
         self.runs = False
         self.starts: list[tuple[str, int | None, bool]] = []
+        self.engines: list[dict[str, Any]] = []
         self.asked: list[tuple[Any, ...]] = []
         self.submitted: list[dict[str, Any]] = []
         self.futures: list[TaskFuture] = []
@@ -325,6 +326,7 @@ class FakeFarms:
 
     def start(self, name: str, n_workers: int | None, *, fresh: bool, **engine: Any) -> None:
         self.farm.starts.append((name, n_workers, fresh))
+        self.farm.engines.append(engine)
         self.farm.name, self.farm.runs = name, True
 
     def stop(self, name: str) -> None:

@@ -489,6 +489,24 @@ def test_start_scale_restart_use_and_stop(shell: Any, farm: Any, capsys: pytest.
     ]
 
 
+def test_an_engine_is_an_address_or_in_a_variable_and_ray_is_a_word(
+    shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell.run("import types as ray\ncluster = ray")
+    for on in ("tcp://head:8786", "ray://head:10001 --idle 0", "ray", "cluster", "home"):
+        shell.run(f"%task start --on {on}")
+    assert farm.engines == [
+        {"on": "tcp://head:8786"},
+        {"on": "ray://head:10001", "idle": 0},
+        {"on": "ray"},
+        {"on": shell.ns["ray"]},
+        {"on": None},
+    ]
+    error = usage_error(shell, "%task start --on nowhere", capsys)
+    assert error.startswith("--on nowhere: there is no variable nowhere")
+    assert "--idle: must be a number of seconds from 0, not '-1'" in usage_error(shell, "%task start --idle -1", capsys)
+
+
 def test_using_another_farm_leaves_the_futures_of_the_first_alone(shell: Any, farm: Any) -> None:
     shell.run("%%task fit\n1 + 1")
     shell.run("%task use night")

@@ -111,6 +111,10 @@ def test_an_engine_in_words(facts, n_workers, text):  # labextension/tests/queue
     assert engine_text(engine(**facts), n_workers) == f"Dask tcp://head:8786 · {text}"
 
 
+def test_an_engine_without_an_address_has_its_name_alone():
+    assert engine_text(engine(kind="ray", url="ray"), 2) == "Ray · 2 of at most 40 workers on 3 hosts"
+
+
 def test_a_time_of_today_has_no_date():
     at = datetime.now()
     assert clock_time(at.timestamp()) in (f"{at:%H:%M}", f"{at:%Y-%m-%d %H:%M}")  # midnight may pass between

@@ -41,9 +41,9 @@ export interface WorkerInfo {
 
 /** The engine in whose slots the workers of a farm run. */
 export interface EngineInfo {
-  /** "dask". */
+  /** "dask" or "ray". */
   readonly kind: string;
-  /** its address. */
+  /** its address; "ray": the cluster that the farm's machine is a node of. */
   readonly url: string;
   /** connecting, connected, or lost: it cannot be reached, and the farm tries again. */
   readonly state: string;

@@ -9,7 +9,8 @@ import { formatClock, formatCount, oneLine, plural } from './format';
  * `Dask tcp://head:8786 · 12 of at most 40 workers on 3 hosts`. `now`: the clock of `engine.since`, in seconds.
  */
 export function engineText(engine: EngineInfo, there: number, now: number): string {
-  const where = `${engine.kind.charAt(0).toUpperCase()}${engine.kind.slice(1)} ${oneLine(engine.url)}`;
+  const kind = `${engine.kind.charAt(0).toUpperCase()}${engine.kind.slice(1)}`;
+  const where = engine.url === engine.kind ? kind : `${kind} ${oneLine(engine.url)}`; // `ray` has no address
   const why = engine.text ? ` (${oneLine(engine.text)})` : '';
   if (engine.state === 'connected') {
     const isLimited = engine.limit < MAX_WORKERS;

@@ -29,3 +29,7 @@ test.each<[Partial<EngineInfo>, number, number, string]>([
 ])('%j with %d workers', (facts, there, now, text) => {
   expect(engineText({ ...ENGINE, ...facts }, there, now)).toBe(`Dask tcp://head:8786 · ${text}`);
 });
+
+test('an engine without an address has its name alone', () => {
+  expect(engineText({ ...ENGINE, kind: 'ray', url: 'ray' }, 2, NOON)).toBe('Ray · 2 of at most 40 workers on 3 hosts');
+});

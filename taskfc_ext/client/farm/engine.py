@@ -1,4 +1,4 @@
-"""The engine that `on=` names: the address of a Dask scheduler, a scheduler file, a live Dask client or cluster."""
+"""The engine that `on=` names: the address of a Dask scheduler or a Ray cluster, a scheduler file, a live client."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from taskfc_ext.errors import BadEngine, EngineWarning, StartFailed
 from taskfc_ext.protocol.limits import MAX_SECONDS
 from taskfc_ext.protocol.options import EngineOptions
+from taskfc_ext.view.engine_words import RAY
 
 IDLE = 60.0
 """Default of `idle`: seconds after which an idle slot ends."""
@@ -30,7 +31,12 @@ _HOST_AND_PORT = re.compile(r"[\w.-]+:\d+")
 _FILES = ("tls_ca_file", "tls_client_cert", "tls_client_key")
 """The certificates of a `distributed.Security`."""
 
-_EXAMPLES = "such as 'tcp://head:8786' (Dask), a scheduler file, or a distributed.Client"
+_EXAMPLES = (
+    "such as 'tcp://head:8786' (Dask), 'ray://head:10001' or 'ray' (Ray), a scheduler file, or a distributed.Client"
+)
+
+_PACKAGES = {"dask": ("distributed",), "ray": ("ray", "grpc")}
+"""The packages that reach an engine, all in the extra of its name; Ray Client needs grpc."""
 
 
 class Engine(NamedTuple):
@@ -51,7 +57,7 @@ def engine_of(on: object, *, resources: dict[str, float] | None = None, idle: fl
     """Return the engine that `on` names.
 
     Args:
-        on: an address, the path of a scheduler file, or a live `distributed.Client` or `Cluster`.
+        on: an address, `ray`, the path of a scheduler file, or a live `distributed.Client` or `Cluster`.
         resources: of the engine, that each slot takes.
         idle: seconds after which an idle slot ends.
 
@@ -61,13 +67,13 @@ def engine_of(on: object, *, resources: dict[str, float] | None = None, idle: fl
     """
     _check_options(resources or {}, idle)
     kind, url, secrets, note = _find(on)
-    if kind == "dask":
-        if importlib.util.find_spec("distributed") is None:
+    for package in _PACKAGES.get(kind, ()):
+        if importlib.util.find_spec(package) is None:
             raise StartFailed(
-                f"{url} is reached with the package 'distributed', which is not installed here",
-                hint="pip install 'taskfc-ext[dask]'",
+                f"{url} is reached with the package {package!r}, which is not installed here",
+                hint=f"pip install 'taskfc-ext[{kind}]'",
             )
-        note = note or _warning_of(url)
+    note = note or _warning_of(kind, url)
     return Engine(EngineOptions(kind=kind, url=url, idle=idle, resources=dict(resources or {})), secrets, note)
 
 
@@ -86,13 +92,15 @@ def tell(engine: Engine) -> None:
 
 
 class _Found(NamedTuple):
-    kind: Literal["dask", "fake"]
+    kind: Literal["dask", "ray", "fake"]
     url: str
     secrets: bytes = b""
     note: str = ""
 
 
 def _find(on: object) -> _Found:
+    if on == RAY:
+        return _Found("ray", RAY)
     if isinstance(on, Path) or (isinstance(on, str) and "://" not in on):
         return _of_file(Path(on))
     if isinstance(on, str):
@@ -110,18 +118,23 @@ def _of_address(address: str) -> _Found:
         raise BadEngine(f"{address}: this cluster lives inside this process; use LocalCluster(processes=True)")
     if scheme == "fake" and rest:
         return _Found("fake", address)
+    if scheme == RAY:
+        return _complete("ray", address, "a Ray Client server is at an address such as ray://head:10001")
     if scheme not in _DASK:
         raise BadEngine(f"{address!r} is not the address of an engine, {_EXAMPLES}")
+    return _complete("dask", address, "a Dask scheduler is at an address such as tcp://head:8786")
+
+
+def _complete(kind: Literal["dask", "ray"], address: str, hint: str) -> _Found:
+    """Return the engine at an address with a host and a port."""
     try:
         parts = urlsplit(address)
         complete = bool(parts.hostname and parts.port)
     except ValueError:
         complete = False
     if not complete:
-        raise BadEngine(
-            f"{address!r} has no host or no port; a Dask scheduler is at an address such as tcp://head:8786"
-        )
-    return _Found("dask", address)
+        raise BadEngine(f"{address!r} has no host or no port; {hint}")
+    return _Found(kind, address)
 
 
 def _of_file(path: Path) -> _Found:
@@ -163,9 +176,17 @@ def _secrets_of(security: Any) -> bytes:
     return json.dumps({"security": found}).encode() if found.get("tls_ca_file") else b""
 
 
-def _warning_of(url: str) -> str:
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if parts.scheme in _ENCRYPTED or host in ("localhost", "::1") or host.startswith("127."):
+def _warning_of(kind: str, url: str) -> str:
+    """Return what to know of an address that is not encrypted and not of this machine; else ""."""
+    address = os.environ.get("RAY_ADDRESS", "auto") if url == RAY else url
+    parts = urlsplit(address if "://" in address else f"//{address}")
+    host = "" if address == "auto" else parts.hostname or ""
+    is_here = host in ("", "localhost", "::1") or host.startswith("127.")
+    if kind == "fake" or is_here or parts.scheme in _ENCRYPTED or (kind == "ray" and _uses_tls(os.environ)):
         return ""
-    return f"{url} is not encrypted: whoever reaches that port can run code as you; Dask's TLS prevents it"
+    remedy = "Dask's TLS prevents it" if kind == "dask" else "Ray's TLS and tokens prevent it"
+    return f"{address} is not encrypted: whoever reaches that port can run code as you; {remedy}"
+
+
+def _uses_tls(environ: Mapping[str, str]) -> bool:
+    return environ.get("RAY_USE_TLS", "0").lower() in ("1", "true")

@@ -18,6 +18,7 @@ from taskfc_ext.ipython.parse.values import (
     names_or_all,
     parse_selection,
     seconds,
+    seconds_from_0,
     size,
     task_name,
     variable,
@@ -42,7 +43,7 @@ _PRIORITY = argument("--priority", help="higher goes first", metavar="N", type=i
 _N_WORKERS = argument("-n", help="how many workers; on an engine, at most", metavar="N", type=_WORKERS)
 
 _ENGINE: tuple[Argument, ...] = (
-    argument("--on", help="run the workers on this Dask cluster; 'home': on this machine", metavar="ENGINE"),
+    argument("--on", help="run the workers on this Dask or Ray cluster; 'home': on this machine", metavar="ENGINE"),
     argument(
         "--resources",
         help="the farm's own, for tasks that name them: licence=2; on an engine, what each worker takes: GPU=1",
@@ -50,13 +51,14 @@ _ENGINE: tuple[Argument, ...] = (
         type=parse_amounts,
         default=(),
     ),
-    argument("--idle", help="end a worker there that was idle for S seconds (60)", metavar="S", type=seconds),
+    argument("--idle", help="end a worker there after S idle seconds (60; 0: never)", metavar="S", type=seconds_from_0),
 )
 
 ON_MORE = (
     "ENGINE is the address of a Dask scheduler (tcp://head:8786), a scheduler file, a variable that holds a "
-    "distributed.Client or a cluster (LocalCluster, SLURMCluster, ...). `%task restart --on "
-    "ENGINE` moves the queue there, `%task restart --on home` brings it back."
+    "distributed.Client or a cluster (LocalCluster, SLURMCluster, ...); the address of a Ray cluster "
+    "(ray://head:10001), or `ray`: this machine is a node of it. `%task restart --on ENGINE` moves the queue there, "
+    "`%task restart --on home` brings it back."
 )
 
 

@@ -98,6 +98,14 @@ def seconds(text: str) -> float:
     return value
 
 
+def seconds_from_0(text: str) -> float:
+    """Return a number of seconds from 0."""
+    try:
+        return 0.0 if float(text) == 0 else seconds(text)
+    except (ValueError, argparse.ArgumentTypeError):
+        raise argparse.ArgumentTypeError(f"must be a number of seconds from 0, not {text!r}") from None
+
+
 def size(text: str) -> int:
     """Return the bytes of a size: 500M, 8G, 1.5GiB."""
     try:

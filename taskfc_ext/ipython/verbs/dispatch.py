@@ -24,7 +24,7 @@ from taskfc_ext.protocol.limits import MAX_IDS
 from taskfc_ext.protocol.states import FINISHED, UNFINISHED
 from taskfc_ext.text import as_sentence, one_line, plain_text, plural, workers_table, workers_text
 from taskfc_ext.view import wording
-from taskfc_ext.view.engine_words import HOME, engine_arguments, warnings_as_lines
+from taskfc_ext.view.engine_words import HOME, RAY, engine_arguments, warnings_as_lines
 from taskfc_ext.view.selection import Selection, names_one
 
 if TYPE_CHECKING:
@@ -305,7 +305,7 @@ def _workers_text(client: BlockingTaskClient) -> str:
 def _engine_of(notebook: Notebook, request: requests.Start | requests.Restart) -> dict[str, Any]:
     """Return the arguments of `start` and `restart` for an engine, which may be in a variable of the notebook."""
     on: Any = request.on
-    if on is not None and on.isidentifier() and on != HOME:
+    if on is not None and on.isidentifier() and on not in (HOME, RAY):
         if on not in notebook.namespace:
             raise BadUsage(
                 f"--on {on}: there is no variable {on}; give an address, a scheduler file, or a variable that holds a "
