@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from taskfc_ext.drivers.memory import used_together
+from taskfc_ext.drivers.memory import resident, used_together
 from taskfc_ext.drivers.process_tree import descendants, is_supervisor
 
 CHECK_EVERY = 0.2
@@ -17,6 +17,12 @@ SHARE_OF_TIME = 0.02
 class MemoryWatch:
     """The memory of the attempt under `lease`, in the worker `pid`.
 
+    It begins before the attempt, or with it: what is in use then is not the attempt's, but what the worker is, and
+    what earlier tasks and broadcasts have left in it.
+
+    Args:
+        limit: the bytes that the attempt may use.
+
     Attributes:
         lease: the lease.
         check_at: time of the next check.
@@ -27,11 +33,12 @@ class MemoryWatch:
         self.check_at = 0.0
         self._pid = pid
         self._limit = limit
+        self._before = resident(pid)
 
     def excess(self, now: float) -> int:
-        """Return the bytes in use if they are more than the limit, else 0."""
+        """Return the bytes that the attempt uses if they are more than the limit, else 0."""
         began = time.monotonic()
         below = (process.pid for process in descendants(self._pid, is_supervisor))
-        used = used_together((self._pid, *below), self._limit)
+        used = used_together((self._pid, *below), self._before + self._limit) - self._before
         self.check_at = now + max(CHECK_EVERY, (time.monotonic() - began) / SHARE_OF_TIME)
         return used if used > self._limit else 0

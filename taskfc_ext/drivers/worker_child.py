@@ -44,6 +44,21 @@ class End(NamedTuple):
     over_memory: int = 0
 
 
+class _Stopped(NamedTuple):
+    """The last step to stop an attempt that ends the process: of which lease, when, and for which use of memory."""
+
+    lease: int
+    at: float
+    over_memory: int = 0
+
+    def explains(self, started: int) -> bool:
+        """Return whether it has ended a process that had last started this lease.
+
+        A process with a handler of SIGTERM may go on, and die of a later attempt.
+        """
+        return started == self.lease or time.monotonic() - self.at < GRACE
+
+
 class WorkerChild:
     """A worker's process that was started and is not reaped.
 
@@ -78,9 +93,8 @@ class WorkerChild:
     ) -> None:
         self.is_ending = False
         self.kill_at: float | None = None
-        self._was_stopped = False  # whether a step to stop an attempt ends the process
+        self._stopped: _Stopped | None = None
         self._memory: MemoryWatch | None = None
-        self._over_memory = 0
         with ExitStack() as undo, ExitStack() as childs:
             self.page = WatchedPage(page_fd)
             undo.callback(self.page.close)
@@ -142,18 +156,18 @@ class WorkerChild:
             case Step.INTERRUPT:
                 os.kill(self.pid, signal.SIGINT)
             case Step.TERMINATE:
-                self._was_stopped = True
+                self._stopped = _Stopped(lease, time.monotonic())
                 os.kill(self.pid, signal.SIGTERM)
             case Step.KILL:
-                self._was_stopped = True
+                self._stopped = _Stopped(lease, time.monotonic())
                 self.kill()
 
     def limit_memory(self, lease: int, limit: int) -> None:
-        """End the worker if the attempt under `lease` uses more than `limit` bytes."""
+        """Kill the process if the attempt under `lease` uses more than `limit` bytes on top of what it has now."""
         self._memory = MemoryWatch(self.pid, lease, limit)
 
     def act_on_time(self, now: float) -> None:
-        """Kill the process if it did not end in time; end it if its attempt uses more memory than it may."""
+        """Kill the process if it did not end in time, or if its attempt uses more memory than it may."""
         if self.kill_at is not None and self.kill_at <= now:
             self.kill()
         if self._memory is not None and self._memory.check_at <= now:
@@ -170,11 +184,10 @@ class WorkerChild:
         elif not self.page.is_running(watch.lease):
             watch.check_at = now + CHECK_EVERY
         elif (used := watch.excess(now)) and self.page.is_running(watch.lease):
+            # at once: a handler of SIGTERM would go on, and the memory is short
             self._memory = None
-            self._was_stopped = True
-            self._over_memory = used
-            self.kill_at = now + GRACE
-            os.kill(self.pid, signal.SIGTERM)
+            self._stopped = _Stopped(watch.lease, time.monotonic(), used)
+            self.kill()
 
     def reap(self, log: Path) -> End:
         """Reap the process, kill its process group, and return its end.
@@ -185,9 +198,12 @@ class WorkerChild:
         # while it is a zombie, its process group is not reused
         signal_group(self.pid, signal.SIGKILL)
         returncode = self.process.wait()
-        planned = self.is_ending or (self._was_stopped and returncode in (-signal.SIGTERM, -signal.SIGKILL))
-        over_memory = self._over_memory if planned else 0
-        end = End(self.page.started, self.page.running, _note(returncode, planned, log), planned, over_memory)
+        stopped, started = self._stopped, self.page.started
+        if stopped is None or returncode not in (-signal.SIGTERM, -signal.SIGKILL) or not stopped.explains(started):
+            stopped = None
+        planned = self.is_ending or stopped is not None
+        over_memory = stopped.over_memory if stopped is not None and stopped.lease == started else 0
+        end = End(started, self.page.running, _note(returncode, planned, log), planned, over_memory)
         os.close(self._life)
         self.page.close()
         return end

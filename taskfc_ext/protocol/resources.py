@@ -69,17 +69,25 @@ class Totals(Struct, frozen=True, kw_only=True):
         }
 
 
-_SPELLINGS = {"core": CORES, "cpu": CORES, "cpus": CORES, "gpu": GPUS, "mem": MEMORY}
+_SPELLINGS = {
+    **{name: name for name in (CORES, MEMORY, GPUS)},
+    "core": CORES,
+    "cpu": CORES,
+    "cpus": CORES,
+    "gpu": GPUS,
+    "mem": MEMORY,
+}
+"""How engines and their users name what we know, in lower case."""
 
 
 def slot_totals(held: Mapping[str, float]) -> Totals:
     """Return what each worker of a farm on an engine has, whose slots hold these resources of the engine.
 
-    A slot has one core unless it says more. Its memory is unknown unless it says so: tasks may name any limit. The
-    engine gives out the devices of its GPUs itself.
+    A slot has one core unless it says more, also where it shares one with others. Its memory is unknown unless it says
+    so: tasks may name any limit. The devices of its GPUs are the engine's or the cluster's matter.
     """
     amounts = {_SPELLINGS.get(name.lower(), name): int(amount) for name, amount in held.items()}
-    cores, memory = amounts.pop(CORES, 1), amounts.pop(MEMORY, MAX_AMOUNT)
+    cores, memory = max(1, amounts.pop(CORES, 1)), amounts.pop(MEMORY, MAX_AMOUNT)
     return Totals(cores=cores, memory=memory, others=amounts, for_each=True)
 
 

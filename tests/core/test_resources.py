@@ -349,6 +349,7 @@ def test_each_worker_on_an_engine_has_what_its_slot_holds():
         ({}, {"cores": 1, "memory": MAX_AMOUNT, "gpus": 0}),
         ({"memory": 8e9}, {"cores": 1, "memory": 8 * GB, "gpus": 0}),
         ({"gpus": 2, "CPUS": 8}, {"cores": 8, "memory": MAX_AMOUNT, "gpus": 2}),
+        ({"CPU": 0.5, "GPUS": 1, "MEMORY": 1e9}, {"cores": 1, "memory": GB, "gpus": 1}),
         ({"FAST": 1.5}, {"cores": 1, "memory": MAX_AMOUNT, "gpus": 0, "FAST": 1}),
     ],
 )
