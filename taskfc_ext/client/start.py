@@ -129,7 +129,7 @@ def start(
     max_deaths: int = MAX_DEATHS,
     on: object = None,
     resources: Mapping[str, float] | None = None,
-    idle: float = IDLE,
+    idle: float | None = None,
 ) -> Controller:
     """Start a farm, or attach to it if it runs. Its workers begin with our working directory and import path.
 
@@ -155,7 +155,7 @@ def start(
         TypeError, ValueError: an argument is not possible; the message names it.
     """
     _check_workers("start", workers)
-    engine = _engine(on, resources, idle)
+    engine = _engine("start", on, resources, idle)
     options = farm_options(
         workers,
         store=store,
@@ -168,7 +168,7 @@ def start(
     farm = _farm(name)
     running = farm.connection() is not None
     if running and engine is not None:
-        _check_same_engine(farm, engine)
+        _check_same_engine(farm, engine, resources)
     if fresh:
         if running:
             raise StartFailed(f"farm {name!r} runs, so its store is in use", hint="stop it first")
@@ -233,35 +233,49 @@ def restart(
     *,
     on: object = UNCHANGED,
     resources: Mapping[str, float] | None = None,
-    idle: float = IDLE,
+    idle: float | None = None,
 ) -> Controller:
     """Stop a farm if it runs, and start it as it was started, with its queue.
 
     Args:
         name: the farm's name.
         workers: another number of workers.
-        on: another engine, as in `start`: the queue moves there; `None`: it comes home to this machine.
+        on: another engine, as in `start`: the queue moves there; `None`: it comes home to this machine. The engine
+            where it was: what is not named here stays as it was.
         resources: others than before, see `start`; those of an engine only with `on`.
         idle: see `start`; only with `on`.
     """
     _check_workers("restart", workers)
-    engine = None if on is UNCHANGED else _engine(on, resources, idle)
     farm = _farm(name)
-    kept = stored_options(farm.paths)
-    changes: dict[str, Any] = {}
+    kept = stored_options(farm.paths) or farm_options(workers)
+    engine, where = None, kept.engine
     if on is not UNCHANGED:
-        changes["engine"] = engine.options if engine is not None else None
-    where: EngineOptions | None = changes.get("engine", kept.engine if kept is not None else None)
-    if workers is not None or on is not UNCHANGED:
+        engine = _engine("restart", on, resources, idle)
+        if engine is not None and where is not None and engine.options.url == where.url:
+            engine = _as_before(engine, where, resources, idle)
+        where = engine.options if engine is not None else None
+    elif idle is not None or (resources is not None and where is not None):
+        raise BadEngine("restart: idle and resources of an engine are given together with on=")
+    has_moved = (where.url if where is not None else None) != (kept.engine.url if kept.engine is not None else None)
+    changes: dict[str, Any] = {"engine": where}
+    if workers is not None or has_moved:
         changes["n_workers"] = _n_workers(workers, where)
     if resources is not None and where is None:
         changes["resources"] = check_resources(resources, "restart: resources") or {}
-    elif resources is not None and engine is None:
-        raise BadEngine("restart: resources of an engine are given together with on=")
-    options = msgspec.structs.replace(kept or farm_options(), **changes) if changes else None
+    options = msgspec.structs.replace(kept, **changes)
     if farm.condition() is Condition.ALIVE:
         stop(farm)  # only now: a wrong argument must not stop it
     return _launch(farm, options, engine)
+
+
+def _as_before(engine: Engine, before: EngineOptions, resources: object, idle: float | None) -> Engine:
+    """Return the engine on which the farm was, with what is not named now as it was."""
+    options = msgspec.structs.replace(
+        engine.options,
+        idle=before.idle if idle is None else engine.options.idle,
+        resources=before.resources if resources is None else engine.options.resources,
+    )
+    return engine._replace(options=options)
 
 
 def _launch(farm: LocalFarm, options: FarmOptions | None, engine: Engine | None) -> Controller:
@@ -281,10 +295,12 @@ def _launch(farm: LocalFarm, options: FarmOptions | None, engine: Engine | None)
     return Controller(farm, attached=not started)
 
 
-def _engine(on: object, resources: Mapping[str, float] | None, idle: float) -> Engine | None:
-    if on is None:
-        return None
-    return engine_of(on, resources=dict(resources or {}), idle=idle)
+def _engine(where: str, on: object, resources: Mapping[str, float] | None, idle: float | None) -> Engine | None:
+    if on is not None:
+        return engine_of(on, resources=resources, idle=IDLE if idle is None else idle)
+    if idle is not None:
+        raise BadEngine(f"{where}: idle is of an engine, and given together with on=")
+    return None
 
 
 def await_first_worker(farm: LocalFarm) -> None:
@@ -299,7 +315,7 @@ def await_first_worker(farm: LocalFarm) -> None:
             time.sleep(0.05)
 
 
-def _check_same_engine(farm: LocalFarm, engine: Engine) -> None:
+def _check_same_engine(farm: LocalFarm, engine: Engine, resources: Mapping[str, float] | None) -> None:
     kept = stored_options(farm.paths)
     here = None if kept is None else kept.engine
     if here is None or here.url != engine.options.url:
@@ -307,6 +323,11 @@ def _check_same_engine(farm: LocalFarm, engine: Engine) -> None:
         raise StartFailed(
             f"farm {farm.name!r} runs {where}",
             hint=f"restart({farm.name!r}, on=...) moves its queue to {engine.options.url}",
+        )
+    if resources is not None and engine.options.resources != here.resources:
+        raise StartFailed(
+            f"farm {farm.name!r} runs with {here.resources or 'no resources'} for each slot",
+            hint=f"restart({farm.name!r}, on=..., resources=...) changes them",
         )
 
 

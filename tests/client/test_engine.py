@@ -48,6 +48,7 @@ def test_a_scheduler_file_has_the_address(tmp_path: Path):
         (7, TypeError, "not 7"),
         ("head:8786", ValueError, "'head:8786' is neither the address of an engine.* is it tcp://head:8786?"),
         ("cluster.json", ValueError, "'cluster.json' is neither the address of an engine, .*, nor a file$"),
+        ("", ValueError, "not an empty text"),
         ("tcp://head", ValueError, "has no host or no port"),
         ("tcp://head:port", ValueError, "has no host or no port"),
         ("http://head:8787", ValueError, "is not the address of an engine"),
@@ -55,6 +56,11 @@ def test_a_scheduler_file_has_the_address(tmp_path: Path):
         ("ray:head:6379", ValueError, "is neither the address of an engine, such as .* 'ray' "),
         ("inproc://10.0.0.1/1/1", ValueError, r"use LocalCluster\(processes=True\)"),
         (SimpleNamespace(scheduler_info=dict, scheduler=None), StartFailed, "has no scheduler any more"),
+        (
+            SimpleNamespace(scheduler_address="tcp://head:1", status=SimpleNamespace(name="closed")),
+            StartFailed,
+            "has no scheduler any more",
+        ),
     ],
     ids=str,
 )
@@ -116,7 +122,13 @@ def test_the_certificates_of_a_live_client_are_secrets_and_no_options(tmp_path, 
     ("options", "message"),
     [
         ({"idle": -4.0}, "idle is a number of seconds from 0, where 0 keeps idle slots, not -4.0"),
+        ({"idle": "1"}, "idle is a number of seconds from 0, where 0 keeps idle slots, not '1'"),
         ({"resources": {"GPU": 0}}, r"resources\['GPU'\] is an amount above 0, not 0"),
+        ({"resources": {"GPU": "x"}}, r"resources\['GPU'\] is an amount above 0, not 'x'"),
+        ({"resources": {"GPU": True}}, r"resources\['GPU'\] is an amount above 0, not True"),
+        ({"resources": {"": 1}}, "the name of a resource is a str, such as 'GPU', not ''"),
+        ({"resources": {5: 1}}, "the name of a resource is a str, such as 'GPU', not 5"),
+        ({"resources": [("GPU", 1)]}, r"resources is a dict of names and amounts, such as \{'GPU': 1\}, not "),
     ],
     ids=str,
 )

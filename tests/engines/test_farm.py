@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 import taskfc_ext
 import taskfc_ext.worker
 from taskfc_ext import MemoryLimitExceeded, NotEnoughResources, restart, start
+from taskfc_ext.client.farm.launch import stored_options
 from taskfc_ext.client.start import Controller
+from taskfc_ext.drivers.cores import available_cores
 from taskfc_ext.drivers.paths import farm_paths
 from taskfc_ext.drivers.process_tree import children, command_line
 from taskfc_ext.drivers.processes import tagged_processes
@@ -211,10 +214,27 @@ def test_a_restart_waits_for_a_worker_as_a_start_does(farm: Controller) -> None:
 
 def test_a_wrong_argument_of_restart_stops_nothing(farm: Controller) -> None:
     before = farm.pid
-    for wrong in ({"on": "head:8786"}, {"on": "tcp://head:8786", "idle": -1}):
+    for wrong in ({"on": "head:8786"}, {"on": "tcp://head:8786", "idle": -1}, {"idle": 3}, {"resources": {"GPU": 1}}):
         with pytest.raises(BadEngine):
             restart(**wrong)
     assert farm.pid == before
+
+
+def test_a_restart_on_the_same_engine_keeps_what_is_not_named(home: Path, tmp_path: Path) -> None:
+    cluster = FakeCluster(tmp_path)
+    with start(3, on=cluster.url, resources={"licence": 1}, idle=7):
+        before = stored_options(farm_paths("default"))
+        restart(on=cluster.url)
+        assert stored_options(farm_paths("default")) == before
+        restart(on=cluster.url, idle=3)
+        after = stored_options(farm_paths("default"))
+        assert after == replace(before, engine=replace(before.engine, idle=3))
+        with pytest.raises(StartFailed, match=r"runs with \{'licence': 1.0\} for each slot"):
+            start(on=cluster.url, resources={"GPU": 4})
+        restart(on=None)
+        assert stored_options(farm_paths("default")).n_workers == available_cores()
+    with pytest.raises(BadEngine, match="start: idle is of an engine"):
+        start(1, idle=4)
 
 
 def test_an_idle_worker_ends_and_the_next_task_has_one_again(home: Path, cluster: Cluster) -> None:

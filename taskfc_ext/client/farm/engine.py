@@ -53,7 +53,7 @@ class Engine(NamedTuple):
     note: str = ""
 
 
-def engine_of(on: object, *, resources: dict[str, float] | None = None, idle: float = IDLE) -> Engine:
+def engine_of(on: object, *, resources: Mapping[str, float] | None = None, idle: float = IDLE) -> Engine:
     """Return the engine that `on` names.
 
     Args:
@@ -65,7 +65,9 @@ def engine_of(on: object, *, resources: dict[str, float] | None = None, idle: fl
         TypeError, BadEngine: it names none, or an option is not possible; the message says what can be given.
         StartFailed: it cannot be used from here.
     """
-    _check_options(resources or {}, idle)
+    resources = check_slot_resources(resources)
+    if not isinstance(idle, int | float) or isinstance(idle, bool) or not 0 <= idle <= MAX_SECONDS:
+        raise BadEngine(f"idle is a number of seconds from 0, where 0 keeps idle slots, not {idle!r}")
     kind, url, secrets, note = _find(on)
     for package in _PACKAGES.get(kind, ()):
         if importlib.util.find_spec(package) is None:
@@ -74,15 +76,25 @@ def engine_of(on: object, *, resources: dict[str, float] | None = None, idle: fl
                 hint=f"pip install 'taskfc-ext[{kind}]'",
             )
     note = note or _warning_of(kind, url)
-    return Engine(EngineOptions(kind=kind, url=url, idle=idle, resources=dict(resources or {})), secrets, note)
+    return Engine(EngineOptions(kind=kind, url=url, idle=idle, resources=resources), secrets, note)
 
 
-def _check_options(resources: Mapping[str, float], idle: float) -> None:
-    if not 0 <= idle <= MAX_SECONDS:
-        raise BadEngine(f"idle is a number of seconds from 0, where 0 keeps idle slots, not {idle!r}")
+def check_slot_resources(resources: object) -> dict[str, float]:
+    """Return the resources of an engine that each slot takes; `None` stands for none.
+
+    Raises:
+        BadEngine: a name or an amount is not possible.
+    """
+    if resources is None:
+        return {}
+    if not isinstance(resources, Mapping):
+        raise BadEngine(f"resources is a dict of names and amounts, such as {{'GPU': 1}}, not {resources!r}")
     for name, amount in resources.items():
-        if not 0 < amount < math.inf:
+        if not isinstance(name, str) or not name.strip():
+            raise BadEngine(f"the name of a resource is a str, such as 'GPU', not {name!r}")
+        if not isinstance(amount, int | float) or isinstance(amount, bool) or not 0 < amount < math.inf:
             raise BadEngine(f"resources[{name!r}] is an amount above 0, not {amount!r}")
+    return dict(resources)
 
 
 def tell(engine: Engine) -> None:
@@ -101,6 +113,8 @@ class _Found(NamedTuple):
 def _find(on: object) -> _Found:
     if on == RAY:
         return _Found("ray", RAY)
+    if on == "":
+        raise BadEngine(f"on= takes an engine, {_EXAMPLES}; not an empty text")
     if isinstance(on, Path) or (isinstance(on, str) and "://" not in on):
         return _of_file(Path(on))
     if isinstance(on, str):
@@ -153,7 +167,8 @@ def _of_live(on: Any) -> _Found:
     """Return the engine of a live `distributed.Client` or `Cluster`."""
     scheduler = getattr(on, "scheduler", None)
     address = getattr(on, "scheduler_address", "") or getattr(scheduler, "address", "") or ""
-    if not address:
+    status = getattr(getattr(on, "status", None), "name", getattr(on, "status", None))
+    if not address or status in ("closing", "closed", "failed"):
         raise StartFailed(f"{on!r} has no scheduler any more", hint="make a new client or cluster")
     kind, url, _, _ = _of_address(str(address))
     note = ""
