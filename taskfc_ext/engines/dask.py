@@ -13,7 +13,7 @@ from distributed.security import Security
 
 from taskfc_ext.engines.adapter import Connected, Events, Failed, Frame, Gone, Lost, SlotGone, Unreachable
 from taskfc_ext.engines.background import Background
-from taskfc_ext.engines.dask_slot import KEY, hold_slot, topic_of
+from taskfc_ext.engines.dask_slot import KEY, hold_slot, topic_of, uncopied
 from taskfc_ext.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -135,7 +135,7 @@ class DaskAdapter:
     async def put(self, slot: str, frame: bytes) -> None:
         """See `Adapter`."""
         worker = self._worker_of.get(slot)
-        if worker is None or not await worker.call("taskfc_put", slot=slot, frame=frame):
+        if worker is None or not await worker.call("taskfc_put", slot=slot, frame=uncopied(frame)):
             raise SlotGone(slot)
 
     async def close(self) -> None:

@@ -14,10 +14,11 @@ from typing import Any
 
 from distributed import Worker, get_worker
 from distributed.diagnostics.plugin import WorkerPlugin
+from distributed.protocol import to_serialize
 
 from taskfc_ext.engines.host import the_host
 from taskfc_ext.engines.hosted_process import Place
-from taskfc_ext.engines.mailbox import Letters, Mailbox
+from taskfc_ext.engines.mailbox import Mailbox
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.slot_messages import PING_EVERY, Ping
 
@@ -27,6 +28,9 @@ KEY = "taskfc-"
 LONGEST_REQUEST = PING_EVERY
 """Seconds after which a request for frames is answered without any; each is a sign of life of the bridge."""
 
+UNCOPIED_FROM = 2**16
+"""Bytes of a frame that Dask sends as they are: in a message of its own they would be copied several times."""
+
 _NAME = "taskfc_ext"
 _adding = threading.Lock()
 
@@ -34,6 +38,11 @@ _adding = threading.Lock()
 def topic_of(run: str) -> str:
     """Return the topic of the events for one bridge."""
     return f"taskfc-{run}"
+
+
+def uncopied(frame: bytes) -> Any:
+    """Return what stands for a frame in a message of Dask; the other end gets the frame."""
+    return to_serialize(frame) if len(frame) >= UNCOPIED_FROM else frame
 
 
 def hold_slot(token: str, run: str) -> None:
@@ -81,7 +90,7 @@ class Slots(WorkerPlugin):  # type: ignore[misc]  # Dask's types are not read
                 self._mailboxes[run] = Mailbox(lambda: self._loop.call_soon_threadsafe(arrival.set))
             return self._mailboxes[run]
 
-    async def take(self, run: str, got: int) -> tuple[int, Letters]:
+    async def take(self, run: str, got: int) -> tuple[int, list[tuple[str, Any]]]:
         """Return frames for the bridge, as `Mailbox.take` does; waits for some. The slots of its predecessors end."""
         host = the_host()
         farm = run[: run.index("x")]
@@ -100,7 +109,7 @@ class Slots(WorkerPlugin):  # type: ignore[misc]  # Dask's types are not read
             except TimeoutError:
                 pass
             found = mailbox.take(found[0])
-        return found
+        return found[0], [(slot, uncopied(frame)) for slot, frame in found[1]]
 
     async def put(self, slot: str, frame: bytes) -> bool:
         """Hand a frame to a slot; return `False` if it has ended."""
