@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from benchmarks.measures.same_cost import is_known, revision
 from benchmarks.rounds import Cell
-from benchmarks.systems import ON_DASK, OURS
+from benchmarks.systems import ON_DASK, ON_RAY, OURS
 
 PACKAGES = {
     "loky": "loky",
@@ -16,6 +16,7 @@ PACKAGES = {
     "Ray": "ray",
     "dask": "distributed",
     ON_DASK: "distributed",
+    ON_RAY: "ray",
     "dask LocalCluster": "distributed",
     "ipyparallel": "ipyparallel",
 }
@@ -100,14 +101,14 @@ QUEUE = [
 ]
 
 ENGINE = [
-    *_each("calls", "maps", {ON_DASK: 50_000, "dask": 800}),
-    *_each("calls", "latency", {ON_DASK: 1_000, "dask": 200}),
+    *_each("calls", "maps", {ON_DASK: 50_000, "dask": 800, ON_RAY: 50_000, "Ray": 3_000}),
+    *_each("calls", "latency", {ON_DASK: 1_000, "dask": 200, ON_RAY: 1_000, "Ray": 500}),
     *_each("naps", "naps", {ON_DASK: 400, "dask": 400}),
     *_each("data", "data", {ON_DASK: 4, "dask": 4}),
     Cell(ON_DASK, "bridge", 10, _script("slots")),
     Cell(ON_DASK, "slots", 64, _script("slots")),
 ]
-"""Workers on a Dask cluster, beside Dask itself on an equal one."""
+"""Workers on a Dask or a Ray cluster, beside Dask and Ray themselves on equal ones."""
 
 SAME = [_ours("same_cost", "cost_of_same", 5)]
 """This version beside an earlier one; its rounds are its own, within one run of it."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from benchmarks.report import span, table
 from benchmarks.results import Results
-from benchmarks.systems import ON_DASK, OURS
+from benchmarks.systems import ON_DASK, ON_RAY, OURS
 
 POOL, EXECUTOR = "multiprocessing.Pool", "ProcessPoolExecutor"
 DASK, CLUSTER, IPYPARALLEL = "dask", "dask LocalCluster", "ipyparallel"
@@ -122,6 +122,7 @@ ENGINE = [
     Promise("100 MB in / dask's", "in_ms", 1.5, peer=DASK, system=ON_DASK),
     Promise("100 MB out / dask's", "out_ms", 1.5, peer=DASK, system=ON_DASK),
     Promise("100 arrays of 1 MB there and back / dask's", "echo_ms", 1.5, peer=DASK, system=ON_DASK),
+    Promise("map, a task for each item / Ray's", "items_per_s", 20, at_least=True, peer="Ray", system=ON_RAY),
     Promise("bridge, idle, % CPU", "bridge_percent", 0.2, system=ON_DASK),
     Promise("bridge, idle, MB", "bridge_mb", 70, system=ON_DASK),
 ]
@@ -132,7 +133,7 @@ PROMISES = {
     "room": ROOM,
     "in a notebook": NOTEBOOK,
     "the live queue": QUEUE,
-    "on a Dask cluster": ENGINE,
+    "on a cluster": ENGINE,
 }
 
 

@@ -23,6 +23,7 @@ N_WORKERS = 2
 
 OURS = "taskfc_ext"
 ON_DASK = "taskfc_ext on dask"
+ON_RAY = "taskfc_ext on Ray"
 
 Call = Callable[[Any], Any]
 Map = Callable[[Call, Sequence[Any]], list[Any]]
@@ -82,6 +83,21 @@ def taskfc_on_dask() -> Iterator[Farm]:
     ):
         client.map(time.sleep, [0.1] * 2 * N_WORKERS)  # slots follow the demand; dask's workers are all there, too
         yield _our_farm(client)
+
+
+@contextmanager
+def taskfc_on_ray() -> Iterator[Farm]:
+    """This project with its workers in slots of a cluster as `ray` has one."""
+    import taskfc_ext
+
+    with _ray_cluster() as ray:
+        os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address
+        with (
+            taskfc_ext.start(N_WORKERS, name="bench", on="ray") as controller,
+            contextlib.closing(controller.client()) as client,
+        ):
+            client.map(time.sleep, [0.1] * 2 * N_WORKERS)
+            yield _our_farm(client)
 
 
 def _our_farm(client: Any) -> Farm:
@@ -160,8 +176,7 @@ def joblib() -> Iterator[Farm]:
 
 
 @contextmanager
-def ray() -> Iterator[Farm]:
-    """Ray on one machine."""
+def _ray_cluster() -> Iterator[Any]:
     os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"  # without it, a warning of what comes
     import ray
 
@@ -172,25 +187,32 @@ def ray() -> Iterator[Farm]:
         logging_level=logging.ERROR,
         _temp_dir=os.environ["TMPDIR"],
     )
-
-    @functools.cache
-    def remote(function: Call) -> Any:
-        # a decorated function, as in Ray's tutorial; what is not a function is captured by one
-        return ray.remote(function if hasattr(function, "__code__") else lambda item: function(item))
-
-    def ray_map(function: Call, items: Sequence[Any]) -> list[Any]:
-        task = remote(function)
-        return list(ray.get([task.remote(item) for item in items]))
-
     try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def ray() -> Iterator[Farm]:
+    """Ray on one machine."""
+    with _ray_cluster() as ray:
+
+        @functools.cache
+        def remote(function: Call) -> Any:
+            # a decorated function, as in Ray's tutorial; what is not a function is captured by one
+            return ray.remote(function if hasattr(function, "__code__") else lambda item: function(item))
+
+        def ray_map(function: Call, items: Sequence[Any]) -> list[Any]:
+            task = remote(function)
+            return list(ray.get([task.remote(item) for item in items]))
+
         yield Farm(
             run_one=lambda function, item: ray.get(remote(function).remote(item)),
             map=ray_map,
             submit=lambda function, item: remote(function).remote(item),
             results=lambda handles: list(ray.get(list(handles))),
         )
-    finally:
-        ray.shutdown()
 
 
 @contextmanager
@@ -268,6 +290,7 @@ def ipyparallel() -> Iterator[Farm]:
 SYSTEMS = {
     OURS: taskfc,
     ON_DASK: taskfc_on_dask,
+    ON_RAY: taskfc_on_ray,
     "multiprocessing.Pool": pool,
     "ProcessPoolExecutor": process_pool,
     "loky": loky,
