@@ -28,17 +28,11 @@ from taskfc_ext.client.farm.silence import describe_suspension
 from taskfc_ext.client.start import restart, start, stop
 from taskfc_ext.drivers.connection_file import read_connection
 from taskfc_ext.drivers.paths import farm_paths, known_farms
-from taskfc_ext.errors import (
-    ControllerUnavailable,
-    FarmError,
-    RequestRefused,
-    ResultExpired,
-    TaskFCError,
-    UnknownTask,
-)
+from taskfc_ext.errors import ControllerUnavailable, FarmError, RequestRefused, ResultExpired, TaskFCError, UnknownTask
 from taskfc_ext.protocol.ids import list_ids
 from taskfc_ext.protocol.infos import EngineInfo, TaskInfo, WorkerInfo
 from taskfc_ext.protocol.limits import MAX_IDS, MAX_WORKERS
+from taskfc_ext.protocol.owners import split_name
 from taskfc_ext.protocol.states import FINISHED, UNFINISHED
 from taskfc_ext.text import one_line, plain_text, table, workers_table, workers_text
 from taskfc_ext.view.engine_words import add_engine_options, engine_arguments, warnings_as_lines
@@ -55,7 +49,7 @@ from taskfc_ext.view.wording import (
 
 _MOST_ERRORS = 5
 """Errors that are printed one by one; a range may have many."""
-_WHICH = "ids (12), ranges of ids (3-7), or names: the newest task of that name"
+_WHICH = "ids (12), ranges of ids (3-7), or names: the newest task of that name; NOTEBOOK:NAME for that of one notebook"
 _SEE = "list them with: taskfc tasks"
 STATES = [state.value for state in (*UNFINISHED, *FINISHED)]
 
@@ -374,7 +368,8 @@ def _taskids(client: BlockingTaskClient, words: Sequence[str], most: int = MAX_I
         if isinstance(part, range):
             taskids.extend(part)
             continue
-        newest = client.list_tasks(name=part, limit=1)
+        notebook, name = split_name(part)
+        newest = client.list_tasks(name=name, owner=notebook, limit=1)
         if not newest:
             raise UnknownTask(f"there is no task named {part!r}", hint=_SEE)
         taskids.append(newest[-1].taskid)

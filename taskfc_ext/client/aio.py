@@ -16,6 +16,7 @@ import msgspec
 
 from taskfc_ext.client.chunk import check_chunksize
 from taskfc_ext.client.farm.silence import wait_for_answer
+from taskfc_ext.client.find import find_task
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.future.waiting import wait
@@ -32,7 +33,7 @@ from taskfc_ext.client.session.watch import QueueWatch
 from taskfc_ext.client.submit.broadcast import broadcast_fields, workers_that_ran
 from taskfc_ext.client.submit.options import Options, Task, TaskOptions, check_id, check_priority, check_wait
 from taskfc_ext.client.submit.submitter import Submitter
-from taskfc_ext.errors import ControllerStopped, RequestRefused, TaskFCError, UnknownTask
+from taskfc_ext.errors import ControllerStopped, RequestRefused, TaskFCError
 from taskfc_ext.protocol.batches import chunks
 from taskfc_ext.protocol.client_messages import (
     Abort,
@@ -410,20 +411,16 @@ class FCTaskClient(Unpicklable):
             raise TimeoutError(f"{n} tasks have not been accepted after {timeout} s") from None
 
     async def future(self, id_or_name: int | str) -> TaskFuture:
-        """Return a future of any task of this farm: by id, or the newest of a name.
+        """Return a future of any task of this farm.
+
+        Args:
+            id_or_name: an id; a name, for the newest task of that name that this client's notebook or script has
+                submitted; `"NOTEBOOK:name"`, for that of another one, which is called by its file's name or path.
 
         Raises:
             UnknownTask: there is no such task.
         """
-        if isinstance(id_or_name, str):
-            found = await self.list_tasks(name=id_or_name, limit=1)
-            missing = UnknownTask(f"there is no task named {id_or_name!r}")
-        else:
-            found = await self.list_tasks(taskids=(check_id(id_or_name),))
-            missing = UnknownTask(f"there is no task {id_or_name}", taskid=id_or_name)
-        if not found:
-            raise missing
-        task = found[-1]
+        task = await find_task(self.list_tasks, id_or_name, self.remote_reference.owner)
         return await self.remote_reference.future(task.taskid, label=task.label, name=task.name, retry_of=task.retry_of)
 
     # every worker
@@ -515,7 +512,7 @@ class FCTaskClient(Unpicklable):
             taskids: their ids.
             states: their states.
             name: their name.
-            owner: their notebook or script.
+            owner: their notebook or script, or what it is called: its file's name, with or without the suffix.
             limit: the largest number of tasks, which are the newest.
         """
         ids, of = (None if wanted is None else tuple(wanted) for wanted in (taskids, states))

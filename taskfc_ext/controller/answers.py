@@ -34,6 +34,7 @@ from taskfc_ext.lru import ByteLRU
 from taskfc_ext.protocol.client_messages import Changed, Ended, ErrorKind, Refused, Reply, Watching
 from taskfc_ext.protocol.infos import SubmittedTask, TaskInfo
 from taskfc_ext.protocol.limits import MAX_FRAME
+from taskfc_ext.protocol.owners import is_called
 from taskfc_ext.protocol.payloads import Failure, Payload, decode_failure
 from taskfc_ext.protocol.records import Submitted
 from taskfc_ext.protocol.states import UNFINISHED
@@ -260,5 +261,5 @@ def _passes(info: TaskInfo, message: SendList) -> bool:
         info.taskid not in message.left_out
         and (message.states is None or info.state in message.states)
         and (message.name is None or info.name == message.name)
-        and (message.owner is None or info.owner == message.owner)
+        and (message.owner is None or is_called(info.owner, message.owner))
     )

@@ -1,4 +1,4 @@
-"""Loading the magics into a shell, and unloading them. Starts nothing, connects to nothing, imports nothing heavy.
+"""Loading the magics into a shell, and unloading them. Starts nothing, and imports nothing heavy while no farm runs.
 
 All state is on the `TaskMagics` instance in the shell's registry, never in a module: so a second shell has its own,
 and `%reload_ext` finds the state of an older version of this module.
@@ -7,6 +7,7 @@ and `%reload_ext` finds the state of an older version of this module.
 from __future__ import annotations
 
 import atexit
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,7 @@ from taskfc_ext.errors import TaskFCError
 from taskfc_ext.ipython.magics import TaskMagics
 from taskfc_ext.ipython.parse.completion import complete
 from taskfc_ext.ipython.sessions import Farms, LocalFarms
+from taskfc_ext.ipython.welcome import welcome
 
 FUTURE = ("taskfc_ext.client.future.future", "TaskFuture")
 """The type that is displayed as a card; by name, so that loading does not import it."""
@@ -33,6 +35,9 @@ def load(shell: Any, farms: Farms | None = None) -> None:
     atexit.register(magics.close)
     undo.append(lambda: atexit.unregister(magics.close))
     magics.undo = undo
+    line = welcome(magics.session, shell.user_ns)
+    if line:
+        sys.stdout.write(f"{line}\n")
 
 
 def unload(shell: Any) -> None:

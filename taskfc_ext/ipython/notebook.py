@@ -17,6 +17,7 @@ from taskfc_ext.ipython.hints import did_you_mean
 from taskfc_ext.ipython.parse.requests import BadUsage
 from taskfc_ext.ipython.sessions import Session
 from taskfc_ext.protocol.limits import MAX_IDS
+from taskfc_ext.protocol.owners import short_name, split_name
 from taskfc_ext.text import one_line
 from taskfc_ext.view.selection import Selection, count_ids
 
@@ -88,19 +89,26 @@ class Notebook:
 
     # tasks
 
-    def futures(self, selection: Selection) -> list[TaskFuture]:
-        """Return a future for each selected task; a new one for a future that its stopped farm has ended."""
+    def futures(self, selection: Selection, *, everybodys: bool = False) -> list[TaskFuture]:
+        """Return a future for each selected task, see `tasks`; a new one for one that its stopped farm has ended."""
         return [
             task if is_future(task) and not self._has_outlived(task) else self.session.future(_id(task))
-            for task in self.tasks(selection)
+            for task in self.tasks(selection, everybodys=everybodys)
         ]
 
-    def taskids(self, selection: Selection) -> list[int]:
-        """Return the ids of the selected tasks."""
-        return [task if isinstance(task, int) else self._require_id(task) for task in self.tasks(selection)]
+    def taskids(self, selection: Selection, *, everybodys: bool = False) -> list[int]:
+        """Return the ids of the selected tasks, see `tasks`."""
+        found = self.tasks(selection, everybodys=everybodys)
+        return [task if isinstance(task, int) else self._require_id(task) for task in found]
 
-    def tasks(self, selection: Selection) -> list[Any]:
+    def tasks(self, selection: Selection, *, everybodys: bool = False) -> list[Any]:
         """Return the selected tasks as ids and futures: ids, ranges, variables with futures, newest tasks of a name.
+
+        A name means a task of this notebook; `NOTEBOOK:NAME` one of another, and it is said whose that is.
+
+        Args:
+            selection: what was typed.
+            everybodys: a name means a task of any notebook.
 
         Raises:
             BadUsage: there is no task of that name.
@@ -109,7 +117,7 @@ class Notebook:
             raise BadUsage(f"{count_ids(selection):,} tasks are too many; at most {MAX_IDS:,} at once")
         found: list[Any] = []
         for part in selection:
-            found.extend(part if isinstance(part, range) else self._find_named(part))
+            found.extend(part if isinstance(part, range) else self._find_named(part, everybodys=everybodys))
         return found
 
     def list_owned(self, states: Sequence[str], *, everybodys: bool) -> list[TaskInfo]:
@@ -118,17 +126,28 @@ class Notebook:
         self._flush()
         return client.list_tasks(owner=None if everybodys else self.session.owner, states=states, limit=MAX_IDS)
 
-    def _find_named(self, name: str) -> list[Any]:
-        value = self.namespace.get(name)
+    def _find_named(self, text: str, *, everybodys: bool) -> list[Any]:
+        notebook, name = split_name(text)
+        value = self.namespace.get(text)
         if is_future(value):
             return [value]
         if isinstance(value, list | tuple) and value and all(map(is_future, value)):
             return list(value)
         client = self.session.client()
         self._flush()  # the newest one may not be accepted yet
-        newest = client.list_tasks(name=name, limit=1)
+        owner = notebook or (None if everybodys else self.session.owner)
+        newest = client.list_tasks(name=name, owner=owner, limit=1)
         if newest:
-            return [newest[-1].taskid]
+            task = newest[-1]
+            if task.owner != self.session.owner:
+                self.say(f"task {task.taskid} {name} is one of {task.owner}")
+            return [task.taskid]
+        if notebook:
+            raise BadUsage(f"{notebook} has no task named {name!r}; {SEE_TASKS}")
+        others = client.list_tasks(name=name, limit=1)
+        if others:
+            theirs = f"{short_name(others[0].owner)}:{name}"
+            raise BadUsage(f"no task of this notebook and no future named {name!r}; {theirs} is another notebook's")
         near = did_you_mean(name, self.task_names())
         raise BadUsage(f"no task and no future named {name!r}{near or f'; {SEE_TASKS}'}")
 
@@ -156,10 +175,10 @@ class Notebook:
         return future.facts is None and isinstance(future.exception(), ControllerUnavailable)
 
     def task_names(self) -> list[str]:
-        """Return the names that select tasks: names of tasks, and variables that hold a future."""
+        """Return the names that select tasks: names of this notebook's tasks, and variables that hold a future."""
         variables = [name for name, value in self.namespace.items() if is_future(value) and not name.startswith("_")]
         client = self.session.connected
-        tasks = client.list_tasks(limit=1000) if client else []
+        tasks = client.list_tasks(owner=self.session.owner, limit=1000) if client else []
         return sorted({*variables, *(task.name for task in tasks if task.name)})
 
 

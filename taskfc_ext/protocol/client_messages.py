@@ -204,7 +204,7 @@ class Clear(Request, frozen=True, kw_only=True):
 class ListTasks(Request, frozen=True, kw_only=True):
     """Get at most `limit` `TaskInfo`s, newest last, of the tasks that match every given filter.
 
-    `not_retried` leaves out tasks that were retried.
+    `owner` is an owner, or what it is called: see `owners.is_called`. `not_retried` leaves out tasks that were retried.
     """
 
     taskids: Ids | None = None

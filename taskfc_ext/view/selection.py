@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 from taskfc_ext.protocol.limits import TASK_NAME
+from taskfc_ext.protocol.owners import split_name
 
 Selection = tuple[range | str, ...]
-"""Tasks as they were typed: ids as ranges (`3` is `range(3, 4)`), names as text."""
+"""Tasks as they were typed: ids as ranges (`3` is `range(3, 4)`), names as text, `NOTEBOOK:NAME` with its notebook."""
 
 _IDS = re.compile(r"(\d{1,15})(?:-(\d{1,15}))?", re.ASCII)
 
@@ -31,7 +32,8 @@ def _parse_part(part: str) -> range | str:
         if last < first:
             raise BadSelection(f"the range {part} runs backwards")
         return range(first, last + 1)
-    if re.fullmatch(TASK_NAME, part) or part.isidentifier():
+    notebook, name = split_name(part)
+    if re.fullmatch(TASK_NAME, name) or (notebook is None and name.isidentifier()):
         return part
     raise BadSelection(f"{part!r} is not a task id, a range or a name")
 

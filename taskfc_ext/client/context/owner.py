@@ -10,6 +10,8 @@ from typing import Any
 
 from taskfc_ext.text import encodable
 
+_SESSION = "session-"
+
 
 def default_owner(environment: Mapping[str, str] | None = None, namespace: Mapping[str, Any] | None = None) -> str:
     """Return the owner's name: the notebook's path, if its server or editor gives it.
@@ -33,4 +35,9 @@ def default_owner(environment: Mapping[str, str] | None = None, namespace: Mappi
 @cache
 def _this_process(pid: int) -> str:
     """Return a name for this process. A later process of the same pid, or a forked child, gets another one."""
-    return f"session-{pid}-{os.urandom(4).hex()}"
+    return f"{_SESSION}{pid}-{os.urandom(4).hex()}"
+
+
+def is_of_one_process(owner: str) -> bool:
+    """Return whether `owner` is the name of one process: no other process has its tasks, before or after."""
+    return owner.startswith(_SESSION)

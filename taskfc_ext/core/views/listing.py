@@ -14,6 +14,7 @@ from taskfc_ext.core.state.task import Task
 from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.protocol.client_messages import ListTasks
 from taskfc_ext.protocol.infos import EngineInfo, TaskInfo, TaskProgress, WorkerInfo
+from taskfc_ext.protocol.owners import is_called
 from taskfc_ext.protocol.states import State
 
 _SHOWN = 5
@@ -42,7 +43,7 @@ def list_tasks(farm: Farm, message: ListTasks, now: Now) -> SendList:
         info
         for task in farm.tasks.values()
         if (wanted is None or task.taskid in wanted)
-        and (message.owner is None or task.batch.owner == message.owner)
+        and (message.owner is None or is_called(task.batch.owner, message.owner))
         and (message.name is None or task.batch.name == message.name)
         and (message.states is None or task.state in message.states)
         for info in [task_info(farm, task, now)]

@@ -74,6 +74,7 @@ class Result:
     """Wait for tasks and return their values."""
 
     tasks: Selection
+    all: bool = False
     timeout: float | None = None
 
 
@@ -82,6 +83,7 @@ class Show:
     """Show the cards of tasks."""
 
     tasks: Selection
+    all: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +91,7 @@ class Pull:
     """Wait for tasks and bind the names that came back; if `out` is not empty, only these."""
 
     tasks: Selection
+    all: bool = False
     out: tuple[str, ...] = ()
 
 
@@ -163,6 +166,7 @@ class Log:
     """Print what tasks have printed."""
 
     tasks: Selection
+    all: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

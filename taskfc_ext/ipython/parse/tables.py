@@ -28,7 +28,10 @@ from taskfc_ext.view.engine_words import parse_amounts
 
 
 def _tasks(required: bool) -> Argument:
-    text = "ids, ranges (3-7), variables that hold a future, or names of tasks, separated by commas"
+    text = (
+        "ids, ranges (3-7), variables that hold a future, or names of tasks, separated by commas; NOTEBOOK:NAME is a "
+        "task of another notebook"
+    )
     return argument("tasks", help=text, metavar="TASKS", type=parse_selection, **({} if required else _OPTIONAL))
 
 
@@ -36,6 +39,7 @@ _OUT: dict[str, Any] = {"dest": "out", "metavar": "NAMES", "type": names_or_all,
 _OPTIONAL: dict[str, Any] = {"nargs": "?", "default": ()}
 _TIMEOUT = argument("--timeout", help="give up waiting after S seconds", metavar="S", type=seconds)
 _ALL = flag("--all", "everybody's tasks, not only this notebook's")
+_ALL_NAMES = flag("--all", "names mean everybody's tasks, not only this notebook's")
 _WORKERS = integer(0, MAX_WORKERS)
 _LIMIT = integer(1, MAX_IDS)
 _UNITS = integer(1, MAX_UNITS)
@@ -95,13 +99,14 @@ class Verb:
 VERBS: dict[str, Verb] = {
     "status": Verb(requests.Status, "show the queue and the newest tasks (also without a verb)", (_tasks(False), _ALL)),
     "run": Verb(requests.Run, "run an expression as a task, whatever its first word is"),
-    "result": Verb(requests.Result, "wait for tasks and return their values", (_tasks(True), _TIMEOUT)),
-    "show": Verb(requests.Show, "show the cards of tasks, with what they printed", (_tasks(True),)),
+    "result": Verb(requests.Result, "wait for tasks and return their values", (_tasks(True), _ALL_NAMES, _TIMEOUT)),
+    "show": Verb(requests.Show, "show the cards of tasks, with what they printed", (_tasks(True), _ALL_NAMES)),
     "pull": Verb(
         requests.Pull,
         "wait for tasks and bind the -o names that came back",
         (
             _tasks(True),
+            _ALL_NAMES,
             argument("-o", help="only these names", **_OUT),
         ),
     ),
@@ -127,7 +132,7 @@ VERBS: dict[str, Verb] = {
     ),
     "clear": Verb(requests.Clear, "delete finished tasks and their results", (_tasks(False), _ALL)),
     "spin": Verb(requests.Spin, "check again which tasks can run now"),
-    "log": Verb(requests.Log, "print what tasks have printed", (_tasks(True),)),
+    "log": Verb(requests.Log, "print what tasks have printed", (_tasks(True), _ALL_NAMES)),
     "history": Verb(
         requests.History,
         "list tasks that have run; `h = %task history` has .rows and .to_frame()",

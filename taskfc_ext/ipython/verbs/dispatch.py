@@ -48,7 +48,7 @@ def answer(notebook: Notebook, request: Request) -> Any:
         case requests.Widget():
             _widget(notebook)
         case requests.Show(tasks=tasks):
-            for future in notebook.futures(tasks):
+            for future in notebook.futures(tasks, everybodys=request.all):
                 if future.done():
                     _note_seen(notebook, [future])
                 notebook.board.show(future)
@@ -74,8 +74,8 @@ def answer(notebook: Notebook, request: Request) -> Any:
             _steer(notebook, tasks, lambda taskids: client.move(taskids, priority), move)
         case requests.Clear():
             _clear(notebook, request)
-        case requests.Log(tasks=tasks):
-            _log(notebook, tasks)
+        case requests.Log():
+            _log(notebook, request)
         case requests.Spin():
             notebook.session.client().spin()
         case requests.Help(verb=verb):
@@ -120,7 +120,7 @@ def _status(notebook: Notebook, request: requests.Status) -> None:
         notebook.say(_no_farm(notebook))
         return
     if request.tasks:
-        rows = client.list_tasks(taskids=notebook.taskids(request.tasks), limit=MAX_IDS)
+        rows = client.list_tasks(taskids=notebook.taskids(request.tasks, everybodys=request.all), limit=MAX_IDS)
     else:
         owner = None if request.all else notebook.session.owner
         rows = _running_and_newest(client, owner)
@@ -152,7 +152,7 @@ def _running_and_newest(client: Any, owner: str | None) -> list[TaskInfo]:
 
 def _result(notebook: Notebook, request: requests.Result) -> Any:
     deadline = None if request.timeout is None else time.monotonic() + request.timeout
-    futures = notebook.futures(request.tasks)
+    futures = notebook.futures(request.tasks, everybodys=request.all)
     is_one = len(futures) == 1  # it has its card
     values = []
     with waiting(), LongWait(FutureCounts(futures).read, "result") as progress:
@@ -169,7 +169,7 @@ def _note_seen(notebook: Notebook, futures: Sequence[Any]) -> None:
 
 
 def _pull(notebook: Notebook, request: requests.Pull) -> None:
-    for future in notebook.futures(request.tasks):
+    for future in notebook.futures(request.tasks, everybodys=request.all):
         with waiting():
             wait_for_success(future)
         _note_seen(notebook, [future])
@@ -180,7 +180,7 @@ def _pull(notebook: Notebook, request: requests.Pull) -> None:
 
 def _clear(notebook: Notebook, request: requests.Clear) -> None:
     if request.tasks:
-        taskids = notebook.taskids(request.tasks)
+        taskids = notebook.taskids(request.tasks, everybodys=request.all)
     else:
         taskids = [task.taskid for task in notebook.list_owned(FINISHED, everybodys=request.all)]
     n_cleared = notebook.session.client().clear(taskids) if taskids else 0
@@ -230,8 +230,8 @@ def _steer(notebook: Notebook, tasks: Selection, steer: Callable[[list[int]], It
     notebook.say(wording.describe_steering(verb, done, ended=gone, given=given))
 
 
-def _log(notebook: Notebook, tasks: Selection) -> None:
-    taskids = notebook.taskids(tasks)
+def _log(notebook: Notebook, request: requests.Log) -> None:
+    taskids = notebook.taskids(request.tasks, everybodys=request.all)
     for taskid in taskids:
         if len(taskids) > 1:
             notebook.say(f"--- task {taskid}")

@@ -73,7 +73,7 @@ def history(notebook: Notebook, request: Request) -> History:
     if client is None:
         return History([], f"no farm {session.name!r} runs")
     if request.tasks:
-        found = client.list_tasks(taskids=notebook.taskids(request.tasks), limit=request.limit)
+        found = client.list_tasks(taskids=notebook.taskids(request.tasks, everybodys=request.all), limit=request.limit)
     else:
         owner = None if request.all else session.owner
         found = client.list_tasks(owner=owner, states=STARTED, limit=request.limit)

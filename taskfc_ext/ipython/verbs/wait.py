@@ -38,7 +38,7 @@ def wait(notebook: Notebook, request: Wait) -> None:
         WaitTimedOut: one of them is unfinished after `request.timeout` seconds.
     """
     if request.tasks:
-        taskids = list(dict.fromkeys(notebook.taskids(request.tasks)))
+        taskids = list(dict.fromkeys(notebook.taskids(request.tasks, everybodys=request.all)))
     else:
         # in this order, so that a task which ends between the two requests is in both
         unfinished = [task.taskid for task in notebook.list_owned(UNFINISHED, everybodys=request.all)]

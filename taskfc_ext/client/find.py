@@ -1,0 +1,33 @@
+"""A task by its id or its name."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from taskfc_ext.client.submit.options import check_id
+from taskfc_ext.errors import UnknownTask
+from taskfc_ext.protocol.infos import TaskInfo
+from taskfc_ext.protocol.owners import short_name, split_name
+
+List = Callable[..., Awaitable[list[TaskInfo]]]
+
+
+async def find_task(list_tasks: List, id_or_name: int | str, owner: str) -> TaskInfo:
+    """Return the task that `id_or_name` means to `owner`, see `FCTaskClient.future`.
+
+    Raises:
+        UnknownTask: there is none; the hint says who has one of that name.
+    """
+    if not isinstance(id_or_name, str):
+        found = await list_tasks(taskids=(check_id(id_or_name),))
+        missing = UnknownTask(f"there is no task {id_or_name}", taskid=id_or_name)
+    else:
+        notebook, name = split_name(id_or_name)
+        found = await list_tasks(name=name, owner=notebook or owner or None, limit=1)
+        missing = UnknownTask(f"there is no task named {id_or_name!r}")
+        if not found and (others := await list_tasks(name=name, limit=1)):
+            theirs = f"{short_name(others[0].owner)}:{name}"
+            missing = UnknownTask(f"no task of this notebook is named {name!r}", hint=f"{theirs!r} is another's")
+    if not found:
+        raise missing
+    return found[-1]
