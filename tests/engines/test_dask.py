@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from distributed import Client
 from taskfc_ext import start
 from taskfc_ext.errors import EngineWarning
 from taskfc_ext.version import __version__
-from tests.engines.clusters import DaskCluster, dask_cluster
+from tests.engines.clusters import DaskCluster, Way, dask_cluster
 from tests.processes import DEADLINE, kill_and_wait, until
 
 LIVE = """
@@ -82,6 +83,48 @@ def test_a_cluster_without_our_package_is_told_what_to_install(home: Path, tmp_p
         farm.stop()
     finally:
         cluster.close()
+
+
+def note_time(file: Path) -> None:
+    """Note this process and the time, every tenth of a second."""
+    while True:
+        with open(file, "a") as notes:
+            notes.write(f"{os.getpid()} {time.monotonic()}\n")
+        time.sleep(0.1)
+
+
+def running_in(file: Path) -> set[str]:
+    """Return the processes that have noted themselves in the last second."""
+    notes = [line.split() for line in file.read_text().splitlines() if line.count(" ") == 1] if file.exists() else []
+    return {pid for pid, noted in notes if float(noted) > time.monotonic() - 1}
+
+
+def test_an_attempt_that_cannot_be_reached_ends_when_it_is_made_again(home: Path, tmp_path: Path) -> None:
+    with dask_cluster(n_workers=0) as cluster, Way() as way:
+        cluster.add_worker(way=way)
+        with start(1, on=cluster.url) as farm, farm.client() as client:
+            task = client.submit(note_time, tmp_path / "notes")
+            (first,) = until(lambda: running_in(tmp_path / "notes"), "it runs")
+            way.cut()
+            until(lambda: first not in running_in(tmp_path / "notes"), "it has ended")
+            way.mend()
+            until(lambda: running_in(tmp_path / "notes"), "it is made again")
+            assert task.attempts == 2
+            task.abort()
+
+
+def test_a_short_cut_of_the_network_harms_nothing(home: Path) -> None:
+    with dask_cluster(n_workers=0) as cluster, Way() as way:
+        cluster.add_worker(way=way)
+        with start(1, on=cluster.url) as farm, farm.client() as client:
+            assert client.submit(os.getpid).result(DEADLINE)
+            (worker,) = farm.worker_pids
+            way.cut()
+            task = client.submit(os.getpid)
+            client.flush()
+            until(lambda: way.n_refused > 10, "the bridge has tried for a while")
+            way.mend()
+            assert task.result(DEADLINE) == worker
 
 
 def test_tasks_wait_for_the_next_scheduler(home: Path, tmp_path: Path) -> None:
