@@ -16,13 +16,17 @@ from distributed.security import Security
 from taskfc_ext.engines.adapter import Connected, Events, Failed, Frame, Gone, Lost, SlotGone, Unreachable
 from taskfc_ext.engines.background import Background
 from taskfc_ext.engines.dask_slot import KEY, hold_slot, topic_of
+from taskfc_ext.engines.probe import probe
 from taskfc_ext.protocol.slot_messages import token_of
 from taskfc_ext.version import __version__
 
 logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT = 5.0
-"""Seconds for one try to reach the scheduler."""
+"""Seconds for one step of a try to reach the scheduler."""
+
+ANSWER_TIMEOUT = 7.0
+"""Seconds for all of them: Dask waits for ever where something else answers."""
 
 DIRECT_TIMEOUT = 2.0
 """Seconds for the first direct call of a worker; after that it is called through the scheduler."""
@@ -75,6 +79,8 @@ class DaskAdapter:
             security = Security(**(self._security or {}))  # what is missing comes from Dask's configuration
             if self.url.startswith("tls://") and security.get_connection_args("client")["ssl_context"] is None:
                 raise Unreachable(NO_CERTIFICATES)
+            if self.url.startswith(("tcp://", "tls://")):
+                await probe(self.url)
             client = Client(
                 self.url,
                 asynchronous=True,
@@ -83,9 +89,9 @@ class DaskAdapter:
                 name="taskfc_ext",
                 security=security,
             )
-            await client
+            await _await_answer(client)
         except (OSError, ValueError, TypeError, RuntimeError, TimeoutError) as error:
-            raise Unreachable(_line(error)) from error
+            raise Unreachable(_line(_cause_of(error))) from error
         self._client = client
         client.subscribe_topic(topic_of(self._run), self._on_event)
         self._background.start(self._watch(client))
@@ -305,11 +311,33 @@ class _DaskWorker:
         return True
 
 
+async def _await_answer(client: Any) -> None:
+    """Wait until a new client has reached its scheduler.
+
+    Raises:
+        Unreachable: no scheduler answers.
+        OSError: Dask's own reason.
+    """
+    try:
+        await asyncio.wait_for(client, ANSWER_TIMEOUT)
+    except TimeoutError:
+        with suppress(*_BROKEN):
+            await client.close(timeout=1)
+        raise Unreachable("no Dask scheduler answers at that port") from None
+
+
 async def _list_workers(client: Any) -> dict[str, dict[str, Any]]:
     """Return all workers of the cluster by their addresses, as the scheduler describes them."""
     found = await client.scheduler.identity(n_workers=-1)
     workers: dict[str, dict[str, Any]] = found["workers"]
     return workers
+
+
+def _cause_of(error: BaseException) -> BaseException:
+    """Return the first cause of an error that says anything."""
+    while (cause := error.__cause__) is not None and str(cause):
+        error = cause
+    return error
 
 
 def _is_cancelled() -> bool:

@@ -106,9 +106,10 @@ def test_an_attempt_that_cannot_be_reached_ends_when_it_is_made_again(home: Path
             task = client.submit(note_time, tmp_path / "notes")
             (first,) = until(lambda: running_in(tmp_path / "notes"), "it runs")
             way.cut()
-            until(lambda: first not in running_in(tmp_path / "notes"), "it has ended")
+            until(lambda: not client.queue_status()["pending"], "it has lost its place")
             way.mend()
-            until(lambda: running_in(tmp_path / "notes"), "it is made again")
+            until(lambda: running_in(tmp_path / "notes") - {first}, "it is made again")
+            until(lambda: first not in running_in(tmp_path / "notes"), "the first attempt has ended")
             assert task.attempts == 2
             task.abort()
 
@@ -125,6 +126,20 @@ def test_a_short_cut_of_the_network_harms_nothing(home: Path) -> None:
             until(lambda: way.n_refused > 10, "the bridge has tried for a while")
             way.mend()
             assert task.result(DEADLINE) == worker
+
+
+def start_and_warn(url: str) -> str:
+    """Start a farm on an engine that cannot be reached, stop it, and return the reason."""
+    with pytest.warns(EngineWarning, match="; tasks wait until it works") as caught:
+        start(1, on=url).stop()
+    return str(caught[-1].message)
+
+
+def test_a_wrong_port_is_told_at_once(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        assert "no Dask scheduler answers at that port" in start_and_warn(url)
+    assert f"{url}: connection refused" in start_and_warn(url)
 
 
 def test_tasks_wait_for_the_next_scheduler(home: Path, tmp_path: Path) -> None:
