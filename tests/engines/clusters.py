@@ -15,10 +15,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol, Self
 
+from taskfc_ext.client.start import Controller
 from taskfc_ext.drivers.process_tree import children, command_line, descendants, is_zombie
 from tests.processes import kill_and_wait, until
 
 THREADS = 4
+
+
+def process_of(farm: Controller, role: str) -> int:
+    """Return the pid of the process of the supervisor that has a role."""
+    pids = [child.pid for child in children(farm.supervisor_pid)]
+    (found,) = [pid for pid in pids if f"taskfc_ext.{role}" in str(command_line(pid))]
+    return found
 
 
 class Cluster(Protocol):

@@ -17,7 +17,7 @@ from distributed import Client
 from taskfc_ext import start
 from taskfc_ext.errors import EngineWarning
 from taskfc_ext.version import __version__
-from tests.engines.clusters import DaskCluster, Way, dask_cluster
+from tests.engines.clusters import DaskCluster, Way, dask_cluster, process_of
 from tests.processes import DEADLINE, kill_and_wait, until
 
 LIVE = """
@@ -62,6 +62,22 @@ def test_workers_that_dask_retires_give_their_attempts_to_others(home: Path, das
         (tmp_path / "go").touch()
         assert task.result(DEADLINE) is None
         assert (task.attempts, client.submit(abs, -1).result(DEADLINE)) == (2, 1)
+
+
+def test_nothing_of_a_farm_stays_in_a_dask_worker(home: Path, dask: DaskCluster) -> None:
+    with Client(dask.url, set_as_default=False) as own:
+        with start(2, on=dask.url) as farm, farm.client() as client:
+            assert client.map(abs, [-1, -2]) == [1, 2]
+            tasks = [client.submit(bytes, 10_000_000) for _ in range(8)]
+            client.flush()
+            kill_and_wait(process_of(farm, "engines"))
+            assert sum(len(task.result(DEADLINE)) for task in tasks) == 80_000_000
+            assert any(own.run(lambda dask_worker: "taskfc_ext" in dask_worker.plugins).values())
+
+        def is_clean(dask_worker: Any) -> bool:
+            return "taskfc_ext" not in dask_worker.plugins and "taskfc_take" not in dask_worker.handlers
+
+        until(lambda: all(own.run(is_clean).values()), "all is removed")
 
 
 def test_resources_of_dask_are_held_and_missing_ones_are_named(home: Path, dask: DaskCluster) -> None:
