@@ -54,7 +54,8 @@ class Unreachable(Exception):
 class Adapter(Protocol):
     """An engine. All methods run in the bridge's event loop and never block it.
 
-    It puts a `Ping` to each slot at least every `PING_EVERY` seconds, in whatever way is cheapest there.
+    It puts a `Ping` to each slot at least every `PING_EVERY` seconds, in whatever way is cheapest there; but to none
+    whose token was withdrawn, or that was lost: those must end although their network is there again.
 
     Attributes:
         url: the engine's address, as tasks get it.

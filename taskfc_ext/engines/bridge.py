@@ -22,7 +22,7 @@ from taskfc_ext.engines.adapter import Adapter, Connected, Event, Events, Failed
 from taskfc_ext.engines.background import Background
 from taskfc_ext.engines.files import Files
 from taskfc_ext.engines.pipes import ControllerConnection, HostPipe, SupervisorEnd
-from taskfc_ext.engines.slots import Ask, Close, Effect, Forward, Open, Put, Report, Slots, Withdraw
+from taskfc_ext.engines.slots import Ask, Close, Effect, Forward, Leave, Open, Put, Report, Slots, Withdraw
 from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.bridge_messages import Announced, Reconnect, ToBridge
@@ -170,6 +170,8 @@ class Bridge:
         match message:
             case FromHosted():
                 self._do(self._slots.on_frames(slot, message))
+            case FilePart() | FileWanted() if slot not in self._slots:
+                pass  # of a slot that was given up
             case FilePart():
                 self._files.receive(message)
             case FileWanted():
@@ -237,6 +239,9 @@ class Bridge:
                     self._connections[effect.worker].send(effect.frames)
                 case Put():
                     self._host(effect.slot).send(effect.message)
+                case Leave():
+                    if (host := self._hosts.pop(effect.slot, None)) is not None:
+                        host.cancel()
                 case Open():
                     self._open(effect.worker)
                 case Close():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
+from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from distributed import Client
@@ -14,12 +16,17 @@ from distributed.security import Security
 from taskfc_ext.engines.adapter import Connected, Events, Failed, Frame, Gone, Lost, SlotGone, Unreachable
 from taskfc_ext.engines.background import Background
 from taskfc_ext.engines.dask_slot import KEY, hold_slot, topic_of, uncopied
+from taskfc_ext.engines.probe import probe
+from taskfc_ext.protocol.slot_messages import token_of
 from taskfc_ext.version import __version__
 
 logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT = 5.0
-"""Seconds for one try to reach the scheduler."""
+"""Seconds for one step of a try to reach the scheduler."""
+
+ANSWER_TIMEOUT = 7.0
+"""Seconds for all of them: Dask waits for ever where something else answers."""
 
 DIRECT_TIMEOUT = 2.0
 """Seconds for the first direct call of a worker; after that it is called through the scheduler."""
@@ -60,9 +67,10 @@ class DaskAdapter:
         self._resources = resources
         self._security = security
         self._client: Any = None
-        self._futures: dict[str, Any] = {}
+        self._requests: dict[str, _Request] = {}
         self._workers: dict[str, _DaskWorker] = {}
         self._worker_of: dict[str, _DaskWorker] = {}
+        self._numbers = count(1)
         self._background = Background(self._fail)
 
     async def connect(self) -> None:
@@ -71,6 +79,8 @@ class DaskAdapter:
             security = Security(**(self._security or {}))  # what is missing comes from Dask's configuration
             if self.url.startswith("tls://") and security.get_connection_args("client")["ssl_context"] is None:
                 raise Unreachable(NO_CERTIFICATES)
+            if self.url.startswith(("tcp://", "tls://")):
+                await probe(self.url)
             client = Client(
                 self.url,
                 asynchronous=True,
@@ -79,9 +89,9 @@ class DaskAdapter:
                 name="taskfc_ext",
                 security=security,
             )
-            await client
+            await _await_answer(client)
         except (OSError, ValueError, TypeError, RuntimeError, TimeoutError) as error:
-            raise Unreachable(_line(error)) from error
+            raise Unreachable(_line(_cause_of(error))) from error
         self._client = client
         client.subscribe_topic(topic_of(self._run), self._on_event)
         self._background.start(self._watch(client))
@@ -99,7 +109,7 @@ class DaskAdapter:
         future = self._client.submit(
             eval, HOLD.format(token, self._run), key=KEY + token, pure=False, resources=self._resources or None
         )
-        self._futures[token] = future
+        self._requests[token] = _Request(future)
         self._background.start(self._follow(token, future))
 
     async def _has_room(self, client: Any) -> bool:
@@ -121,28 +131,50 @@ class DaskAdapter:
             reason = "its Dask task was cancelled"
         except Exception as error:  # noqa: BLE001  whatever the task raised
             reason = _explain(error)
-        if self._futures.get(token) is future:
-            del self._futures[token]
+        request = self._requests.get(token)
+        if request is not None and request.future is future:
+            self._forget(token)
             self._events.put_nowait(Failed(token, reason))
 
     async def withdraw(self, token: str) -> None:
         """See `Adapter`."""
-        future = self._futures.pop(token, None)
-        if future is not None and self._client is not None:
+        request = self._forget(token)
+        if request is not None and self._client is not None:
             with suppress(*_BROKEN):
-                await self._client.cancel([future], force=True)
+                await self._client.cancel([request.future], force=True)
+
+    def _forget(self, token: str) -> _Request | None:
+        """Forget a request; its slot is not kept alive any more."""
+        request = self._requests.pop(token, None)
+        if request is not None and (worker := self._worker_of.pop(request.slot, None)) is not None:
+            worker.slots.discard(request.slot)
+        return request
 
     async def put(self, slot: str, frame: bytes) -> None:
         """See `Adapter`."""
-        worker = self._worker_of.get(slot)
-        if worker is None or not await worker.call("taskfc_put", slot=slot, frame=uncopied(frame)):
-            raise SlotGone(slot)
+        number = next(self._numbers)
+        clock = asyncio.get_running_loop().time
+        until = clock() + GONE_AFTER
+        while (worker := self._worker_of.get(slot)) is not None:
+            try:
+                if await worker.call("taskfc_put", slot=slot, number=number, frame=uncopied(frame)):
+                    return
+                break
+            except _BROKEN as error:
+                if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+                    raise
+                if clock() > until:  # a slot that misses a frame is of no use
+                    self._worker_of.pop(slot, None)
+                    worker.slots.discard(slot)
+                    self._events.put_nowait(Gone((slot,), _line(error)))
+            await asyncio.sleep(0.1)
+        raise SlotGone(slot)
 
     async def close(self) -> None:
         """See `Adapter`."""
         client, self._client = self._client, None
         self._background.cancel()
-        self._futures.clear()
+        self._requests.clear()
         self._workers.clear()
         self._worker_of.clear()
         if client is not None:
@@ -160,18 +192,23 @@ class DaskAdapter:
     def _on_event(self, event: tuple[float, dict[str, str]]) -> None:
         """Handle the event of a new slot: from now on, frames are fetched from its worker."""
         address = event[1]["address"]
-        if self._client is not None and address not in self._workers:
+        if self._client is None:
+            return
+        if (worker := self._workers.get(address)) is not None:
+            worker.has_news = True
+        else:
             worker = self._workers[address] = _DaskWorker(self._client, address)
             self._background.start(self._fetch(worker))
 
     async def _fetch(self, worker: _DaskWorker) -> None:
-        """Fetch frames from a Dask worker until it is gone."""
+        """Fetch frames from a Dask worker until it is gone, or has no slot of ours any more."""
         got = 0
         failing_since: float | None = None
         clock = asyncio.get_running_loop().time
         while self._workers.get(worker.address) is worker:
             try:
-                got, letters = await worker.call("taskfc_take", run=self._run, got=got)
+                worker.has_news = False
+                answer = await worker.call("taskfc_take", run=self._run, got=got, slots=list(worker.slots))
                 failing_since = None
             except _BROKEN as error:
                 if isinstance(error, asyncio.CancelledError) and self._client is None:
@@ -186,9 +223,27 @@ class DaskAdapter:
                     return
                 await asyncio.sleep(0.1)
                 continue
+            if answer is None:
+                if not worker.has_news:
+                    del self._workers[worker.address]
+                    return
+                continue
+            got, letters = answer
             for slot, frame in letters:
-                self._worker_of[slot] = worker
+                self._place(slot, worker)
                 self._events.put_nowait(Frame(slot, frame))
+
+    def _place(self, slot: str, worker: _DaskWorker) -> None:
+        """Note the place of a slot. Of the incarnations of a token, the newest is kept alive."""
+        if slot in self._worker_of:
+            return
+        self._worker_of[slot] = worker
+        request = self._requests.get(token_of(slot))
+        if request is not None:
+            if (old := self._worker_of.get(request.slot)) is not None:
+                old.slots.discard(request.slot)
+            request.slot = slot
+            worker.slots.add(slot)
 
     async def _is_listed(self, address: str) -> bool:
         if self._client is None:
@@ -208,11 +263,31 @@ class DaskAdapter:
                 return
 
 
+@dataclass
+class _Request:
+    """A token that was asked for.
+
+    Attributes:
+        future: its Dask task.
+        slot: its newest incarnation; "": it has none yet.
+    """
+
+    future: Any
+    slot: str = ""
+
+
 class _DaskWorker:
-    """A Dask worker with slots of ours."""
+    """A Dask worker with slots of ours.
+
+    Attributes:
+        slots: those that are kept alive.
+        has_news: it has got a slot since frames were asked for.
+    """
 
     def __init__(self, client: Any, address: str) -> None:
         self.address = address
+        self.slots: set[str] = set()
+        self.has_news = False
         self._client = client
         self._is_direct: bool | None = None
 
@@ -236,11 +311,39 @@ class _DaskWorker:
         return True
 
 
+async def _await_answer(client: Any) -> None:
+    """Wait until a new client has reached its scheduler.
+
+    Raises:
+        Unreachable: no scheduler answers.
+        OSError: Dask's own reason.
+    """
+    try:
+        await asyncio.wait_for(client, ANSWER_TIMEOUT)
+    except TimeoutError:
+        with suppress(*_BROKEN):
+            await client.close(timeout=1)
+        raise Unreachable("no Dask scheduler answers at that port") from None
+
+
 async def _list_workers(client: Any) -> dict[str, dict[str, Any]]:
     """Return all workers of the cluster by their addresses, as the scheduler describes them."""
     found = await client.scheduler.identity(n_workers=-1)
     workers: dict[str, dict[str, Any]] = found["workers"]
     return workers
+
+
+def _cause_of(error: BaseException) -> BaseException:
+    """Return the first cause of an error that says anything."""
+    while (cause := error.__cause__) is not None and str(cause):
+        error = cause
+    return error
+
+
+def _is_cancelled() -> bool:
+    """Return whether the present task is cancelled; Dask raises `CancelledError` for broken connections too."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _line(error: BaseException) -> str:

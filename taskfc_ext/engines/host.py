@@ -177,8 +177,8 @@ class _Slot:
 
     def _turn(self) -> None:
         self._wait()
+        now = self._clock()  # before the frames are read: one that comes meanwhile ends the silence
         self._take_in()
-        now = self._clock()
         if now - self._heard_at > SILENCE:
             self._is_abandoned = True
             self._end(now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -23,17 +24,20 @@ class Mailbox:
         wake: called from any thread when a frame has come.
     """
 
-    def __init__(self, wake: Callable[[], None]) -> None:
+    def __init__(self, wake: Callable[[], object]) -> None:
         self._wake = wake
         self._lock = threading.Lock()
         self._letters: deque[tuple[str, bytes]] = deque()
         self._n_bytes = 0
-        self._number = 0
+        self._number = secrets.randbits(32)  # the bridge may still name a batch of an earlier mailbox
+        self._is_closed = False
         self._out: Letters = []
 
     def post(self, slot: str, frame: bytes) -> bool:
         """Add a frame; return `False` if `LIMIT` bytes wait already and it was not added. Never waits."""
         with self._lock:
+            if self._is_closed:
+                return True
             if self._n_bytes > LIMIT:
                 return False
             self._letters.append((slot, frame))
@@ -59,3 +63,11 @@ class Mailbox:
                 self._number += 1
                 self._n_bytes -= size
             return self._number, self._out
+
+    def close(self) -> None:
+        """Drop all frames, and those that come: the bridge is gone."""
+        with self._lock:
+            self._is_closed = True
+            self._letters.clear()
+            self._out = []
+            self._n_bytes = 0

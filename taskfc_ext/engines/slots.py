@@ -60,6 +60,12 @@ class Put(NamedTuple):
     message: ToHost
 
 
+class Leave(NamedTuple):
+    """Send nothing more to the host of a slot, which is lost."""
+
+    slot: str
+
+
 class Open(NamedTuple):
     """Open a connection to the controller for this worker, in the place of an earlier one."""
 
@@ -85,7 +91,7 @@ class Report(NamedTuple):
     message: WorkerUp | WorkerDown
 
 
-Effect = Ask | Withdraw | Put | Open | Close | Forward | Report
+Effect = Ask | Withdraw | Put | Leave | Open | Close | Forward | Report
 
 
 @dataclass
@@ -139,6 +145,10 @@ class Slots:
     def places(self) -> set[str]:
         """The places of the workers that run."""
         return {slot.place for slot in self._slots.values() if slot.up is not None}
+
+    def __contains__(self, slot: str) -> bool:
+        """Return whether a slot is held."""
+        return slot in self._slots
 
     @property
     def is_empty(self) -> bool:
@@ -208,7 +218,7 @@ class Slots:
         token = token_of(slot)
         effects: list[Effect] = []
         for old in [old for old, state in self._slots.items() if state.token == token]:
-            effects += self.on_place_gone(old, "the engine started its slot again elsewhere")
+            effects += self._give_up(old, "the engine started its slot again elsewhere")
         reason = self._is_fit(hello)
         if reason:
             effects += [Put(slot, EndSlot()), *self.on_token_failed(token, f"{hello.place}: {reason}", now)]
@@ -265,10 +275,21 @@ class Slots:
         return [*self._closing(state), Report(down), withdraw]
 
     def on_place_gone(self, slot: str, note: str) -> list[Effect]:
-        """Handle the loss of a slot with its host: nobody has read the worker's page."""
+        """Handle the loss of a slot with its host: nobody has read the worker's page.
+
+        The host may be there all the same, behind a network that is cut: its slot must end, as the attempt is made
+        again elsewhere.
+        """
+        effects = self._give_up(slot, note)
+        return [*effects, Withdraw(token_of(slot))] if effects else []
+
+    def _give_up(self, slot: str, note: str) -> list[Effect]:
+        """Forget a slot, and report its worker as lost with its place."""
         state = self._remove(slot)
-        if state is None or state.up is None:
+        if state is None:
             return []
+        if state.up is None:
+            return [Leave(slot)]
         down = WorkerDown(
             worker=state.worker,
             pid=state.up.pid,
@@ -277,13 +298,13 @@ class Slots:
             note=f"{state.place} is lost: {note}",
             place_lost=True,
         )
-        return [*self._closing(state), Report(down)]
+        return [*self._closing(state), Report(down), Leave(slot)]
 
     def on_token_failed(self, token: str, reason: str, now: float) -> list[Effect]:
         """Handle that the engine cannot hold a place, or does not hold it any more."""
         effects: list[Effect] = [Withdraw(token)]
         for slot in [slot for slot, state in self._slots.items() if state.token == token]:
-            effects += self.on_place_gone(slot, reason)
+            effects += self._give_up(slot, reason)
         if token in self._asked:
             self._asked.discard(token)
             self._note_failure(reason, now)
@@ -292,7 +313,7 @@ class Slots:
     def on_engine_lost(self, reason: str) -> list[Effect]:
         """Handle the loss of the engine: nothing that was asked of it is valid any more."""
         self._asked.clear()
-        return [effect for slot in list(self._slots) for effect in self.on_place_gone(slot, reason)]
+        return [effect for slot in list(self._slots) for effect in self._give_up(slot, reason)]
 
     # frames
 

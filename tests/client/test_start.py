@@ -25,7 +25,14 @@ from taskfc_ext.client.farm.launch import LocalFarm
 from taskfc_ext.client.start import Controller, farm_options, stop
 from taskfc_ext.drivers.connection_file import process_alive, read_connection
 from taskfc_ext.drivers.stops import note_stop
-from taskfc_ext.errors import ControllerStopped, ControllerUnavailable, StartFailed, VersionMismatch
+from taskfc_ext.errors import (
+    ControllerStopped,
+    ControllerUnavailable,
+    StartFailed,
+    TaskAborted,
+    UnknownTask,
+    VersionMismatch,
+)
 from taskfc_ext.protocol.ids import PROTOCOL
 from tests.processes import DEADLINE, await_workers, kill_and_wait
 
@@ -214,6 +221,19 @@ def test_a_farm_of_another_version_is_reported_and_restarted_in_ours_with_its_qu
     start_another_version(tmp_path / "other")
     stop(LocalFarm("default"))
     assert LocalFarm("default").condition() is Condition.STOPPED
+
+
+def test_abort_reaches_a_task_whose_wait_a_stop_has_ended(home: Path) -> None:
+    with start(1) as controller, controller.client() as client:
+        future = client.submit(wait_for_file, str(home / "flag"))
+        client.flush()
+        with restart():
+            with pytest.raises(ControllerStopped):
+                future.result(DEADLINE)
+            future.abort()
+            assert client.future(future.taskid).exception(DEADLINE).__class__ is TaskAborted
+            with pytest.raises(UnknownTask, match="has ended"):
+                future.abort()
 
 
 def test_a_stop_ends_waits_and_a_submission_carries_on(home: Path) -> None:

@@ -5,18 +5,28 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
+from taskfc_ext.client.start import Controller
 from taskfc_ext.drivers.process_tree import children, command_line, descendants, is_zombie
 from tests.processes import kill_and_wait, until
 
 THREADS = 4
+
+
+def process_of(farm: Controller, role: str) -> int:
+    """Return the pid of the process of the supervisor that has a role."""
+    pids = [child.pid for child in children(farm.supervisor_pid)]
+    (found,) = [pid for pid in pids if f"taskfc_ext.{role}" in str(command_line(pid))]
+    return found
 
 
 class Cluster(Protocol):
@@ -98,14 +108,19 @@ class DaskCluster:
         except (FileNotFoundError, ValueError, KeyError):
             return ""
 
-    def add_worker(self, *more: str, host: str = "", through: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+    def add_worker(
+        self, *more: str, host: str = "", way: Way | None = None, through: Sequence[str] = ()
+    ) -> subprocess.Popen[bytes]:
         """Start a Dask worker with `more` options.
 
         Args:
             host: another address than the cluster's.
+            way: it is reached on this way only.
             through: a command that runs it.
         """
         own = ["--nthreads", str(self._threads), self._nanny, "--no-dashboard", "--local-directory", str(self._folder)]
+        if way is not None:
+            own += ["--listen-address", f"tcp://127.0.0.1:{way.to}", "--contact-address", way.url]
         return self._start("worker", self.url, *own, *more, host=host, through=through)
 
     def _start(self, role: str, *options: str, host: str = "", through: Sequence[str] = ()) -> subprocess.Popen[bytes]:
@@ -117,8 +132,7 @@ class DaskCluster:
                 sys.executable,
                 "-m",
                 "distributed.cli.dask_" + role,
-                "--host",
-                host or self._host,
+                *([] if "--listen-address" in options else ["--host", host or self._host]),
                 *self._options,
                 *options,
             ]
@@ -160,6 +174,80 @@ class DaskCluster:
                 with suppress(ProcessLookupError):
                     os.kill(one.pid, signal.SIGKILL)
                 until(lambda one=one: is_zombie(one), "it is dead")
+
+
+class Way:
+    """A way through the network to a port of this machine, that can be cut.
+
+    Attributes:
+        to: the port that it leads to, which is free.
+        url: its near end.
+        n_refused: the connections that it has refused.
+    """
+
+    def __init__(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            self.to = server.getsockname()[1]
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.url = f"tcp://127.0.0.1:{self._server.getsockname()[1]}"
+        self.n_refused = 0
+        self._is_open = True
+        self._ends: list[socket.socket] = []
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._server.accept()
+            except OSError:
+                return
+            try:
+                if not self._is_open:
+                    raise OSError("the way is cut")
+                far = socket.create_connection(("127.0.0.1", self.to))
+            except OSError:
+                near.close()
+                self.n_refused += 1
+                continue
+            self._ends += [near, far]
+            for ends in ((near, far), (far, near)):
+                copying = threading.Thread(target=_copy, args=ends)
+                copying.start()
+                self._threads.append(copying)
+
+    def cut(self) -> None:
+        """End all connections, and let none be made."""
+        self._is_open = False
+        for end in self._ends:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        self._ends.clear()
+
+    def mend(self) -> None:
+        """Let connections be made again."""
+        self._is_open = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cut()
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        for thread in self._threads:
+            thread.join()
+
+
+def _copy(source: socket.socket, to: socket.socket) -> None:
+    """Copy what comes until one of the two is shut."""
+    with suppress(OSError):
+        while data := source.recv(2**16):
+            to.sendall(data)
+    for end in (source, to):
+        with suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
+    source.close()
 
 
 @contextmanager

@@ -19,10 +19,9 @@ from taskfc_ext.client.farm.launch import stored_options
 from taskfc_ext.client.start import Controller
 from taskfc_ext.drivers.cores import available_cores
 from taskfc_ext.drivers.paths import farm_paths
-from taskfc_ext.drivers.process_tree import children, command_line
 from taskfc_ext.drivers.processes import tagged_processes
 from taskfc_ext.errors import BadEngine, ControllerUnavailable, EngineWarning, StartFailed, TaskAborted, WorkerLost
-from tests.engines.clusters import Cluster, FakeCluster
+from tests.engines.clusters import Cluster, FakeCluster, process_of
 from tests.processes import DEADLINE, kill_and_wait, until
 
 
@@ -59,13 +58,6 @@ def hold_memory(folder: Path, n_bytes: int) -> int:
     block = b"x" * n_bytes
     time.sleep(DEADLINE)
     return len(block)
-
-
-def process_of(farm: Controller, role: str) -> int:
-    """Return the pid of the process of the supervisor that has a role."""
-    pids = [child.pid for child in children(farm.supervisor_pid)]
-    (found,) = [pid for pid in pids if f"taskfc_ext.{role}" in str(command_line(pid))]
-    return found
 
 
 def test_functions_cells_and_large_arrays_do_what_they_do_at_home(client: Any) -> None:

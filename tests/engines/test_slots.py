@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from taskfc_ext.engines.bridge import why_unfit
-from taskfc_ext.engines.slots import AT_ONCE, Ask, Close, Forward, Open, Put, Report, Slots, Withdraw
+from taskfc_ext.engines.slots import AT_ONCE, Ask, Close, Forward, Leave, Open, Put, Report, Slots, Withdraw
 from taskfc_ext.protocol.slot_messages import (
     MARK,
     Begin,
@@ -144,18 +144,28 @@ def test_the_end_of_a_worker_is_reported_as_its_host_has_read_it():
     assert table.slots.is_empty
 
 
-def test_a_lost_place_is_another_end():
+def test_a_lost_place_is_another_end_and_must_end_where_it_is_there_all_the_same():
     table = with_worker()
     effects = table.slots.on_place_gone("t1.a", "connection reset")
-    assert effects == [Close(0), down(0, note="node1 is lost: connection reset", place_lost=True)]
+    lost = down(0, note="node1 is lost: connection reset", place_lost=True)
+    assert effects == [Close(0), lost, Leave("t1.a"), Withdraw("t1")]
     assert table.slots.on_place_gone("t1.a", "again") == []
+    assert "t1.a" not in table.slots
+
+
+def test_a_place_that_is_lost_before_its_worker_has_started_is_given_back():
+    table = Table()
+    table.fill()
+    table.hello("t1.a")
+    assert table.slots.on_place_gone("t1.a", "connection reset") == [Leave("t1.a"), Withdraw("t1")]
+    assert table.fill() == [Ask("t2")]
 
 
 def test_a_token_that_the_engine_starts_again_elsewhere_is_a_new_worker():
     table = with_worker()
     effects = table.hello("t1.b", SlotHello(place="node2", python="3.11.7", version=__version__))
     lost = down(0, note="node1 is lost: the engine started its slot again elsewhere", place_lost=True)
-    assert effects == [Close(0), lost, Put("t1.b", table.begin(1))]
+    assert effects == [Close(0), lost, Leave("t1.a"), Put("t1.b", table.begin(1))]
 
 
 def test_a_slot_that_was_withdrawn_meanwhile_ends():
@@ -187,6 +197,7 @@ def test_with_the_engine_all_is_lost_and_nothing_is_asked_for():
     assert table.slots.on_engine_lost("it is down") == [
         Close(0),
         down(0, note="node1 is lost: it is down", place_lost=True),
+        Leave("t1.a"),
     ]
     assert table.slots.is_empty
     assert table.fill() == [Ask("t3"), Ask("t4")]

@@ -217,6 +217,11 @@ class TaskFuture(concurrent.futures.Future[Any]):
         return self._place is HELD and self._state is PENDING
 
     @property
+    def is_given_up(self) -> bool:
+        """Whether its wait has ended without its task, which was accepted: as when the farm was stopped."""
+        return self._state is FINISHED and self._facts is None and self.accepted
+
+    @property
     def has_failed(self) -> bool:
         """Whether it has ended without a value: failed, aborted or cancelled. Never blocks, and decodes nothing."""
         if self._state is PENDING:
@@ -448,7 +453,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
         if self._state is PENDING:
             state = "unfinished" if self.accepted else "not yet accepted"
         else:
-            state = self.state if self._facts or not self.accepted else "given up"
+            state = "given up" if self.is_given_up else self.state
         taskid = "" if self.taskid is None else f" {self.taskid}"
         return f"<TaskFuture{taskid} {self.name or self.label} {state}>"
 

@@ -34,7 +34,7 @@ class CancelRequest:
     def begin(self) -> None:
         """Decide if the task is unsent, else ask the controller."""
         future, place = self._future, self._future._place
-        if future.done():
+        if future.done() and (self._cancelling or not future.is_given_up):
             self._too_late()
         elif place is None or place is HELD:
             if self._cancelling:
