@@ -46,8 +46,8 @@ logger = logging.getLogger(__name__)
 FIRST_TRY_AFTER, TRY_EVERY = 0.5, 5.0
 """Seconds until an engine is tried again: at first, and after each try twice as many, up to the latter."""
 
-LOOK_EVERY = 0.5
-"""Seconds between two looks at what has no event of its own: full connections, removed sockets, back-offs."""
+CHECK_EVERY = 0.5
+"""Seconds between two checks of what has no event of its own: full connections, removed sockets, back-offs."""
 
 END_WITHIN = 10.0
 """Seconds that the slots have to end when the farm stops; the engine ends the rest when it loses the bridge."""
@@ -102,7 +102,7 @@ class Bridge:
         self._set_state("connecting", "")
         self._background.start(self._connect("connecting"))
         self._background.start(self._handle_events())
-        self._background.start(self._look_around())
+        self._background.start(self._check_regularly())
         await self._ended.wait()
         self._background.cancel()
         for host in self._hosts.values():
@@ -281,9 +281,9 @@ class Bridge:
         self.has_failed = True
         self._ended.set()
 
-    async def _look_around(self) -> None:
+    async def _check_regularly(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(CHECK_EVERY)
             for worker, connection in list(self._connections.items()):
                 if connection.is_astray:
                     self._do(self._slots.reopen(worker))

@@ -32,14 +32,14 @@ DIRECT_TIMEOUT = 2.0
 """Seconds for the first direct call of a worker; after that it is called through the scheduler."""
 
 CHECK_EVERY = 0.5
-"""Seconds between two looks at the connection to the scheduler."""
+"""Seconds between two checks of the connection to the scheduler."""
 
 GONE_AFTER = 10.0
 """Seconds for which calls of a worker that the scheduler still lists may fail."""
 
 HOLD = f"__import__({hold_slot.__module__!r}, fromlist=[True]).{hold_slot.__name__}({{!r}}, {{!r}})"
 """The source of a slot's Dask task, for `eval`. Dask's scheduler unpickles the functions of tasks: one of ours would
-have to be installed there too, and a worker without our package could not say so in one line."""
+have to be installed there too, and a worker without our package could not report that in one line."""
 
 NO_CERTIFICATES = "there are no certificates for it: restart(on=client), or set distributed.comm.tls"
 """The state of a farm that has lost those of a live client, and finds none in Dask's configuration."""
@@ -215,23 +215,28 @@ class DaskAdapter:
                     raise
                 failing_since = failing_since or clock()
                 if clock() - failing_since > GONE_AFTER or not await self._is_listed(worker.address):
-                    del self._workers[worker.address]
-                    lost = [slot for slot, home in self._worker_of.items() if home is worker]
-                    for slot in lost:
-                        del self._worker_of[slot]
-                    self._events.put_nowait(Gone(tuple(lost), _line(error)))
+                    self._leave(worker, _line(error))
                     return
                 await asyncio.sleep(0.1)
                 continue
             if answer is None:
                 if not worker.has_news:
-                    del self._workers[worker.address]
+                    self._leave(worker, "its Dask worker does not have it any more")
                     return
                 continue
             got, letters = answer
             for slot, frame in letters:
                 self._place(slot, worker)
                 self._events.put_nowait(Frame(slot, frame))
+
+    def _leave(self, worker: _DaskWorker, reason: str) -> None:
+        """Forget a worker, and report the slots that it should have as lost."""
+        del self._workers[worker.address]
+        lost = [slot for slot, home in self._worker_of.items() if home is worker]
+        for slot in lost:
+            del self._worker_of[slot]
+        if lost:
+            self._events.put_nowait(Gone(tuple(lost), reason))
 
     def _place(self, slot: str, worker: _DaskWorker) -> None:
         """Note the place of a slot. Of the incarnations of a token, the newest is kept alive."""

@@ -47,8 +47,8 @@ from taskfc_ext.version import __version__
 
 logger = logging.getLogger(__name__)
 
-LOOK_EVERY = 1.0
-"""Seconds between two looks at what has no event of its own."""
+CHECK_EVERY = 1.0
+"""Seconds between two checks of what has no event of its own."""
 
 RETRY_EVERY = 0.05
 """Seconds between two tries to post what the bridge had no room for. Its next message is the usual occasion."""
@@ -67,7 +67,7 @@ class Host:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._slots: dict[str, _Slot] = {}
+        self._slots: dict[str, _SlotServer] = {}
         self._kept = KeptFiles()
 
     @property
@@ -84,7 +84,7 @@ class Host:
             place: this process.
         """
         slot = f"{token}.{secrets.token_hex(4)}"
-        held = self._slots[slot] = _Slot(slot, post, place, self._kept, self._clock)
+        held = self._slots[slot] = _SlotServer(slot, post, place, self._kept, self._clock)
         try:
             held.run()
         finally:
@@ -118,7 +118,7 @@ def the_host() -> Host:
     return Host()
 
 
-class _Slot:
+class _SlotServer:
     """One slot, served by one thread; `put` is for others."""
 
     def __init__(self, slot: str, post: Post, place: Place, kept: KeptFiles, clock: Callable[[], float]) -> None:
@@ -133,7 +133,7 @@ class _Slot:
         self._woken, self._waker = socket.socketpair()
         for end in (self._woken, self._waker):
             end.setblocking(False)
-        self._heard_at = self._clock()
+        self._last_message_at = self._clock()
         self._process: HostedProcess | None = None
         self._is_ending = False
         self._is_abandoned = False
@@ -179,7 +179,7 @@ class _Slot:
         self._wait()
         now = self._clock()  # before the frames are read: one that comes meanwhile ends the silence
         self._take_in()
-        if now - self._heard_at > SILENCE:
+        if now - self._last_message_at > SILENCE:
             self._is_abandoned = True
             self._end(now)
         process = self._process
@@ -197,7 +197,7 @@ class _Slot:
         poll = select.poll()
         poll.register(self._woken, select.POLLIN)
         now = self._clock()
-        until = min(now + LOOK_EVERY, self._heard_at + SILENCE)
+        until = min(now + CHECK_EVERY, self._last_message_at + SILENCE)
         if self._outbox:
             until = now + RETRY_EVERY
         process = self._process
@@ -228,12 +228,12 @@ class _Slot:
         except BlockingIOError:
             pass
         while self._inbox:
-            self._heard_at = self._clock()
+            self._last_message_at = self._clock()
             try:
                 messages = codec.to_host.decode(self._inbox.popleft())
             except ProtocolError as error:
                 logger.error("a frame of the bridge is not understood: slot=%s %s", self._slot, error)
-                self._end(self._heard_at)
+                self._end(self._last_message_at)
                 return
             for message in messages:
                 self._handle(message)
@@ -284,7 +284,7 @@ class _Slot:
         """Pass what the worker has sent; return whether nothing of it is left.
 
         A frame waits for the files that were written before it, since it may name them. One part of a file is passed
-        in a turn: meanwhile the bridge may have something to say.
+        in a turn: meanwhile the bridge may have sent a message.
         """
         process.frames.flush()
         if self._is_abandoned or not self._flush():

@@ -95,7 +95,7 @@ Effect = Ask | Withdraw | Put | Leave | Open | Close | Forward | Report
 
 
 @dataclass
-class _Slot:
+class _Incarnation:
     """One incarnation of a token.
 
     Attributes:
@@ -135,7 +135,7 @@ class Slots:
         self._asked: set[str] = set()
         self._surplus_since: float | None = None
         self._n_tokens = 0
-        self._slots: dict[str, _Slot] = {}
+        self._slots: dict[str, _Incarnation] = {}
         self._slot_of: dict[int, str] = {}
         self._is_closed = False
         self._backoff = StartBackoff(at_once=1)
@@ -226,7 +226,7 @@ class Slots:
         if token not in self._asked and not effects:  # withdrawn, or of an earlier bridge
             return [Put(slot, EndSlot()), Withdraw(token)]
         self._asked.discard(token)
-        state = self._slots[slot] = _Slot(token, new_worker(), hello.place)
+        state = self._slots[slot] = _Incarnation(token, new_worker(), hello.place)
         self._slot_of[state.worker] = slot
         return [*effects, Put(slot, self._begin(state.worker))]
 
@@ -383,17 +383,17 @@ class Slots:
                 effects.append(Put(slot, EndSlot()))
         return effects
 
-    def _state_of(self, worker: int) -> _Slot | None:
+    def _state_of(self, worker: int) -> _Incarnation | None:
         slot = self._slot_of.get(worker)
         return None if slot is None else self._slots[slot]
 
-    def _remove(self, slot: str) -> _Slot | None:
+    def _remove(self, slot: str) -> _Incarnation | None:
         state = self._slots.pop(slot, None)
         if state is not None:
             del self._slot_of[state.worker]
         return state
 
-    def _closing(self, state: _Slot) -> list[Effect]:
+    def _closing(self, state: _Incarnation) -> list[Effect]:
         return [Close(state.worker)] if state.is_announced else []
 
     def _note_failure(self, reason: str, now: float) -> None:

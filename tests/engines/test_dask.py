@@ -80,6 +80,20 @@ def test_nothing_of_a_farm_stays_in_a_dask_worker(home: Path, dask: DaskCluster)
         until(lambda: all(own.run(is_clean).values()), "all is removed")
 
 
+def test_slots_that_a_dask_worker_does_not_know_are_lost(home: Path, dask: DaskCluster, tmp_path: Path) -> None:
+    def forget(dask_worker: Any) -> None:  # as a new process at the same address has none
+        if "taskfc_ext" in dask_worker.plugins:
+            dask_worker.plugins.pop("taskfc_ext").teardown(dask_worker)
+
+    with start(1, on=dask.url) as farm, farm.client() as client, Client(dask.url, set_as_default=False) as own:
+        task = client.submit(wait_for, tmp_path / "go")
+        until(lambda: client.queue_status()["pending"], "it runs")
+        own.run(forget)
+        until(lambda: task.attempts == 2, "it runs again")
+        (tmp_path / "go").touch()
+        assert task.result(DEADLINE) is None
+
+
 def test_resources_of_dask_are_held_and_missing_ones_are_named(home: Path, dask: DaskCluster) -> None:
     with pytest.warns(UserWarning, match="no worker of the cluster has GPU=1"):
         farm = start(1, on=dask.url, resources={"GPU": 1})
