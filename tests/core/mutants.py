@@ -221,9 +221,9 @@ MUTANTS = (
         "a worker waits a round trip between two tasks of some milliseconds",
     ),
     Mutant(
-        "_find_room",
-        "if room > 0 and allowed == _ONE_AHEAD",
-        "if allowed == _ONE_AHEAD",
+        "_dispatch_next",
+        "if not taskids:\n    return False",
+        "",
         "the controller ends when a worker holds many tasks that turn out longer",
     ),
     Mutant(
@@ -1269,6 +1269,12 @@ MUTANTS = (
         "if not starts_here and not idle:\n    return Standing.WAITS",
         "",
         "cores are kept for a task that no idle worker may run",
+    ),
+    Mutant(
+        "_judge",
+        "if short.keys() - {CORES}:\n    return Standing.WAITS",
+        "if short.keys() - {CORES}:\n    return Standing.PASSED if line.workers else Standing.WAITS",
+        "small tasks take for ever what a large one waits for that a worker has rejected",
     ),
     Mutant(
         "_judge",

@@ -110,6 +110,15 @@ def test_a_task_that_needs_resources_is_never_sent_ahead():
     assert running(talk).keys().isdisjoint(ordinary)
 
 
+def test_nothing_is_sent_ahead_behind_a_task_that_needs_resources():
+    talk = talk_with(workers=1)
+    talk.submit(1, **gpu())
+    talk.finish(0, seconds=0.0001)
+    talk.submit(1, **gpu())
+    talk.submit(9)
+    assert len(talk.leases_of(0)) == 1
+
+
 # cores
 
 
@@ -176,6 +185,28 @@ def test_what_a_waiting_task_needs_is_kept_for_it():
     assert memory not in running(talk)
     talk.finish(0)
     assert {one_gpu, memory} <= running(talk).keys()
+
+
+def test_memory_is_kept_for_a_task_for_which_no_gpu_is_free():
+    talk = talk_with()
+    talk.submit(1, **gpu(2))
+    [first] = talk.submit(1, **gpu(1, memory=10 * GB))
+    [second] = talk.submit(1, needs=Needs(memory=8 * GB))
+    assert second not in running(talk)
+    assert dispatched_in(talk.finish(0)) == [(0, first)]
+
+
+def test_an_aborted_task_at_the_head_of_its_line_makes_room():
+    talk = talk_with()
+    talk.submit(1, **gpu(2))
+    first, second, third = talk.submit(3, **gpu(2))
+    talk.ask(messages.Abort, taskid=first)
+    talk.ask(messages.Abort, taskid=third)
+    assert messages_of(talk) == {second: "waits for 2 GPUs (none free)"}
+    assert dispatched_in(talk.finish(0)) == [(0, second)]
+    [last] = talk.submit(1, **gpu(2))
+    talk.ask(messages.Abort, taskid=last)
+    assert talk.farm.resources.queues == {}
 
 
 def test_a_stream_of_small_tasks_does_not_starve_a_large_one():
@@ -303,6 +334,59 @@ def test_cores_are_kept_for_a_rejected_task_once_a_worker_that_may_take_it_is_id
     assert running(talk)[other] == 2, "no worker that may take the rejected one is idle, so its core is not kept"
     assert dispatched_in(talk.finish(0)) == [(0, wide)]
     assert first[1] in running(talk)
+
+
+def test_a_stream_of_small_tasks_does_not_starve_a_large_one_that_a_worker_has_rejected():
+    talk = talk_with()
+    talk.submit(3)
+    large = rejected(talk, worker=3, **gpu(2))
+    [first] = talk.submit(1, priority=1, **gpu(1))
+    assert running(talk)[first] == 3
+    talk.submit(2, BOB, **gpu(1))
+    assert dispatched_in(talk.finish(0)) == [], "the second GPU is kept"
+    assert messages_of(talk)[large] == "refused by worker 3; waits for 2 GPUs (1 free)"
+    assert dispatched_in(talk.finish(3)) == [(0, large)]
+
+
+def test_a_core_is_kept_for_a_rejected_task_that_starts_on_another_worker():
+    talk = talk_with(workers=3, cores=3)
+    talk.submit(1, needs=Needs(cores=2))
+    [task] = talk.submit(1, depend=CODE)
+    talk.submit(1)
+    assert running(talk)[task] == 1
+    assert dispatched_in(talk.finish(1, outcome=Outcome.REFUSED)) == [(2, task)]
+
+
+def test_one_idle_worker_has_a_core_kept_for_one_rejected_task_only():
+    talk = talk_with(workers=3, cores=4)
+    talk.submit(1, needs=Needs(cores=2))
+    talk.submit(2)
+    talk.finish(1)
+    tasks = [rejected(talk, worker=1), rejected(talk, worker=1, needs=Needs(cores=1))]
+    talk.ask(messages.Hold, taskids=tuple(tasks), held=True)
+    _, ordinary = talk.submit(2)
+    tasks.append(ordinary)
+    talk.ask(messages.Hold, taskids=(ordinary,), held=True)
+    talk.finish(1)
+    talk.finish(2)
+    assert running(talk) == {0: 0}
+    effects = talk.ask(messages.Hold, taskids=tuple(tasks), held=False)
+    assert dispatched_in(effects) == [(1, ordinary), (2, tasks[0])]
+
+
+def test_no_core_is_kept_for_a_rejected_task_where_the_worker_that_was_idle_has_got_another():
+    talk = talk_with(workers=3, cores=4)
+    talk.submit(1, needs=Needs(cores=2))
+    talk.submit(1)
+    tasks = [rejected(talk, worker=2)]
+    talk.submit(1)
+    tasks += talk.submit(1, priority=1) + talk.submit(1)
+    talk.ask(messages.Hold, taskids=tuple(tasks), held=True)
+    talk.finish(1)
+    talk.finish(2)
+    assert running(talk) == {0: 0}
+    effects = talk.ask(messages.Hold, taskids=tuple(tasks), held=False)
+    assert dispatched_in(effects) == [(1, tasks[1]), (2, tasks[2])]
 
 
 def test_nothing_is_kept_for_a_task_that_all_workers_have_rejected():

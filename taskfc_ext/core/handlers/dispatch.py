@@ -143,8 +143,8 @@ def _dispatch_next(farm: Farm, step: Step, turn: Round, worker: Worker, share: i
         return False
     first, line = farm.tasks[following[0]], following[1]
     if line is None:
-        n = _find_room(farm, worker, first, allowed, share, n_idle)
-        taskids = farm.queue.take(n, _joins(farm, first)) if n else []
+        room = _find_room(farm, worker, first, allowed, share, n_idle)
+        taskids = farm.queue.take(room, _joins(farm, first))
     else:
         taskids = [] if n_held else [_take(farm, line)]
     if not taskids:
@@ -160,14 +160,14 @@ def _dispatch_next(farm: Farm, step: Step, turn: Round, worker: Worker, share: i
 
 
 def _find_room(farm: Farm, worker: Worker, first: Task, allowed: int, share: int, n_idle: int) -> int:
-    """Return how many tasks of the ordinary queue `worker` gets, of which `first` is the next one."""
+    """Return how many tasks of the ordinary queue `worker` gets, of which `first` is the next one; none if negative."""
     n_held = len(worker.leases)
     allowed = min(allowed, credit_of(farm, first, worker.ahead))
     is_alone = first.history is not None or first.taskid in farm.refusals.rejected
     room = min(allowed - n_held, 1 if is_alone else share)
-    if room > 0 and allowed == _ONE_AHEAD == n_held + room and not farm.queue.has(room + n_idle + len(farm.workers)):
+    if allowed == _ONE_AHEAD == n_held + room and not farm.queue.has(room + n_idle + len(farm.workers)):
         room -= 1
-    return max(0, room)
+    return room
 
 
 def _take(farm: Farm, line: Line) -> int:
