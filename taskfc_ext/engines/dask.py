@@ -15,7 +15,7 @@ from distributed.security import Security
 
 from taskfc_ext.engines.adapter import Connected, Events, Failed, Frame, Gone, Lost, SlotGone, Unreachable
 from taskfc_ext.engines.background import Background
-from taskfc_ext.engines.dask_slot import KEY, hold_slot, topic_of, uncopied
+from taskfc_ext.engines.dask_slot import KEY, hold_slot, topic_of, wrap_large
 from taskfc_ext.engines.probe import probe
 from taskfc_ext.protocol.slot_messages import token_of
 from taskfc_ext.version import __version__
@@ -157,7 +157,7 @@ class DaskAdapter:
         until = clock() + GONE_AFTER
         while (worker := self._worker_of.get(slot)) is not None:
             try:
-                if await worker.call("taskfc_put", slot=slot, number=number, frame=uncopied(frame)):
+                if await worker.call("taskfc_put", slot=slot, number=number, frame=wrap_large(frame)):
                     return
                 break
             except _BROKEN as error:

@@ -27,7 +27,7 @@ KEY = "taskfc-"
 LONGEST_REQUEST = PING_EVERY
 """Seconds after which a request for frames is answered without any; each is a sign of life of the bridge."""
 
-UNCOPIED_FROM = 2**16
+LARGE_FROM = 2**16
 """Bytes of a frame that Dask sends as they are: in a message of its own they would be copied several times."""
 LINGER = 1.0
 """Seconds from the end of the last slot of a Dask worker until what we have added to that worker is removed."""
@@ -40,9 +40,9 @@ def topic_of(run: str) -> str:
     return f"taskfc-{run}"
 
 
-def uncopied(frame: bytes) -> Any:
+def wrap_large(frame: bytes) -> Any:
     """Return what stands for a frame in a message of Dask; the other end gets the frame."""
-    return to_serialize(frame) if len(frame) >= UNCOPIED_FROM else frame
+    return to_serialize(frame) if len(frame) >= LARGE_FROM else frame
 
 
 def hold_slot(token: str, run: str) -> None:
@@ -131,7 +131,7 @@ class Slots(WorkerPlugin):  # type: ignore[misc]  # Dask's types are not read
             found = box.mailbox.take(found[0])
         if not found[1] and run not in self._boxes:
             return None
-        return found[0], [(slot, uncopied(frame)) for slot, frame in found[1]]
+        return found[0], [(slot, wrap_large(frame)) for slot, frame in found[1]]
 
     def _end_predecessors(self, run: str) -> None:
         farm = run[: run.index("x") + 1]

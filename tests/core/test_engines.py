@@ -25,6 +25,7 @@ from taskfc_ext.protocol.infos import BroadcastReport, EngineInfo
 from taskfc_ext.protocol.options import MAX_PLACE_LOSSES
 from taskfc_ext.protocol.payloads import Outcome, Reason, decode_failure
 from taskfc_ext.protocol.records import BroadcastDeath, Requeued, Why
+from taskfc_ext.protocol.resources import Needs, slot_totals
 from taskfc_ext.protocol.spec import Kind, OnLost, Recovery
 from taskfc_ext.protocol.supervisor_messages import Demand, EngineState, Noted, SetWorkers, WorkerUp
 from taskfc_ext.protocol.worker_messages import Output, SetUp
@@ -177,6 +178,21 @@ def test_what_cannot_run_is_no_demand(how):
         return
     kind, fields = (Hold, {"taskids": (first,), "held": True}) if how == "held" else (Abort, {"taskid": first})
     assert demands_in(talk.ask(kind, **fields)) == [0]
+
+
+def test_tasks_that_can_never_start_are_no_demand():
+    talk = on_engine(limit=3, totals=slot_totals({"cpu": 2}))
+    talk.submit(2, needs=Needs(cores=2))
+    [rejected] = talk.submit(1, needs=Needs(cores=2, memory=1), depend=CODE, priority=1)
+    assert talk.farm.engine.demand == 3
+    talk.join(0)
+    talk.finish(0, outcome=Outcome.REFUSED)
+    assert (talk.farm.engine.demand, talk.state(rejected)) == (3, "scheduled")
+    talk.options["totals"] = slot_totals({})
+    talk.restart(n_workers=3)
+    assert talk.farm.engine.demand == 0, "each of them needs two cores"
+    talk.submit(1)
+    assert talk.farm.engine.demand == 1
 
 
 def test_a_stopped_farm_and_a_farm_at_home_send_no_demand():

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+
 import pytest
 
+from taskfc_ext.core.effects import Effects, SendSnapshot
 from taskfc_ext.core.state.sharing import free_amounts
 from taskfc_ext.protocol import client_messages as messages
 from taskfc_ext.protocol.limits import MAX_AMOUNT
-from taskfc_ext.protocol.payloads import decode_failure
+from taskfc_ext.protocol.payloads import Outcome, decode_failure
 from taskfc_ext.protocol.records import Leased
 from taskfc_ext.protocol.resources import Needs, Totals, slot_totals
 from taskfc_ext.protocol.spec import OnLost
 from taskfc_ext.protocol.supervisor_messages import LimitMemory, WorkerDown
-from tests.core.conversation import ALICE, BOB, Conversation, dispatched_in, messages_to, runs_to, spec, to_supervisor
+from tests.core.conversation import BOB, CODE, Conversation, dispatched_in, messages_to, runs_to, spec, to_supervisor
 
 TOTALS = Totals(cores=4, memory=16_000_000_000, gpus=("3", "GPU-b"), others={"licence": 1})
 GB = 10**9
@@ -106,6 +110,15 @@ def test_a_task_that_needs_resources_is_never_sent_ahead():
     assert running(talk).keys().isdisjoint(ordinary)
 
 
+def test_nothing_is_sent_ahead_behind_a_task_that_needs_resources():
+    talk = talk_with(workers=1)
+    talk.submit(1, **gpu())
+    talk.finish(0, seconds=0.0001)
+    talk.submit(1, **gpu())
+    talk.submit(9)
+    assert len(talk.leases_of(0)) == 1
+
+
 # cores
 
 
@@ -174,6 +187,28 @@ def test_what_a_waiting_task_needs_is_kept_for_it():
     assert {one_gpu, memory} <= running(talk).keys()
 
 
+def test_memory_is_kept_for_a_task_for_which_no_gpu_is_free():
+    talk = talk_with()
+    talk.submit(1, **gpu(2))
+    [first] = talk.submit(1, **gpu(1, memory=10 * GB))
+    [second] = talk.submit(1, needs=Needs(memory=8 * GB))
+    assert second not in running(talk)
+    assert dispatched_in(talk.finish(0)) == [(0, first)]
+
+
+def test_an_aborted_task_at_the_head_of_its_line_makes_room():
+    talk = talk_with()
+    talk.submit(1, **gpu(2))
+    first, second, third = talk.submit(3, **gpu(2))
+    talk.ask(messages.Abort, taskid=first)
+    talk.ask(messages.Abort, taskid=third)
+    assert messages_of(talk) == {second: "waits for 2 GPUs (none free)"}
+    assert dispatched_in(talk.finish(0)) == [(0, second)]
+    [last] = talk.submit(1, **gpu(2))
+    talk.ask(messages.Abort, taskid=last)
+    assert talk.farm.resources.queues == {}
+
+
 def test_a_stream_of_small_tasks_does_not_starve_a_large_one():
     talk = talk_with()
     talk.submit(2, **gpu(1))
@@ -204,14 +239,170 @@ def test_a_higher_priority_goes_first_whatever_it_needs():
 
 
 def test_a_rejected_task_waits_for_what_it_needs():
-    from taskfc_ext.protocol.payloads import Outcome
-
     talk = talk_with(workers=2)
     talk.submit(1, **gpu(2))
     [task] = talk.submit(1, needs=Needs(gpus=1), depend=None, priority=1)
     talk.finish(0, outcome=Outcome.REFUSED)  # worker 0 rejects the first one
     assert running(talk) == {task: 0}
     assert dispatched_in(talk.finish(0)) == [(1, 0)]
+
+
+# the cost
+
+
+def count_calls(n: int, needs_of: Callable[[int], Needs]) -> int:
+    """Return the number of calls in the core for `n` tasks with such needs, from their submission to their end."""
+    talk = talk_with(workers=2, cores=2, memory=16 * GB)
+    talk.checked = False
+    calls = 0
+
+    def count(_frame: object, event: str, _arg: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        for i in range(n):
+            talk.submit(1, needs=needs_of(i))
+        while talk.farm.leases:
+            talk.finish(0 if talk.leases_of(0) else 1)
+    finally:
+        sys.setprofile(before)
+    assert not talk.farm.tasks
+    return calls
+
+
+@pytest.mark.parametrize("memory", [GB, 10 * GB], ids=["two at a time", "one at a time"])
+def test_tasks_of_many_different_needs_cost_about_as_much_as_equal_ones(memory):
+    equal = count_calls(400, lambda i: Needs(memory=memory))
+    different = count_calls(400, lambda i: Needs(memory=memory + i))
+    assert different < 2 * equal
+    assert count_calls(800, lambda i: Needs(memory=memory + i)) < 2.2 * different
+
+
+# tasks that some workers have rejected
+
+
+def rejected(talk: Conversation, worker: int = 0, **options: object) -> int:
+    """Submit a task that `worker` rejects; return it. The other workers are busy, or cannot run it now."""
+    [taskid] = talk.submit(1, depend=CODE, **options)
+    assert running(talk)[taskid] == worker
+    talk.finish(worker, outcome=Outcome.REFUSED)
+    assert taskid not in running(talk)
+    return taskid
+
+
+def test_what_a_rejected_task_needs_is_kept_for_it():
+    talk = talk_with(workers=3)
+    busy = talk.submit(2)
+    large = rejected(talk, worker=2, priority=5, **gpu(2))
+    small = talk.submit(3, **gpu(1))
+    assert running(talk).keys() == {*busy}, "worker 2 would take the GPUs one by one"
+    assert messages_of(talk)[large] == "refused by worker 2"
+    assert messages_of(talk)[small[0]] == f"waits behind task {large} (f)"
+    assert dispatched_in(talk.finish(0)) == [(0, large)]
+
+
+def test_a_rejected_task_waits_for_what_it_needs_and_says_so():
+    talk = talk_with(workers=3)
+    talk.submit(1, **gpu(1))
+    talk.submit(1)
+    task = talk.submit(1, depend=CODE, needs=Needs(memory=GB))[0]
+    talk.submit(1, needs=Needs(memory=16 * GB), priority=1)
+    talk.finish(2, outcome=Outcome.REFUSED)
+    assert messages_of(talk)[task] == "refused by worker 2; waits for 1 GB of memory (none free)"
+
+
+def test_rejected_tasks_do_not_pass_a_wide_one_of_higher_priority():
+    talk = talk_with(workers=3, cores=3)
+    talk.submit(2)
+    small = [rejected(talk, worker=2) for _ in range(2)]
+    [wide] = talk.submit(1, needs=Needs(cores=3), priority=10)
+    assert dispatched_in(talk.finish(0)) == []
+    assert dispatched_in(talk.finish(1)) == [(0, wide)]
+    assert dispatched_in(talk.finish(0)) == [(0, small[0]), (1, small[1])]
+
+
+def test_cores_are_kept_for_a_rejected_task_once_a_worker_that_may_take_it_is_idle():
+    talk = talk_with(workers=3, cores=3)
+    first = talk.submit(2)
+    wide = talk.submit(1, depend=CODE, needs=Needs(cores=1))[0]
+    talk.finish(2, outcome=Outcome.REFUSED)
+    assert wide not in running(talk)
+    [other] = talk.submit(1)
+    assert running(talk)[other] == 2, "no worker that may take the rejected one is idle, so its core is not kept"
+    assert dispatched_in(talk.finish(0)) == [(0, wide)]
+    assert first[1] in running(talk)
+
+
+def test_a_stream_of_small_tasks_does_not_starve_a_large_one_that_a_worker_has_rejected():
+    talk = talk_with()
+    talk.submit(3)
+    large = rejected(talk, worker=3, **gpu(2))
+    [first] = talk.submit(1, priority=1, **gpu(1))
+    assert running(talk)[first] == 3
+    talk.submit(2, BOB, **gpu(1))
+    assert dispatched_in(talk.finish(0)) == [], "the second GPU is kept"
+    assert messages_of(talk)[large] == "refused by worker 3; waits for 2 GPUs (1 free)"
+    assert dispatched_in(talk.finish(3)) == [(0, large)]
+
+
+def test_a_core_is_kept_for_a_rejected_task_that_starts_on_another_worker():
+    talk = talk_with(workers=3, cores=3)
+    talk.submit(1, needs=Needs(cores=2))
+    [task] = talk.submit(1, depend=CODE)
+    talk.submit(1)
+    assert running(talk)[task] == 1
+    assert dispatched_in(talk.finish(1, outcome=Outcome.REFUSED)) == [(2, task)]
+
+
+def test_one_idle_worker_has_a_core_kept_for_one_rejected_task_only():
+    talk = talk_with(workers=3, cores=4)
+    talk.submit(1, needs=Needs(cores=2))
+    talk.submit(2)
+    talk.finish(1)
+    tasks = [rejected(talk, worker=1), rejected(talk, worker=1, needs=Needs(cores=1))]
+    talk.ask(messages.Hold, taskids=tuple(tasks), held=True)
+    _, ordinary = talk.submit(2)
+    tasks.append(ordinary)
+    talk.ask(messages.Hold, taskids=(ordinary,), held=True)
+    talk.finish(1)
+    talk.finish(2)
+    assert running(talk) == {0: 0}
+    effects = talk.ask(messages.Hold, taskids=tuple(tasks), held=False)
+    assert dispatched_in(effects) == [(1, ordinary), (2, tasks[0])]
+
+
+def test_no_core_is_kept_for_a_rejected_task_where_the_worker_that_was_idle_has_got_another():
+    talk = talk_with(workers=3, cores=4)
+    talk.submit(1, needs=Needs(cores=2))
+    talk.submit(1)
+    tasks = [rejected(talk, worker=2)]
+    talk.submit(1)
+    tasks += talk.submit(1, priority=1) + talk.submit(1)
+    talk.ask(messages.Hold, taskids=tuple(tasks), held=True)
+    talk.finish(1)
+    talk.finish(2)
+    assert running(talk) == {0: 0}
+    effects = talk.ask(messages.Hold, taskids=tuple(tasks), held=False)
+    assert dispatched_in(effects) == [(1, tasks[1]), (2, tasks[2])]
+
+
+def test_nothing_is_kept_for_a_task_that_all_workers_have_rejected():
+    talk = talk_with(workers=1)
+    task = rejected(talk, priority=5, **gpu(2))
+    [small] = talk.submit(1, **gpu(1))
+    assert running(talk) == {small: 0}
+    assert talk.state(task) == "scheduled"
+
+
+def test_a_rejected_task_keeps_its_place_among_those_of_other_clients():
+    talk = talk_with(workers=2)
+    [busy] = talk.submit(1, BOB)
+    task = rejected(talk, worker=1)
+    talk.submit(3, BOB, needs=Needs(memory=GB))
+    assert dispatched_in(talk.finish(running(talk)[busy])) == [(0, task)]
 
 
 def test_a_moved_task_keeps_its_needs():
@@ -312,6 +503,46 @@ def test_lists_say_what_a_task_waits_for():
     }
 
 
+def test_lists_name_the_task_that_others_stand_behind():
+    talk = talk_with()
+    talk.submit(1, **gpu(1))
+    [large] = talk.submit(1, name="large", **gpu(2, memory=10 * GB))
+    small = talk.submit(2, BOB, **gpu(1))
+    memory = talk.submit(1, BOB, needs=Needs(memory=8 * GB))
+    assert messages_of(talk) == {
+        large: "waits for 2 GPUs (1 free)",
+        **dict.fromkeys([*small, *memory], f"waits behind task {large} (large)"),
+    }
+
+
+def test_lists_say_that_tasks_stand_behind_one_that_waits_for_cores():
+    talk = talk_with()
+    talk.submit(2)
+    [wide] = talk.submit(1, name="wide", needs=Needs(cores=3))
+    behind = [*talk.submit(2), *talk.submit(1, needs=Needs(cores=1)), *talk.submit(1, priority=-1, **gpu())]
+    [first] = talk.submit(1, priority=1, **gpu())
+    assert messages_of(talk) == {
+        wide: "waits for 3 cores (1 free)",
+        **dict.fromkeys(behind, f"waits behind task {wide} (wide)"),
+    }
+    assert first in running(talk)
+
+
+def test_lists_say_that_an_ordinary_task_waits_for_a_core_where_a_worker_is_idle():
+    talk = talk_with()
+    talk.submit(2, needs=Needs(cores=2))
+    [small] = talk.submit(1)
+    assert messages_of(talk) == {small: "waits for 1 core (none free)"}
+
+
+def test_lists_say_nothing_of_tasks_that_wait_for_a_worker_only():
+    talk = talk_with(workers=2)
+    talk.submit(1, **gpu(1))
+    talk.submit(3)
+    talk.submit(1, **gpu(1))
+    assert messages_of(talk) == {}
+
+
 def test_lists_say_that_a_task_can_not_start_any_more():
     talk = talk_with(workers=1)
     [task] = talk.submit(2, **gpu(2))[1:]
@@ -357,15 +588,60 @@ def test_the_names_that_engines_use_mean_the_same(held, totals):
     assert slot_totals(held).amounts(12) == totals
 
 
+# subscribers
+
+
+def notes_in(effects: Effects) -> dict[int, str]:
+    """Return the notes of the rows in deltas and in snapshots."""
+    sent = messages_to(effects)
+    deltas = [message.delta for message in sent if isinstance(message, messages.Changed)]
+    snapshots = [message.snapshot for message in sent if isinstance(message, SendSnapshot)]
+    notes = [note for each in (*deltas, *snapshots) for note in each.rows.notes.items()]
+    return {taskid: note.message for taskid, note in notes if note is not None and note.message}
+
+
 def test_subscribers_get_what_the_first_task_of_each_line_waits_for():
     talk = talk_with()
     talk.ask(messages.Watch)
     _, second, third = talk.submit(3, **gpu(2))
-    assert talk.farm.resources.shown == {second: "waits for 2 GPUs (none free)"}
+    assert notes_in(talk.wait(1.0)) == {second: "waits for 2 GPUs (none free)"}
     talk.finish(0)
-    assert talk.farm.resources.shown == {third: "waits for 2 GPUs (none free)"}
+    assert notes_in(talk.wait(1.0)) == {third: "waits for 2 GPUs (none free)"}
     talk.finish(0)
     talk.finish(0)
+    talk.wait(1.0)
     assert talk.farm.resources.shown == {}
     assert not talk.farm.resources.in_use
-    assert talk.farm.sessions[ALICE].connected
+
+
+def test_a_dispatch_that_leaves_others_without_is_sent_to_subscribers():
+    talk = talk_with(workers=1)
+    talk.submit(1)
+    one, two = talk.submit(2, **gpu(2))
+    talk.ask(messages.Watch)
+    assert dispatched_in(talk.finish(0)) == [(0, one)]
+    assert notes_in(talk.wait(1.0)) == {two: "waits for 2 GPUs (none free)"}
+
+
+def test_a_new_snapshot_has_what_tasks_wait_for():
+    talk = talk_with()
+    talk.submit(1, needs=Needs(cores=2, gpus=2))
+    [gpus] = talk.submit(1, **gpu(1))
+    [wide] = talk.submit(1, name="wide", needs=Needs(cores=4))
+    [small] = talk.submit(2)[:1]
+    expected = {
+        gpus: "waits for 1 GPU (none free)",
+        wide: "waits for 4 cores (2 free)",
+        small: "waits behind task 2 (wide)",
+    }
+    assert notes_in(talk.ask(messages.Watch)) == expected
+    assert messages_of(talk) == {**expected, small + 1: expected[small]}
+
+
+def test_subscribers_get_notes_of_the_first_lines_only():
+    talk = talk_with(workers=1)
+    talk.submit(1, **gpu(1))
+    for i in range(150):
+        talk.submit(1, needs=Needs(gpus=2, memory=GB + i))
+    assert len(notes_in(talk.ask(messages.Watch))) == 100
+    assert len(messages_of(talk)) == 150

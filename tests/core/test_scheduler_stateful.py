@@ -485,6 +485,19 @@ class SchedulerMachine(RuleBasedStateMachine):
             running = [w for w in self.world.workers.values() if w.running]
             self.finish(n=running.index(worker), outcome=outcome, seconds=seconds, report=worker.connected)
 
+    @rule(name=clients, needs=st.sampled_from(NEEDS))
+    def be_refused(self, name, needs):
+        """Submit an urgent task that needs resources, and have it refused by the worker that gets it."""
+        spec = Spec(kind=Kind.FUNCTION, code=CODE, label="f", depend=DEPEND, priority=2, needs=needs)
+        self.submit(name=name, spec=spec, n=1, picks=[], after_any=False, inputs=False, by_seq=False)
+        task = self.world.scheduler.farm.tasks[self.world.scheduler.farm.next_id - 1]
+        worker = self.world.workers.get(task.worker)
+        if worker is not None and worker.connected:
+            worker.read()
+            if not worker.running and worker.queue and self.world.start(worker):
+                running = [w for w in self.world.workers.values() if w.running]
+                self.finish(n=running.index(worker), outcome=Outcome.REFUSED, seconds=0.02, report=True)
+
     @rule(n=pick)
     def report(self, n):
         worker = self.one_of((w for w in self.world.workers.values() if w.connected and w.results), n)

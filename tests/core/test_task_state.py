@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from taskfc_ext.core.state.farm import Farm, OpenBarrier
-from taskfc_ext.core.state.refusals import Group
+from taskfc_ext.core.state.lines import Line
 from taskfc_ext.core.state.task import TRANSITIONS, Batch, Cause, IllegalTransition, Stopping, Task, end_state
 from taskfc_ext.core.state.validate import BrokenInvariant, validate
 from taskfc_ext.protocol.payloads import Outcome, Reason
@@ -74,11 +74,13 @@ BREAKERS = {
     "queued twice": lambda farm: farm.queue.push(0, "x", [1]),
     "queued nowhere": lambda farm: farm.queue.take(9, lambda taskid: True),
     "rejected by another": lambda farm: farm.refusals.rejected[3].reasons.update({5: "no"}),
-    "rejected with another priority": lambda farm: farm.refusals.waiting.update({Group(2, frozenset({0})): {3: None}}),
+    "rejected with another priority": lambda farm: farm.refusals.waiting.update(
+        {Line(2, "a" * 16, None, frozenset({0})): {3: None}}
+    ),
     "rejected by no one": lambda farm: farm.refusals.rejected.clear(),
     "rejected after its end": lambda farm: farm.refusals.reject(77, 0, "no"),
     "rejected and queued": lambda farm: farm.queue.push(1, "a" * 16, [3]),
-    "rejected without a group": lambda farm: setattr(farm.refusals.rejected[3], "group", None),
+    "rejected without a line": lambda farm: setattr(farm.refusals.rejected[3], "line", None),
     "redelivered for ever": lambda farm: farm.refusals.redelivered.add(3),
     "waits for nothing": lambda farm: farm.tasks[2].past().unmet.clear(),
     "never hears": lambda farm: farm.children.clear(),

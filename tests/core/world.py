@@ -338,6 +338,22 @@ class World:
         if not beside and self.is_shared():
             lacks = {name for name, amount in amounts_of(task).items() if amount > self.free()[name]}
             assert not lacks, f"task {task.taskid} was dispatched without {lacks}"
+            self._check_kept(task)
+
+    def _check_kept(self, task: Expected) -> None:
+        """Check that `task` leaves what the most urgent one needs, if some worker may run that one."""
+        ready = [each for each in self.model.runnable(self.now) if each.taskid in self.scheduler.farm.tasks]
+        ranked = sorted(ready, key=self._rank, reverse=True)
+        first = ranked[0]
+        is_alone = len(ranked) < 2 or self._rank(first) > self._rank(ranked[1])
+        if first is task or not is_alone or not self.live_workers() - first.refuses(self.now):
+            return
+        left = {name: amount - amounts_of(first).get(name, 0) for name, amount in self.free().items()}
+        takes = {name for name, amount in amounts_of(task).items() if name != CORES and amount > left[name]}
+        assert not takes, f"task {task.taskid} took {takes}, which is kept for task {first.taskid}"
+
+    def _rank(self, task: Expected) -> tuple[int, int]:
+        return self._depth(task), task.priority
 
     def _check_ahead(self, effects: Effects) -> None:
         """Check that one task is sent ahead only while a task is left for each worker."""

@@ -25,7 +25,8 @@ from taskfc_ext.core.journal.endings import commit
 from taskfc_ext.core.state.codes import make_room, remove_dropped
 from taskfc_ext.core.state.engine import AHEAD
 from taskfc_ext.core.state.farm import Farm
-from taskfc_ext.core.state.sharing import fits, mark_waiting, next_queue
+from taskfc_ext.core.state.lines import Line
+from taskfc_ext.core.state.sharing import Round
 from taskfc_ext.core.state.task import Task
 from taskfc_ext.core.state.waits import Waits
 from taskfc_ext.core.state.worker import Worker
@@ -95,24 +96,26 @@ def dispatch(farm: Farm, step: Step, now: Now) -> None:
     )
     if farm.waits is not None:
         free = _within_capacity(farm, farm.waits, free)
-    _dispatch_rejected(farm, step, free)
+    if free and (farm.queue or farm.lines.firsts):
+        _dispatch_ready(farm, step, free)
+    ask_back(farm, step, now, has_idle=any(not worker.leases for worker in free))
+
+
+def _dispatch_ready(farm: Farm, step: Step, free: Iterable[Worker]) -> None:
+    """Dispatch the tasks that are ready to the workers `free`, in this order."""
     waiting = list(free)
-    n_idle = sum(not worker.leases for worker in free)
-    resources = farm.resources
-    while waiting and (farm.queue or resources.queues):
+    turn = Round(farm, {worker.worker for worker in waiting if not worker.leases})
+    n_idle = len(turn.idle)
+    while waiting and (farm.queue or farm.lines.firsts):
         # A fair share, so that the first worker does not take all of a short queue.
-        n_queued = farm.resources.n_queued(MAX_CREDIT * len(waiting))
+        n_queued = farm.queue.n_at_most(MAX_CREDIT * len(waiting))
         share = max(1, -(-n_queued // len(waiting)))
         worker = waiting.pop(0)
         before = len(worker.leases)
         n_idle -= not before
         while len(worker.leases) - before < share:
-            if not _dispatch_from_queue(farm, step, worker, share - len(worker.leases) + before, n_idle):
+            if not _dispatch_next(farm, step, turn, worker, share - len(worker.leases) + before, n_idle):
                 break
-    _dispatch_rejected(farm, step, free)  # the ones behind a queue of higher priority
-    ask_back(farm, step, now, has_idle=any(not worker.leases for worker in free))
-    if farm.subscribers is not None and (resources.queues or resources.shown):
-        mark_waiting(farm)
 
 
 def _within_capacity(farm: Farm, waits: Waits, free: list[Worker]) -> list[Worker]:
@@ -125,33 +128,55 @@ def _within_capacity(farm: Farm, waits: Waits, free: list[Worker]) -> list[Worke
     return idle + [worker for worker in free if worker.leases and worker.worker not in waits.lending]
 
 
-def _dispatch_from_queue(farm: Farm, step: Step, worker: Worker, share: int, n_idle: int) -> bool:
+def _dispatch_next(farm: Farm, step: Step, turn: Round, worker: Worker, share: int, n_idle: int) -> bool:
     """Dispatch the next tasks of one spec to `worker`, at most `share`; return whether there were any.
 
     Args:
         n_idle: number of other idle workers, whose turn is next: the queue has a task for each of them first.
     """
-    queue = next_queue(farm, worker)
-    head = queue.peek() if queue is not None else None
-    if queue is None or head is None:
-        return False
-    first = farm.tasks[head[1]]
     n_held = len(worker.leases)
-    allowed = min(credit_of(farm, task, worker.ahead) for task in (first, *_first_and_last(farm, worker)))
-    is_alone = first.history is not None or first.taskid in farm.refusals.rejected
-    room = min(allowed - n_held, 1 if is_alone else share)
-    if room > 0 and allowed == _ONE_AHEAD == n_held + room and not farm.queue.has(room + n_idle + len(farm.workers)):
-        room -= 1
-    if room <= 0:
+    allowed = min([credit_of(farm, task, worker.ahead) for task in _first_and_last(farm, worker)], default=MAX_CREDIT)
+    if allowed <= n_held:
         return False
-    taskids = queue.take(room, _joins(farm, first))
+    following = turn.next_for(worker)
+    if following is None:
+        return False
+    first, line = farm.tasks[following[0]], following[1]
+    if line is None:
+        room = _find_room(farm, worker, first, allowed, share, n_idle)
+        taskids = farm.queue.take(room, _joins(farm, first))
+    else:
+        taskids = [] if n_held else [_take(farm, line)]
+    if not taskids:
+        return False
     tasks = [farm.tasks[taskid] for taskid in taskids]
-    if farm.resources.in_use:
+    if not turn.is_plain:
         farm.resources.note_turn(first.batch.session)
     if len(tasks) == 1 and (other := _find_other_worker(farm, first, worker)) is not None:
         worker = other
+    turn.note(worker, first.spec.needs)
     lease_and_send(farm, step, worker, tasks)
     return True
+
+
+def _find_room(farm: Farm, worker: Worker, first: Task, allowed: int, share: int, n_idle: int) -> int:
+    """Return how many tasks of the ordinary queue `worker` gets, of which `first` is the next one; none if negative."""
+    n_held = len(worker.leases)
+    allowed = min(allowed, credit_of(farm, first, worker.ahead))
+    is_alone = first.history is not None or first.taskid in farm.refusals.rejected
+    room = min(allowed - n_held, 1 if is_alone else share)
+    if allowed == _ONE_AHEAD == n_held + room and not farm.queue.has(room + n_idle + len(farm.workers)):
+        room -= 1
+    return room
+
+
+def _take(farm: Farm, line: Line) -> int:
+    """Take the first task of a line."""
+    if not line.workers:
+        return farm.resources.take(line)
+    taskid = farm.lines.firsts[line]
+    farm.refusals.withdraw(taskid)
+    return taskid
 
 
 def _joins(farm: Farm, first: Task) -> Callable[[int], bool]:
@@ -193,21 +218,6 @@ def _find_other_worker(farm: Farm, task: Task, worker: Worker) -> Worker | None:
         and other.worker not in farm.refusals.reasons_of(task.taskid)
     )
     return next(idle, None)
-
-
-def _dispatch_rejected(farm: Farm, step: Step, free: Iterable[Worker]) -> None:
-    """Dispatch rejected tasks to idle workers that have not rejected them."""
-    for worker in free:
-        while farm.refusals.waiting and not worker.leases:
-            queue = next_queue(farm, worker)
-            head = queue.peek() if queue is not None else None
-            above = head[0] if head is not None else None
-            taskid = farm.refusals.first_for(worker.worker, above, lambda needs: fits(farm, needs))
-            if taskid is None:
-                break
-            farm.refusals.withdraw(taskid)
-            task = farm.tasks[taskid]
-            lease_and_send(farm, step, _find_other_worker(farm, task, worker) or worker, [task])
 
 
 def send_code(farm: Farm, step: Step, worker: Worker, digests: tuple[bytes, ...]) -> None:

@@ -140,8 +140,7 @@ def _raise_ranks(farm: Farm, waits: Waits, client: ClientSession, worker: Worker
 def _raise_session(farm: Farm, waits: Waits, session: str, depth: int) -> None:
     if waits.sessions.get(session) == depth:
         return
-    taken = [taskid for queue in farm.resources.all_queues() for taskid in queue.take_client(session)]
-    queued = [farm.tasks[taskid] for taskid in taken if farm.is_queued(taskid)]
+    queued = [farm.tasks[taskid] for taskid in farm.resources.take_client(session) if farm.is_queued(taskid)]
     rejected = [farm.tasks[taskid] for taskid in sorted(farm.refusals.waiting_ids())]
     queued += [task for task in rejected if task.batch.session == session and farm.refusals.withdraw(task.taskid)]
     waits.sessions[session] = depth

@@ -14,8 +14,8 @@ from taskfc_ext.core.effects import Recall, Step
 from taskfc_ext.core.events import Now, Recalled
 from taskfc_ext.core.journal.endings import commit, commit_code, commit_submitted, fail_if_parent_failed
 from taskfc_ext.core.state.farm import Farm
+from taskfc_ext.core.state.reasons import refusal_of
 from taskfc_ext.core.state.sessions import ClientSession
-from taskfc_ext.core.state.sharing import refusal_of
 from taskfc_ext.protocol.client_messages import Define, ErrorKind, Refused, Retry
 from taskfc_ext.protocol.ids import Session
 from taskfc_ext.protocol.payloads import Reason

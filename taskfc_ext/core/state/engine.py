@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -54,9 +55,22 @@ def count_demand(farm: Farm) -> int:
     Tasks that were aborted in the queue may count while others are held or wait for a retry.
     """
     limit = farm.n_workers + farm.n_substitutes
-    n_queued = farm.resources.n_queued(limit) + farm.refusals.n_waiting
+    n_queued = count_queued(farm, limit)
     n_unended = farm.counts[State.SCHEDULED] + farm.counts[State.RUNNING]
     return min(limit, len(farm.leases) + n_queued, n_unended)
+
+
+def count_queued(farm: Farm, limit: int) -> int:
+    """Return the number of ready tasks that can run, at most `limit`; skipped entries of queues may count."""
+    n = farm.queue.n_at_most(limit)
+    sizes = ((line, queue.n_at_most(limit)) for line, queue in farm.resources.queues.items())
+    rejected = ((line, len(tasks)) for line, tasks in farm.refusals.waiting.items())
+    for line, size in chain(sizes, rejected):
+        if n >= limit:
+            break
+        if line.needs is None or not farm.resources.never(line.needs, farm.n_workers):
+            n += size
+    return min(n, limit)
 
 
 def is_growing(farm: Farm) -> bool:

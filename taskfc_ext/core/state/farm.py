@@ -11,6 +11,7 @@ from operator import attrgetter
 from taskfc_ext.core.state.broadcast import KeptBroadcast
 from taskfc_ext.core.state.codes import Codes
 from taskfc_ext.core.state.engine import Engine
+from taskfc_ext.core.state.lines import Line, Lines
 from taskfc_ext.core.state.queue import ReadyQueue
 from taskfc_ext.core.state.refusals import Refusals
 from taskfc_ext.core.state.resources import Holding, Resources
@@ -23,7 +24,7 @@ from taskfc_ext.protocol.client_messages import ErrorKind, Refused
 from taskfc_ext.protocol.ids import list_ids
 from taskfc_ext.protocol.options import MAX_DEATHS, UNREACHABLE_AFTER
 from taskfc_ext.protocol.payloads import Reason
-from taskfc_ext.protocol.resources import Needs, Totals
+from taskfc_ext.protocol.resources import Totals
 from taskfc_ext.protocol.spec import Spec
 from taskfc_ext.protocol.states import UNFINISHED, State
 
@@ -72,6 +73,7 @@ class Farm:
         cascade_failed: (task, parent): the parent did not succeed, so the task must end in the same event.
         names: name -> the newest task of that name.
         queue: the tasks that are ready and need no resources; `resources` has the others.
+        lines: the order of the other ready tasks: those that need resources, and those that workers have rejected.
         resources: what tasks may need beside a worker.
         refusals: tasks that workers have rejected.
         held: tasks that are not dispatched until they are released; they are in no queue.
@@ -108,8 +110,9 @@ class Farm:
         self.cascade_failed: list[tuple[int, int]] = []
         self.names: dict[str, int] = {}
         self.queue = ReadyQueue(self.is_queued)
-        self.resources = Resources(totals, self.queue, self.is_queued)
-        self.refusals = Refusals()
+        self.lines = Lines()
+        self.resources = Resources(totals, self.queue, self.lines, self.is_queued)
+        self.refusals = Refusals(self.lines)
         self.held: set[int] = set()
         self.moved: dict[int, int] = {}
         self.retried: dict[int, int] = {}
@@ -199,6 +202,11 @@ class Farm:
             self.transition(tasks, end_state(reason))
             self.n_ended += len(tasks)
             self._forget_steering(tasks)
+            if self.lines.firsts:
+                for task in tasks:
+                    line = self.lines.line_led_by(task.taskid)
+                    if line is not None:  # it was aborted there
+                        self.resources.settle(line)
 
     def _forget_steering(self, tasks: Iterable[Task]) -> None:
         """Forget what was noted of the places of `tasks` in the queue."""
@@ -319,18 +327,20 @@ class Farm:
 
     def enqueue(self, tasks: Iterable[Task], *, front: bool = False) -> None:
         """Queue tasks that are ready to run, except held ones."""
-        for (needs, rank, client), taskids in self._lines(tasks).items():
-            queue = self.resources.queue_of(needs)
+        for line, taskids in self._lines(tasks).items():
+            queue = self.resources.queue_of(line)
             if front:
-                queue.push_front(rank, client, taskids)
+                queue.push_front(line.rank, line.client, taskids)
             else:
-                queue.push(rank, client, taskids)
+                queue.push(line.rank, line.client, taskids)
+            self.resources.settle(line)
 
     def withdraw(self, tasks: Iterable[Task]) -> None:
         """Take tasks without a lease out of the queue, before they are held, released or moved."""
         queued = (task for task in tasks if not self.refusals.withdraw(task.taskid))
-        for (needs, rank, client), taskids in self._lines(queued).items():
-            self.resources.queue_of(needs).remove(rank, client, set(taskids))
+        for line, taskids in self._lines(queued).items():
+            self.resources.queue_of(line).remove(line.rank, line.client, set(taskids))
+            self.resources.settle(line)
 
     def reinsert(self, tasks: Iterable[Task]) -> None:
         """Queue tasks that were withdrawn where they belong now, except held ones."""
@@ -343,12 +353,13 @@ class Farm:
                 self.refusals.check_later((task.taskid,))
             else:
                 fresh.append(task)
-        for (needs, rank, client), taskids in self._lines(fresh).items():
-            self.resources.queue_of(needs).insert(rank, client, taskids)
+        for line, taskids in self._lines(fresh).items():
+            self.resources.queue_of(line).insert(line.rank, line.client, taskids)
+            self.resources.settle(line)
 
-    def _lines(self, tasks: Iterable[Task]) -> dict[tuple[Needs | None, int, str], list[int]]:
-        """Return the tasks that are not held, grouped by their needs and their line of that queue."""
-        lines: dict[tuple[Needs | None, int, str], list[int]] = {}
+    def _lines(self, tasks: Iterable[Task]) -> dict[Line, list[int]]:
+        """Return the tasks that are not held, by their line."""
+        lines: dict[Line, list[int]] = {}
         is_steered = self.held or self.moved or self.waits
         for batch, of_batch in groupby(tasks, _batch_of):
             spec, session = batch.spec, batch.session
@@ -356,10 +367,10 @@ class Farm:
             if is_steered or (recovery is not None and recovery.spec.needs != spec.needs):
                 for task in of_batch:
                     if task.taskid not in self.held:
-                        line = task.spec.needs, self.rank_of(task), session
+                        line = Line(self.rank_of(task), session, task.spec.needs)
                         lines.setdefault(line, []).append(task.taskid)
             else:  # then the tasks of a batch are in one line
-                line = spec.needs, spec.priority, session
+                line = Line(spec.priority, session, spec.needs)
                 lines.setdefault(line, []).extend([task.taskid for task in of_batch])
         return lines
 
@@ -381,7 +392,7 @@ class Farm:
         if task.taskid in self.held:
             return  # its release offers it
         if self.refusals.reasons_of(task.taskid):
-            self.refusals.enqueue(task.taskid, self.rank_of(task), task.spec.needs)
+            self.refusals.enqueue(task.taskid, self.rank_of(task), task.batch.session, task.spec.needs)
         else:
             self.enqueue((task,), front=True)
 

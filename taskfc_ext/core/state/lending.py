@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from taskfc_ext.core.state.engine import count_queued
 from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.core.state.task import Task
 from taskfc_ext.core.state.waits import OpenBarrier, Waits, is_valid
@@ -21,7 +22,7 @@ _SHOWN = 100
 def n_needed(farm: Farm, waits: Waits) -> int:
     """Return the number of substitutes with which all ready tasks can run, `n_workers` at a time."""
     n_active = sum(bool(worker.leases) and worker.worker not in waits.lending for worker in farm.workers.values())
-    n_queued = farm.resources.n_queued(farm.n_workers) + len(farm.refusals.waiting_ids())
+    n_queued = count_queued(farm, farm.n_workers)
     n_more = len(waits.lending) + min(farm.n_workers, n_active + n_queued) - farm.n_workers
     return max(0, min(n_more, len(waits.lending), MAX_SUBSTITUTES))
 

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import NamedTuple
 
 from msgspec import Struct
 
+from taskfc_ext.core.state.lines import Line, Lines
 from taskfc_ext.protocol.resources import Needs
 
 _NO_REASONS: Mapping[int, str] = MappingProxyType({})
-
-
-class Group(NamedTuple):
-    """The key of waiting tasks of the same rank and needs that were rejected by the same workers."""
-
-    rank: int
-    workers: frozenset[int]
-    needs: Needs | None = None
 
 
 class Rejection(Struct):
@@ -29,13 +21,13 @@ class Rejection(Struct):
         reasons: workers that the task is not offered to -> the reason that each gave.
         n_not_now: number of "not now" in a row, for the back-off.
         unreachable_since: monotonic time since which every live worker rejects the task.
-        group: the group in which the task waits; `None` while a worker has it.
+        line: the line in which the task waits; `None` while a worker has it.
     """
 
     reasons: dict[int, str] = {}
     n_not_now: int = 0
     unreachable_since: float | None = None
-    group: Group | None = None
+    line: Line | None = None
 
 
 class Refusals:
@@ -49,14 +41,16 @@ class Refusals:
 
     Attributes:
         rejected: task id -> its refusals, from the first refusal to the end of the task.
-        waiting: tasks that wait for a worker that has not rejected them, in order.
+        lines: the order of all lines, with those of tasks that need resources.
+        waiting: line -> tasks that wait for a worker that has not rejected them, in order.
         to_check: tasks that every live worker may reject now; they are checked before the event is over.
         redelivered: tasks whose back-off of a "not now" has ended in this event.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lines: Lines) -> None:
+        self.lines = lines
         self.rejected: dict[int, Rejection] = {}
-        self.waiting: dict[Group, OrderedDict[int, None]] = {}
+        self.waiting: dict[Line, OrderedDict[int, None]] = {}
         self.to_check: set[int] = set()
         self.redelivered: set[int] = set()
 
@@ -72,46 +66,33 @@ class Refusals:
         rejection = self.rejected.get(taskid)
         return rejection.reasons if rejection is not None else _NO_REASONS
 
-    def enqueue(self, taskid: int, rank: int, needs: Needs | None = None) -> None:
+    def enqueue(self, taskid: int, rank: int, client: str, needs: Needs | None = None) -> None:
         """Let a rejected task wait for a worker that has not rejected it."""
         rejection = self.rejected[taskid]
-        rejection.group = Group(rank, frozenset(rejection.reasons), needs)
-        self.waiting.setdefault(rejection.group, OrderedDict())[taskid] = None
+        line = rejection.line = Line(rank, client, needs, frozenset(rejection.reasons))
+        self.waiting.setdefault(line, OrderedDict())[taskid] = None
+        self._settle(line)
 
     def withdraw(self, taskid: int) -> bool:
         """Let the task wait here no longer; return whether it did."""
         rejection = self.rejected.get(taskid)
-        if rejection is None or rejection.group is None:
+        if rejection is None or rejection.line is None:
             return False
-        tasks = self.waiting[rejection.group]
-        del tasks[taskid]
-        if not tasks:
-            del self.waiting[rejection.group]
-        rejection.group = None
+        line, rejection.line = rejection.line, None
+        del self.waiting[line][taskid]
+        self._settle(line)
         return True
+
+    def _settle(self, line: Line) -> None:
+        """Note the first task of a line after a change."""
+        tasks = self.waiting[line]
+        self.lines.set_first(line, next(iter(tasks), None))
+        if not tasks:
+            del self.waiting[line]
 
     def waiting_ids(self) -> list[int]:
         """Return the tasks that wait here."""
         return [taskid for tasks in self.waiting.values() for taskid in tasks]
-
-    @property
-    def n_waiting(self) -> int:
-        """Number of tasks that wait here."""
-        return sum(map(len, self.waiting.values()))
-
-    def first_for(self, worker: int, above: int | None, fits: Callable[[Needs | None], bool]) -> int | None:
-        """Return the waiting task of the highest rank that fits, and that `worker` has not rejected, or `None`.
-
-        Args:
-            above: the rank of the first task in the ready queue, which goes before tasks of lower rank.
-            fits: tells whether what a task with these needs takes is free.
-        """
-        for group in sorted(self.waiting, key=lambda group: -group.rank):
-            if above is not None and above > group.rank:
-                return None
-            if worker not in group.workers and fits(group.needs):
-                return next(iter(self.waiting[group]))
-        return None
 
     def check_later(self, taskids: Iterable[int]) -> None:
         """Have the rejected ones of `taskids` checked before the event is over: fewer workers are left to offer."""

@@ -136,9 +136,16 @@ def _check_resources(farm: Farm) -> None:
         _check(n_beside == 1, f"lease {lease} holds resources, and its worker {n_beside} leases")
     gpus = [gpu for holding in resources.held.values() for gpu in holding.gpus]
     _check(len(gpus) == len(set(gpus)), f"a GPU is given out twice: {gpus}")
-    for needs, queue in resources.queues.items():
+    for line, queue in resources.queues.items():
         for taskid in queue.ids():
-            _check(farm.tasks[taskid].spec.needs == needs, f"task {taskid} is queued among those that need {needs}")
+            task = farm.tasks[taskid]
+            is_right = (task.spec.needs, task.batch.session, farm.rank_of(task)) == (line.needs, line.client, line.rank)
+            _check(is_right, f"task {taskid} is queued in the line {line}")
+    firsts = {line: queue.ids()[0] for line, queue in resources.queues.items()}
+    firsts |= {line: next(iter(tasks)) for line, tasks in farm.refusals.waiting.items()}
+    _check(farm.lines.firsts == firsts, f"{farm.lines.firsts} are noted as the first of their lines, and {firsts} are")
+    in_turn = [place.taskid for place in farm.lines.in_turn(lambda _: 0, lambda _: False)]
+    _check(sorted(in_turn) == sorted(firsts.values()), f"{in_turn} have their turns, and {firsts} wait")
     for taskid in farm.queue.ids():
         _check(farm.tasks[taskid].spec.needs is None, f"task {taskid} needs resources, and is queued as if it did not")
 
@@ -149,16 +156,16 @@ def _check_refusals(farm: Farm) -> None:
     queued = {taskid for queue in farm.resources.all_queues() for taskid in queue.ids()}
     for taskid, rejection in refusals.rejected.items():
         _check(not rejection.reasons or taskid not in queued, f"task {taskid} is offered to workers that rejected it")
-    n_waiting = sum(rejection.group is not None for rejection in refusals.rejected.values())
-    _check(n_waiting == len(refusals.waiting_ids()), f"{n_waiting} rejected tasks wait, and others are in the groups")
-    for group, taskids in refusals.waiting.items():
-        _check(bool(taskids) and bool(group.workers), "rejected tasks wait in a group without tasks or workers")
+    n_waiting = sum(rejection.line is not None for rejection in refusals.rejected.values())
+    _check(n_waiting == len(refusals.waiting_ids()), f"{n_waiting} rejected tasks wait, and others are in the lines")
+    for line, taskids in refusals.waiting.items():
+        _check(bool(taskids) and bool(line.workers), "rejected tasks wait in a line without tasks or workers")
         for taskid in taskids:
             rejection = refusals.rejected[taskid]
             _check(farm.is_queued(taskid), f"task {taskid} waits as rejected but is {farm.tasks[taskid].state}")
-            _check(rejection.group == group, f"task {taskid} waits in another group than it notes")
-            _check(frozenset(rejection.reasons) == group.workers, f"task {taskid} waits in the group of other workers")
-            _check(group.rank == farm.rank_of(farm.tasks[taskid]), f"task {taskid} waits under the wrong rank")
+            _check(rejection.line == line, f"task {taskid} waits in another line than it notes")
+            _check(frozenset(rejection.reasons) == line.workers, f"task {taskid} waits in the line of other workers")
+            _check(line.rank == farm.rank_of(farm.tasks[taskid]), f"task {taskid} waits under the wrong rank")
     _check(not refusals.redelivered, f"{refusals.redelivered} are noted as redelivered after the event")
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 from taskfc_ext.core.effects import SendList
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.core.state.lending import substitutes, task_on, waits_of, waits_text
-from taskfc_ext.core.state.sharing import waiting_text
+from taskfc_ext.core.state.reasons import Reasons
 from taskfc_ext.core.state.task import Task
 from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.protocol.client_messages import ListTasks
@@ -40,17 +39,17 @@ def list_tasks(farm: Farm, message: ListTasks, now: Now) -> SendList:
     """Return the answer to a `ListTasks`, with the unfinished tasks."""
     wanted = set(message.taskids) if message.taskids is not None else None
     live = [
-        info
+        task
         for task in farm.tasks.values()
         if (wanted is None or task.taskid in wanted)
         and (message.owner is None or is_called(task.batch.owner, message.owner))
         and (message.name is None or task.batch.name == message.name)
         and (message.states is None or task.state in message.states)
-        for info in [task_info(farm, task, now)]
     ]
+    reasons = Reasons(farm)
     return SendList(
         seq=message.seq,
-        live=tuple(live[-message.limit :]),
+        live=tuple([task_info(farm, task, reasons, now) for task in live[-message.limit :]]),
         taskids=message.taskids,
         states=message.states,
         name=message.name,
@@ -60,14 +59,14 @@ def list_tasks(farm: Farm, message: ListTasks, now: Now) -> SendList:
     )
 
 
-def task_info(farm: Farm, task: Task, now: Now) -> TaskInfo:
+def task_info(farm: Farm, task: Task, reasons: Reasons, now: Now) -> TaskInfo:
     """Return an unfinished task as lists show it."""
     past = task.history
     message, left = "", back_off_left(farm, task, now)
     if left is not None and past is not None:
         message = f"retry {past.retries} of {task.spec.retries} in {math.ceil(left)} s"
-    elif reasons := farm.refusals.reasons_of(task.taskid):
-        message = refused_text(reasons)
+    elif text := queued_text(farm, task, reasons.text(task)):
+        message = text
     elif task.taskid not in farm.held and farm.is_queued(task.taskid) and not farm.live_workers():
         message = "there is no worker"
     waits_for = waits_of(farm, task)
@@ -86,16 +85,18 @@ def task_info(farm: Farm, task: Task, now: Now) -> TaskInfo:
         submitted=task.batch.submitted,
         elapsed=max(0.0, now.wall - task.started) if task.state is State.RUNNING else None,
         owner=task.batch.owner,
-        message=message or waits_text(farm, task, waits_for) or waiting_text(farm, task),
+        message=message or waits_text(farm, task, waits_for),
         waits_for=tuple(waits_for),
         retry_of=task.retry_of,
         not_before=None if left is None else now.wall + left,
     )
 
 
-def refused_text(workers: Iterable[int]) -> str:
-    """Return the message of a task that `workers` have refused."""
-    return "refused by " + ", ".join(f"worker {worker}" for worker in sorted(workers))
+def queued_text(farm: Farm, task: Task, waiting: str) -> str:
+    """Return the message of a ready task: the workers that have refused it, and `waiting`, what it waits for."""
+    workers = sorted(farm.refusals.reasons_of(task.taskid))
+    refused = "refused by " + ", ".join(f"worker {worker}" for worker in workers) if workers else ""
+    return "; ".join(filter(None, (refused, waiting)))
 
 
 def back_off_left(farm: Farm, task: Task, now: Now) -> float | None:

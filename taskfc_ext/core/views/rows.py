@@ -14,11 +14,11 @@ import msgspec
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.core.state.lending import waits_of, waits_text
-from taskfc_ext.core.state.sharing import shown_text
+from taskfc_ext.core.state.reasons import shown_text
 from taskfc_ext.core.state.subscribers import Facts
 from taskfc_ext.core.state.task import Batch as TaskBatch
 from taskfc_ext.core.state.task import Task, end_state
-from taskfc_ext.core.views.listing import back_off_left, engine_info, progress_of, refused_text, workers_info
+from taskfc_ext.core.views.listing import back_off_left, engine_info, progress_of, queued_text, workers_info
 from taskfc_ext.protocol.client_messages import Ended
 from taskfc_ext.protocol.payloads import decode_failure
 from taskfc_ext.protocol.records import Submitted
@@ -94,10 +94,8 @@ def _note_of(farm: Farm, task: Task, now: Now) -> Note | None:
     message = ""
     if left is not None and past is not None:
         message = f"retry {past.retries} of {task.spec.retries}"
-    elif reasons := farm.refusals.reasons_of(task.taskid):
-        message = refused_text(reasons)
-    elif waiting := shown_text(farm, task.taskid):
-        message = waiting
+    elif text := queued_text(farm, task, shown_text(farm, task.taskid)):
+        message = text
     elif farm.waits is not None:
         message = waits_text(farm, task, waits_of(farm, task))
     note = Note(

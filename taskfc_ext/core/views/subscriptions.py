@@ -16,6 +16,7 @@ import msgspec
 from taskfc_ext.core.effects import SendSnapshot, Step
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.state.farm import Farm, TimerKind
+from taskfc_ext.core.state.reasons import refresh_shown
 from taskfc_ext.core.state.sessions import ClientSession
 from taskfc_ext.core.state.subscribers import Facts, Subscribers
 from taskfc_ext.core.state.task import Task
@@ -66,6 +67,7 @@ def on_watch(farm: Farm, step: Step, client: ClientSession, message: Watch, now:
     """Subscribe `client`; return its snapshot."""
     if farm.subscribers is None:
         farm.subscribers = Subscribers(seqs={}, facts=facts_of(farm), sent_at=now.mono)
+        refresh_shown(farm)
     else:
         _push(farm, step, farm.subscribers, now)  # else the new subscriber would receive changes that its snapshot has
     subscribers = farm.subscribers
@@ -142,6 +144,7 @@ def _note(subscribers: Subscribers, record: Record) -> None:
 def _push(farm: Farm, step: Step, subscribers: Subscribers, now: Now) -> None:
     """Send all subscribers the changes, if there are any."""
     facts = facts_of(farm)
+    refresh_shown(farm)
     tasks = _all_changed(farm, subscribers, now)
     subscribers.changed, subscribers.batches, subscribers.ends, subscribers.cleared = set(), [], [], set()
     if facts == subscribers.facts and not (tasks.batches or tasks.runs or tasks.rows.ids or tasks.cleared):
@@ -198,6 +201,7 @@ def _all_live(farm: Farm, now: Now) -> _Tasks:
         if task.attempts or (task.history is not None and task.state is not State.WAITING)  # else it only waits
     ]
     odd += [farm.tasks[taskid] for taskid in farm.held | farm.moved.keys() | farm.refusals.rejected.keys()]
+    odd += [farm.tasks[taskid] for taskid in farm.resources.shown if taskid in farm.tasks]
     rows, segments = _rows_and_segments(farm, {task.taskid: task for task in odd}.values(), MAX_ROWS - N_FINISHED, now)
     batches = {task.batch.first: task.batch for task in farm.tasks.values()}
     covered = sorted([(row.taskid, 1) for row in rows] + [(first, n) for first, n, *_ in segments])
