@@ -11,6 +11,7 @@ from typing import Any
 from taskfc_ext.engines.dask_slot import KEY, Slots
 from taskfc_ext.engines.host import Host
 from taskfc_ext.engines.hosted_process import Place
+from taskfc_ext.engines.mailbox import Letters
 from taskfc_ext.protocol.slot_messages import SILENCE
 from tests.processes import DEADLINE
 
@@ -48,10 +49,12 @@ class DaskWorker:
         place = Place("here", {}, "/")
         thread = self._threads[token] = threading.Thread(target=self.host.hold, args=(token, mailbox.post, place))
         thread.start()
-        answer = await self.slots.take(run, self._got, [])
-        assert answer is not None
-        self._got, [(slot, _)] = answer
-        return slot
+        letters: Letters = []
+        while not letters:  # a request may end early
+            answer = await self.slots.take(run, self._got, [])
+            assert answer is not None
+            self._got, letters = answer
+        return letters[0][0]
 
     async def ended(self, token: str) -> bool:
         """Return whether the slot ends."""
