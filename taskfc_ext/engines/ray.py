@@ -314,7 +314,7 @@ class RayAdapter:
 
 
 class _RaySlot:
-    """What the adapter knows of an actor.
+    """An actor as the adapter knows it.
 
     Attributes:
         actor: its handle; `None`: it was not made yet.

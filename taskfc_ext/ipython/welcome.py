@@ -51,7 +51,7 @@ def welcome(session: Session, namespace: MutableMapping[str, Any]) -> str:
     if asking.is_alive() or not found:
         return ""
     bound = _bind(session, namespace, found)
-    return one_line(f"{session.name}: {_left(found)}{_names(bound)}")
+    return one_line(f"{session.name}: {_count_left(found)}{_names(bound)}")
 
 
 def _bind(session: Session, namespace: MutableMapping[str, Any], tasks: Iterable[TaskInfo]) -> list[str]:
@@ -62,7 +62,7 @@ def _bind(session: Session, namespace: MutableMapping[str, Any], tasks: Iterable
     return bound
 
 
-def _left(tasks: list[TaskInfo]) -> str:
+def _count_left(tasks: list[TaskInfo]) -> str:
     """Return what is running and waiting, and what has ended since this notebook has submitted its newest task."""
     running = [task for task in tasks if task.state == State.RUNNING.value]
     waiting = [task for task in tasks if task.state in (State.WAITING.value, State.SCHEDULED.value)]
