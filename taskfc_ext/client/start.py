@@ -256,7 +256,7 @@ def restart(
         where = engine.options if engine is not None else None
     elif idle is not None or (resources is not None and where is not None):
         raise BadEngine("restart: idle and resources of an engine are given together with on=")
-    has_moved = (where.url if where is not None else None) != (kept.engine.url if kept.engine is not None else None)
+    has_moved = _url_of(where) != _url_of(kept.engine)
     changes: dict[str, Any] = {"engine": where}
     if workers is not None or has_moved:
         changes["n_workers"] = _n_workers(workers, where)
@@ -266,6 +266,10 @@ def restart(
     if farm.condition() is Condition.ALIVE:
         stop(farm)  # only now: a wrong argument must not stop it
     return _launch(farm, options, engine)
+
+
+def _url_of(engine: EngineOptions | None) -> str | None:
+    return None if engine is None else engine.url
 
 
 def _as_before(engine: Engine, before: EngineOptions, resources: object, idle: float | None) -> Engine:
@@ -278,19 +282,18 @@ def _as_before(engine: Engine, before: EngineOptions, resources: object, idle: f
     return engine._replace(options=options)
 
 
-def _launch(farm: LocalFarm, options: FarmOptions | None, engine: Engine | None) -> Controller:
+def _launch(farm: LocalFarm, options: FarmOptions, engine: Engine | None) -> Controller:
     """Start a farm, or attach to it if another process has started it meanwhile.
 
     Args:
-        options: `None`: those in its store.
-        engine: the engine in `options`, if there is one.
+        options: its options.
+        engine: the engine in them, if `on` has named it.
     """
     secrets = engine.secrets if engine is not None else b""
     started = launch(farm.paths, options, secrets=secrets, meanwhile=load_clients)
     if engine is not None and started:
         tell(engine)
-    kept = options or stored_options(farm.paths)
-    if started and kept is not None and kept.engine is not None and kept.n_workers:
+    if started and options.engine is not None and options.n_workers:
         await_first_worker(farm)
     return Controller(farm, attached=not started)
 

@@ -146,9 +146,14 @@ class DaskAdapter:
     def _forget(self, token: str) -> _Request | None:
         """Forget a request; its slot is not kept alive any more."""
         request = self._requests.pop(token, None)
-        if request is not None and (worker := self._worker_of.pop(request.slot, None)) is not None:
-            worker.slots.discard(request.slot)
+        if request is not None:
+            self._worker_of.pop(request.slot, None)
         return request
+
+    def _kept_alive(self, worker: _DaskWorker) -> list[str]:
+        """Return the slots of a worker that the bridge wants: the newest incarnation of each request."""
+        newest = [request.slot for request in self._requests.values()]
+        return [slot for slot in newest if self._worker_of.get(slot) is worker]
 
     async def put(self, slot: str, frame: bytes) -> None:
         """See `Adapter`."""
@@ -165,7 +170,6 @@ class DaskAdapter:
                     raise
                 if clock() > until:  # a slot that misses a frame is of no use
                     self._worker_of.pop(slot, None)
-                    worker.slots.discard(slot)
                     self._events.put_nowait(Gone((slot,), _line(error)))
             await asyncio.sleep(0.1)
         raise SlotGone(slot)
@@ -208,7 +212,7 @@ class DaskAdapter:
         while self._workers.get(worker.address) is worker:
             try:
                 worker.has_news = False
-                answer = await worker.call("taskfc_take", run=self._run, got=got, slots=list(worker.slots))
+                answer = await worker.call("taskfc_take", run=self._run, got=got, slots=self._kept_alive(worker))
                 failing_since = None
             except _BROKEN as error:
                 if isinstance(error, asyncio.CancelledError) and self._client is None:
@@ -245,10 +249,7 @@ class DaskAdapter:
         self._worker_of[slot] = worker
         request = self._requests.get(token_of(slot))
         if request is not None:
-            if (old := self._worker_of.get(request.slot)) is not None:
-                old.slots.discard(request.slot)
             request.slot = slot
-            worker.slots.add(slot)
 
     async def _is_listed(self, address: str) -> bool:
         if self._client is None:
@@ -285,13 +286,11 @@ class _DaskWorker:
     """A Dask worker with slots of ours.
 
     Attributes:
-        slots: those that are kept alive.
         has_news: it has got a slot since frames were asked for.
     """
 
     def __init__(self, client: Any, address: str) -> None:
         self.address = address
-        self.slots: set[str] = set()
         self.has_news = False
         self._client = client
         self._is_direct: bool | None = None

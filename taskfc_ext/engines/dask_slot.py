@@ -17,18 +17,16 @@ from distributed.protocol import to_serialize
 
 from taskfc_ext.engines.host import Host, the_host
 from taskfc_ext.engines.hosted_process import Place
-from taskfc_ext.engines.mailbox import Mailbox
+from taskfc_ext.engines.mailbox import LONGEST_REQUEST, Mailbox
 from taskfc_ext.protocol import codec
-from taskfc_ext.protocol.slot_messages import PING_EVERY, Ping, token_of
+from taskfc_ext.protocol.slot_messages import Ping, token_of
 
 KEY = "taskfc-"
 """The beginning of the keys of our Dask tasks; the token follows."""
 
-LONGEST_REQUEST = PING_EVERY
-"""Seconds after which a request for frames is answered without any; each is a sign of life of the bridge."""
-
 LARGE_FROM = 2**16
 """Bytes of a frame that Dask sends as they are: in a message of its own they would be copied several times."""
+
 LINGER = 1.0
 """Seconds from the end of the last slot of a Dask worker until what we have added to that worker is removed."""
 

@@ -7,6 +7,11 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from taskfc_ext.protocol.slot_messages import PING_EVERY
+
+LONGEST_REQUEST = PING_EVERY
+"""Seconds after which a request for frames is answered without any; each is a sign of life of the bridge."""
+
 LIMIT = 64 * 2**20
 """Bytes of frames that wait; then no more are taken."""
 

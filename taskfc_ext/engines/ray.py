@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -21,13 +20,11 @@ from ray.exceptions import ActorUnavailableError
 
 from taskfc_ext.engines.adapter import Connected, Events, Failed, Frame, Lost, SlotGone, Unreachable
 from taskfc_ext.engines.background import Background
+from taskfc_ext.engines.probe import probe
 from taskfc_ext.engines.ray_slot import END_WITHIN, RaySlot
 from taskfc_ext.protocol.slot_messages import token_of
 
 logger = logging.getLogger(__name__)
-
-PROBE_TIMEOUT = 5.0
-"""Seconds to open a connection to the head."""
 
 CONNECT_TIMEOUT = 15.0
 """Seconds for one try to connect; one that takes longer goes on during the next. Ray Client's server starts a process
@@ -96,14 +93,14 @@ class RayAdapter:
         """See `Adapter`."""
         try:
             if self._connecting is None:
-                await self._control(_probe, self._address)
+                await probe(self._address if self._is_client else f"ray://{self._address}")
                 if self._was_connected:
                     raise ConnectedBefore("the bridge starts again, as Ray connects once in a process")
                 self._connecting = asyncio.ensure_future(self._control(self._connect))
             await asyncio.wait_for(asyncio.shield(self._connecting), CONNECT_TIMEOUT)
             self._connecting, self._was_connected = None, True
             await self._sweep()
-        except ConnectedBefore:
+        except (ConnectedBefore, Unreachable):
             raise
         except TimeoutError:
             raise Unreachable("it has not answered yet") from None
@@ -326,17 +323,6 @@ class _RaySlot:
         self.actor = actor
         self.has_begun = has_begun
         self.n_put = 0
-
-
-def _probe(address: str) -> None:
-    """Check that something listens at HOST:PORT: Ray would take half a minute to say that nothing does.
-
-    Raises:
-        OSError: nothing does.
-    """
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if host and port.isdecimal():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=PROBE_TIMEOUT).close()
 
 
 def explain(error: BaseException) -> str:

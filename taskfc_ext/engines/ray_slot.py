@@ -9,12 +9,9 @@ import ray
 
 from taskfc_ext.engines.host import the_host
 from taskfc_ext.engines.hosted_process import Place
-from taskfc_ext.engines.mailbox import Letters, Mailbox
+from taskfc_ext.engines.mailbox import LONGEST_REQUEST, Letters, Mailbox
 from taskfc_ext.protocol import codec
-from taskfc_ext.protocol.slot_messages import PING_EVERY, Ping
-
-LONGEST_REQUEST = PING_EVERY
-"""Seconds after which a request for frames is answered without any; each is a sign of life of the bridge."""
+from taskfc_ext.protocol.slot_messages import Ping
 
 END_WITHIN = 4.0
 """Seconds that a worker has to end; it is killed after 2."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Container, Iterable, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 from taskfc_ext.client.context.owner import is_of_one_process
-from taskfc_ext.errors import FarmError
+from taskfc_ext.errors import FarmError, UnknownTask
 from taskfc_ext.ipython.sessions import Session
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.states import State
@@ -38,10 +39,12 @@ def welcome(session: Session, namespace: MutableMapping[str, Any]) -> str:
     if is_of_one_process(session.owner) or not session.farms.runs(session.name):
         return ""
     found: list[TaskInfo] = []
+    futures: dict[str, Any] = {}
 
     def ask() -> None:
         try:
             found.extend(session.client().list_tasks(owner=session.owner, limit=NEWEST))
+            futures.update(_find_futures(session, namespace, found))
         except (FarmError, OSError):  # it has just ended: the next use of the farm says so
             pass
 
@@ -50,16 +53,18 @@ def welcome(session: Session, namespace: MutableMapping[str, Any]) -> str:
     asking.join(WAIT)  # a farm that does not answer must not hold up the notebook
     if asking.is_alive() or not found:
         return ""
-    bound = _bind(session, namespace, found)
-    return one_line(f"{session.name}: {_count_left(found)}{_names(bound)}")
+    namespace.update(futures)
+    return one_line(f"{session.name}: {_count_left(found)}{_names(list(futures))}")
 
 
-def _bind(session: Session, namespace: MutableMapping[str, Any], tasks: Iterable[TaskInfo]) -> list[str]:
+def _find_futures(session: Session, taken: Container[str], tasks: Iterable[TaskInfo]) -> dict[str, Any]:
+    """Return the newest task of each name that is an identifier and not `taken`, as futures."""
     newest = {task.name: task.taskid for task in tasks if task.name is not None and task.name.isidentifier()}
-    bound = [name for name in newest if name not in namespace][-MOST_BOUND:]
-    for name in bound:
-        namespace[name] = session.future(newest[name])
-    return bound
+    futures: dict[str, Any] = {}
+    for name in [name for name in newest if name not in taken][-MOST_BOUND:]:
+        with suppress(UnknownTask):  # it was cleared meanwhile
+            futures[name] = session.future(newest[name])
+    return futures
 
 
 def _count_left(tasks: list[TaskInfo]) -> str:

@@ -401,9 +401,9 @@ MUTANTS = (
         "a retry goes to the worker that just failed",
     ),
     Mutant(
-        "_find_other_worker",
-        "and not (other.retiring or other.leases or other.pending)",
-        "and not (other.retiring or other.pending)",
+        "Worker.is_idle",
+        "not (self.retiring or self.leases or self.pending)",
+        "not (self.retiring or self.pending)",
         "a retry goes to a worker that has something to do",
     ),
     Mutant(

@@ -57,7 +57,7 @@ def test_a_head_that_is_not_there_is_told_and_awaited(
     (port,) = free_ports(1)
     monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
     on = "ray" if kind == "node" else f"ray://127.0.0.1:{port}"
-    with pytest.warns(EngineWarning, match="Connection refused; tasks wait until it works"):
+    with pytest.warns(EngineWarning, match="connection refused; tasks wait until it works"):
         farm = start(1, on=on)
     farm.stop()
 

@@ -65,7 +65,7 @@ def engine_of(on: object, *, resources: Mapping[str, float] | None = None, idle:
         TypeError, BadEngine: it names none, or an option is not possible; the message says what can be given.
         StartFailed: it cannot be used from here.
     """
-    resources = check_slot_resources(resources)
+    resources = _check_slot_resources(resources)
     if not isinstance(idle, int | float) or isinstance(idle, bool) or not 0 <= idle <= MAX_SECONDS:
         raise BadEngine(f"idle is a number of seconds from 0, where 0 keeps idle slots, not {idle!r}")
     kind, url, secrets, note = _find(on)
@@ -79,7 +79,7 @@ def engine_of(on: object, *, resources: Mapping[str, float] | None = None, idle:
     return Engine(EngineOptions(kind=kind, url=url, idle=idle, resources=resources), secrets, note)
 
 
-def check_slot_resources(resources: object) -> dict[str, float]:
+def _check_slot_resources(resources: object) -> dict[str, float]:
     """Return the resources of an engine that each slot takes; `None` stands for none.
 
     Raises:

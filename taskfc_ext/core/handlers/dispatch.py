@@ -212,10 +212,7 @@ def _find_other_worker(farm: Farm, task: Task, worker: Worker) -> Worker | None:
     idle = (
         other
         for other in farm.workers.values()
-        if other.ready
-        and not (other.retiring or other.leases or other.pending)
-        and other.worker != past.avoid
-        and other.worker not in farm.refusals.reasons_of(task.taskid)
+        if other.is_idle and other.worker != past.avoid and other.worker not in farm.refusals.reasons_of(task.taskid)
     )
     return next(idle, None)
 

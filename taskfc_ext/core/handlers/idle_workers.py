@@ -28,5 +28,4 @@ def on_idle_timer(farm: Farm, step: Step) -> None:
 
 
 def _was_idle(worker: Worker, marks: dict[int, int]) -> bool:
-    is_free = worker.ready and not (worker.retiring or worker.leases or worker.pending)
-    return is_free and worker.finished_seq == marks.get(worker.worker)
+    return worker.is_idle and worker.finished_seq == marks.get(worker.worker)

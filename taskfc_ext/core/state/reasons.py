@@ -22,8 +22,7 @@ class Reasons:
         self._farm = farm
         if not farm.resources.in_use:
             return
-        workers = (w for w in farm.workers.values() if w.ready and not (w.retiring or w.leases or w.pending))
-        self._round = Round(farm, {worker.worker for worker in workers})
+        self._round = Round(farm, {worker.worker for worker in farm.workers.values() if worker.is_idle})
         self._look = self._round.look()
 
     def text(self, task: Task) -> str:

@@ -44,3 +44,8 @@ class Worker(Struct):
     progress: Progress | None = None
     ahead: float = AHEAD
     distance: Distance | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it may get a task, and holds none."""
+        return self.ready and not (self.retiring or self.leases or self.pending)
