@@ -187,6 +187,16 @@ def test_a_notebook_shows_and_saves_its_cards(notebook_folder: Path) -> None:
     assert all(output.output_type != "error" for group in outputs for output in group)
 
 
+def test_a_refused_restart_leaves_the_futures_of_the_notebook_as_they_are(session: Session, tmp_path: Path) -> None:
+    wait = f"while not pathlib.Path('{tmp_path}/go').exists():\n    time.sleep(0.01)"
+    session.run(f"%%task lasting --timeout 60\nimport pathlib, time\n{wait}")
+    for wrong in ("--on 127.0.0.1:8786", "--on tcp://head", "--on no_such", "--resources a.b=1.5", "--idle 3"):
+        session.error(f"%task restart {wrong}")
+    assert session.run("lasting.done()") is False
+    (tmp_path / "go").touch()
+    assert session.run(f"lasting.exception({DEADLINE})") is None
+
+
 def test_a_headless_run_with_a_failed_task_fails(notebook_folder: Path) -> None:
     cells = ["%load_ext taskfc_ext", "%task start -n 1", "%%task bad\nraise ValueError('no')", "%task wait"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])

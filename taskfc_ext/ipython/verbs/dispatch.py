@@ -340,9 +340,13 @@ def _stop(notebook: Notebook) -> None:
 def _restart(notebook: Notebook, request: requests.Restart) -> None:
     session = notebook.session
     engine = _engine_of(notebook, request)
-    session.forget(session.name)
-    with warnings_as_lines(notebook.say):
-        session.farms.restart(session.name, request.n, **engine)
+    before = session.farms.identity(session.name)
+    try:
+        with warnings_as_lines(notebook.say):
+            session.farms.restart(session.name, request.n, **engine)
+    finally:
+        if session.farms.identity(session.name) != before:  # else it was refused, and nothing has ended
+            session.forget(session.name)
     notebook.say(f"{session.name}: restarted, {_workers_text(session.client())}")
 
 
