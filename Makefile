@@ -111,7 +111,8 @@ $(VENV)/.stamp-node: | $(VENV)/.stamp-venv
 # One environment holds all extras; a stamp says which ones are in it already. An editable install does without what
 # runs in the browser, and so without Node.
 $(VENV)/.stamp-%: pyproject.toml | $(VENV)/.stamp-venv
-	HATCH_BUILD_NO_HOOKS=true $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@echo '$(VENV): installing this project with what "$*" needs: a minute or two the first time'
+	HATCH_BUILD_NO_HOOKS=true $(BIN)/python -m pip install --disable-pip-version-check --editable '.[$*]'
 	@touch $@
 
 $(VENV)/.stamp-venv:

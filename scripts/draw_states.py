@@ -24,13 +24,14 @@ ROW = 22
 UNFINISHED_Y, FINISHED_Y, LIST_Y = 64, 204, 292
 
 COLOURS = {
-    State.WAITING: "#e8ebee",
-    State.SCHEDULED: "#cfe3f6",
-    State.RUNNING: "#fdf0c8",
-    State.SUCCEEDED: "#d3efd9",
-    State.FAILED: "#f8d7d5",
-    State.ABORTED: "#e6dcf2",
+    State.WAITING: ("#e8ebee", "#39434d"),
+    State.SCHEDULED: ("#cfe3f6", "#2f5579"),
+    State.RUNNING: ("#fdf0c8", "#6b5a1e"),
+    State.SUCCEEDED: ("#d3efd9", "#285c38"),
+    State.FAILED: ("#f8d7d5", "#76312d"),
+    State.ABORTED: ("#e6dcf2", "#54407a"),
 }
+"""The fill of each state's box on a light and on a dark page."""
 
 HEAD = """\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-labelledby="title text" \
@@ -40,16 +41,29 @@ font-family="system-ui, 'Segoe UI', Helvetica, Arial, sans-serif" font-size="14"
   <desc id="text">{text}</desc>
   <defs>
     <marker id="tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" orient="auto">
-      <path d="M0 0 10 5 0 10z" fill="#5b6770"/>
+      <path class="tip" d="M0 0 10 5 0 10z"/>
     </marker>
   </defs>
   <style>
+    .paper {{ fill: #f6f8fa }}
+    .tip {{ fill: #5b6770 }}
     .line {{ fill: none; stroke: #5b6770; stroke-width: 1.5; marker-end: url(#tip) }}
+    .disc {{ fill: #f6f8fa; stroke: #a3adb5 }}
+    .box {{ stroke: #5b6770 }}
     .state {{ font-weight: 600; fill: #1d262d; text-anchor: middle }}
     .number {{ font-size: 12px; font-weight: 600; fill: #1d262d; text-anchor: middle }}
     .cause {{ font-size: 13px; fill: #1d262d }}
+{light}
+    @media (prefers-color-scheme: dark) {{
+      .paper {{ fill: #1b2127 }}
+      .tip {{ fill: #8b98a3 }}
+      .line, .box {{ stroke: #8b98a3 }}
+      .disc {{ fill: #1b2127; stroke: #5b6770 }}
+      .state, .number, .cause {{ fill: #e6ebef }}
+{dark}
+    }}
   </style>
-  <rect width="{width}" height="{height}" rx="10" fill="#f6f8fa"/>
+  <rect class="paper" width="{width}" height="{height}" rx="10"/>
 """
 
 
@@ -71,12 +85,18 @@ def draw() -> str:
     """Return the picture: live states above, ends below, an arrow for each transition, and the list of causes."""
     pairs = [(state, following) for state in State for following in TRANSITIONS[state]]
     text = "; ".join(f"{state} to {following}: {TRANSITIONS[state][following]}" for state, following in pairs)
-    parts = [HEAD.format(width=760, height=LIST_Y + ROW * len(pairs), text=escape(text, quote=False))]
+    height = LIST_Y + ROW * len(pairs)
+    light, dark = _fills(0, "    "), _fills(1, "      ")
+    parts = [HEAD.format(width=760, height=height, text=escape(text, quote=False), light=light, dark=dark)]
     for number, (state, following) in enumerate(pairs, start=1):
         parts.append(_arrow(number, state, following))
         parts.append(_cause(number, f"{state} → {following}: {TRANSITIONS[state][following]}"))
     parts += [_box(state) for state in State]
     return "".join(parts) + "</svg>\n"
+
+
+def _fills(theme: int, indent: str) -> str:
+    return "\n".join(f"{indent}.{state} {{ fill: {fills[theme]} }}" for state, fills in COLOURS.items())
 
 
 def _centre(state: State) -> tuple[int, int]:
@@ -88,7 +108,7 @@ def _box(state: State) -> str:
     x, y = _centre(state)
     return (
         f'  <rect x="{x - WIDTH // 2}" y="{y - HEIGHT // 2}" width="{WIDTH}" height="{HEIGHT}" rx="{HEIGHT // 2}" '
-        f'fill="{COLOURS[state]}" stroke="#5b6770"/>\n'
+        f'class="box {state}"/>\n'
         f'  <text class="state" x="{x}" y="{y + 5}">{state}</text>\n'
     )
 
@@ -107,7 +127,7 @@ def _arrow(number: int, state: State, following: State) -> str:
     x, y = (round(a + (b - a) * share) for a, b in zip(start, end, strict=True))
     return (
         f'  <path class="line" d="M{start[0]} {start[1]}L{end[0]} {end[1]}"/>\n'
-        f'  <circle cx="{x}" cy="{y}" r="9" fill="#f6f8fa" stroke="#a3adb5"/>\n'
+        f'  <circle cx="{x}" cy="{y}" r="9" class="disc"/>\n'
         f'  <text class="number" x="{x}" y="{y + 4}">{number}</text>\n'
     )
 

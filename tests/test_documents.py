@@ -239,3 +239,22 @@ def test_the_reference_has_every_public_name(site: Path) -> None:
     documented = " ".join(text_of(page) for page in site.joinpath("reference").glob("*.html"))
     missing = [name for name in taskfc_ext.__all__ if name not in documented and not name.startswith("__")]
     assert not missing
+
+
+def test_the_reference_shows_the_methods_of_both_clients_with_their_texts(site: Path) -> None:
+    def section(page: str, client: str) -> str:
+        start = f'id="taskfc_ext.client.{client}.scale"'
+        return read(site / "reference" / page).partition(start)[2].partition("<h3")[0]
+
+    blocking, asynchronous = (
+        section("clients.html", "blocking.BlockingTaskClient"),
+        section("async-client.html", "aio.FCTaskClient"),
+    )
+    texts = [re.findall(r"<p>(.*?)</p>", each)[0] for each in (blocking, asynchronous)]
+    assert texts[0] == texts[1]
+    assert ("async" in blocking, "async" in asynchronous) == (False, True)
+
+
+def test_the_body_of_a_task_cell_is_highlighted(site: Path) -> None:
+    cell = read(site / "index.html").partition("primes")[2].partition("</code>")[0]
+    assert '<span class="k">for</span>' in cell
