@@ -17,7 +17,7 @@ SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo docs same test lint format frontend bench engines chaos fuzz soak mutants clean chromium kernels
+.PHONY: help demo docs same test lint format frontend bench engines browsers chaos fuzz soak mutants clean chromium kernels
 
 help: ## say what there is
 	@echo 'taskfc_ext: a task farm for notebooks'
@@ -57,6 +57,9 @@ bench: $(VENV)/.stamp-bench $(VENV)/.stamp-test frontend chromium ## this projec
 
 engines: $(VENV)/.stamp-test frontend ## the tests of farms a second time, with each farm on a real Dask cluster
 	$(BIN)/python -m tests.engines $(ARGS)
+
+browsers: $(VENV)/.stamp-test frontend chromium ## the tests of the browser again, with the wheel in JupyterLab 4.2 and in a JupyterHub (ARGS=hub: there only)
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m tests.browser $(ARGS)
 
 chaos: $(VENV)/.stamp-test frontend ## kill -9 of everything, again and again (COUNT=20); and on a Dask cluster, also with a cut network
 	$(BIN)/python -m tests.engines.two_hosts

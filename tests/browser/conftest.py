@@ -11,7 +11,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from taskfc_ext.client.farm.launch import LocalFarm
 from taskfc_ext.client.start import stop
-from tests.browser.lab import DEADLINE_MS, PLACES, Lab, Place, chromium
+from tests.browser.hub import HubLab
+from tests.browser.lab import DEADLINE_MS, PLACES, SERVER, Lab, Place, chromium
 
 
 @pytest.fixture(scope="module")  # no longer: as long as Playwright runs, nothing else can use asyncio
@@ -27,7 +28,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def lab(browser: Browser, module_home: Path) -> Iterator[Lab]:
-    lab = Lab(module_home)
+    lab = HubLab(module_home) if SERVER.name == "hub" else Lab(module_home)
     try:
         yield lab
     finally:

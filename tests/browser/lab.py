@@ -46,6 +46,10 @@ OTHERS = Path(sys.prefix) / "kernels"
 """Where `make` puts other versions of ipykernel, each alone in a folder."""
 
 
+SERVER = Path(os.environ.get("TASKFC_TEST_SERVER") or sys.prefix)
+"""The environment of the Jupyter server and its kernel; by default this one. `make browsers` sets others."""
+
+
 class Place(NamedTuple):
     """The place where a notebook is opened: `lab` or `notebook`, and its kernel."""
 
@@ -58,7 +62,11 @@ class Place(NamedTuple):
     @property
     def lacks(self) -> str | None:
         """What is missing for it, or `None`."""
-        if self.kernel == LATEST or (OTHERS / self.kernel).is_dir():
+        if self.kernel == LATEST:
+            return None
+        if Path(sys.prefix) != SERVER:  # it is of this environment, and a farm has one
+            return f"{self.kernel} is not a kernel of {SERVER}"
+        if (OTHERS / self.kernel).is_dir():
             return None
         return f"{self.kernel} is not installed in {OTHERS}: `make {OTHERS.name}` does that"
 
@@ -112,27 +120,41 @@ class Lab:
         startup.mkdir(parents=True)
         startup.joinpath("stacks.py").write_text(STARTUP.format(folder=self._stacks))
         folders = {"JUPYTER_CONFIG_DIR": "c", "JUPYTER_DATA_DIR": "d", "IPYTHONDIR": "i"}
-        options = {
+        self._options = {
             "KernelManager.transport": "ipc",  # a TCP port that is found free may be taken before the kernel has it
-            "ServerApp.ip": "127.0.0.1",
-            "ServerApp.port": 0,
             "ServerApp.root_dir": self.folder,
-            "ServerApp.open_browser": False,
-            "ServerApp.allow_root": True,
-            "IdentityProvider.token": self.token,
             "LabApp.expose_app_in_browser": True,
             "JupyterNotebookApp.expose_app_in_browser": True,
             "ServerApp.jpserver_extensions": {"taskfc_ext.server_extension": knows_farms},
         }
+        self._environ = {**os.environ, **{name: str(home / folder) for name, folder in folders.items()}}
+        self._python = str(SERVER / "bin" / "python")
+        self._process = self._start()
+        self.url = self._wait_for_address()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        options = {
+            "ServerApp.ip": "127.0.0.1",
+            "ServerApp.port": 0,
+            "ServerApp.open_browser": False,
+            "ServerApp.allow_root": True,
+            "IdentityProvider.token": self.token,
+            **self._options,
+        }
+        return self._run(
+            [sys.executable, "-m", "jupyterlab", *(f"--{name}={value}" for name, value in options.items())]
+        )
+
+    def _run(self, command: list[str]) -> subprocess.Popen[bytes]:
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "jupyterlab", *(f"--{name}={value}" for name, value in options.items())],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, **{name: str(home / folder) for name, folder in folders.items()}},
-            )
-        self.url = f"http://127.0.0.1:{jupyter_port(self._process, self._log)}"
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environ)
+
+    def _wait_for_address(self) -> str:
+        return f"http://127.0.0.1:{jupyter_port(self._process, self._log)}"
+
+    def go(self, page: Page, path: str) -> None:
+        """Open a path of this server in the browser, with the permission to."""
+        page.goto(f"{self.url}/{path}?token={self.token}")
 
     @property
     def pid(self) -> int:
@@ -170,7 +192,7 @@ class Lab:
         kernel = {"kernelspec": {"name": place.kernel, "display_name": place.kernel, "language": "python"}}
         path = self.folder / f"{name}.ipynb"
         nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), path)
-        page.goto(f"{self.url}/{URLS[place.app].format(name=name)}?token={self.token}")
+        self.go(page, URLS[place.app].format(name=name))
         return OpenNotebook(self, page, path)
 
 

@@ -86,7 +86,7 @@ def test_two_cells_and_two_browsers_show_the_same(lab: Lab, page: Page, browser:
     context = browser.new_context(viewport={"width": 1200, "height": 900})
     try:
         other_page = context.new_page()
-        other_page.goto(f"{lab.url}/lab/workspaces/other/tree/{notebook.path.name}?token={lab.token}")
+        lab.go(other_page, f"lab/workspaces/other/tree/{notebook.path.name}")
         other = OpenNotebook(lab, other_page, notebook.path)
         views = [queue_under(notebook, 2), queue_under(notebook, 3)]
         other.run(2)

@@ -414,8 +414,8 @@ def test_a_task_that_breaks_the_stream_is_blamed(slot: Slot, how: str) -> None:
     def destroy(source: str) -> None:
         import stat
 
-        found = [fd for fd in range(3, 200) if os.path.exists(f"/proc/self/fd/{fd}")]
-        sockets = [fd for fd in found if stat.S_ISSOCK(os.fstat(fd).st_mode)]
+        found = [int(fd) for fd in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{fd}")]
+        sockets = [fd for fd in found if fd > 2 and stat.S_ISSOCK(os.fstat(fd).st_mode)]
         for fd in sockets:
             exec(source.replace("FD", str(fd)))
         time.sleep(600)
