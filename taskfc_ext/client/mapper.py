@@ -109,6 +109,8 @@ def submit_items(
         TypeError: there is no sequence, or an argument is not one.
         ValueError: they are of different lengths.
     """
+    if not callable(func):
+        raise TypeError(f"map takes the function first, such as map(abs, [1, -2]); {func!r} cannot be called")
     if not sequences:
         raise TypeError("map takes a function and at least one sequence")
     columns = [list(sequence) for sequence in sequences]

@@ -49,3 +49,16 @@ ELSEWHERE = {
     "pause": "hold",
 }
 """Names that other tools have for our verbs."""
+
+OTHER_OPTIONS = {
+    **dict.fromkeys(("--workers", "--n-workers", "--num-workers", "--nworkers", "-w", "-j"), "-n"),
+    **dict.fromkeys(("--cpus", "--cpu", "--core", "-c"), "--cores"),
+    **dict.fromkeys(("--mem", "--ram"), "--memory"),
+    "--gpu": "--gpus",
+    "--retry": "--retries",
+    **dict.fromkeys(("--in", "--input", "--inputs"), "-i"),
+    **dict.fromkeys(("--out", "--output", "--outputs"), "-o"),
+    "--time-limit": "--timeout",
+    "--engine": "--on",
+}
+"""Options as other tools call them -> ours."""

@@ -150,6 +150,10 @@ def test_cell_lines(line: str, submission: Submission) -> None:
             "%task move: --priority: must be a whole number from -1000000 to 1000000, not '1000001'",
         ),
         ("hold 3 --priority 1", "%task hold: unknown option --priority"),
+        ("start --workers 2", "%task start: unknown option --workers; did you mean -n?"),
+        ("start workers=2", "%task start: unexpected 'workers=2'; the number of workers is given as -n 2"),
+        ("restart -w 2", "%task restart: unknown option -w; did you mean -n?"),
+        ("stop --workers 2", "%task stop: unknown option --workers"),
         ("start --resources a", "%task start: --resources: takes NAME=N, such as GPU=1, not 'a'"),
     ],
 )

@@ -48,6 +48,7 @@ MAGICS = [
         "%task stop now",
         "%task stop: unexpected 'now'; it applies to the farm of this notebook, which `%task use` changes",
     ),
+    ("%task scale -1", "%task scale: N: must be a whole number from 0 to 10000, not '-1'"),
     ("%task scale many", "%task scale: N: must be a whole number from 0 to 10000, not 'many'"),
     ("%task history --limit none", "%task history: --limit: must be a whole number from 1 to 100000, not 'none'"),
     ("%task history nosuch", "no task and no future named 'nosuch'; `%task status --all` lists the newest"),

@@ -108,7 +108,9 @@ class Submitter:
             carried_generators.clear()
             return last.template
         if not callable(function):
-            raise TypeError(f"{function!r} cannot be called")
+            raise TypeError(
+                f"{function!r} cannot be called; submit takes a function and its arguments apart: submit(f, x)"
+            )
         carried_generators.clear()  # of an earlier pickle that was not submitted
         digest, body = serialize.dump_function(function, self._cache.sent)
         self._update_context()  # after the dump, as the function's code names modules

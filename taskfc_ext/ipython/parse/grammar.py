@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from taskfc_ext.ipython.hints import ELSEWHERE, MEANT, did_you_mean, nearest
+from taskfc_ext.ipython.hints import ELSEWHERE, MEANT, OTHER_OPTIONS, did_you_mean, nearest
 from taskfc_ext.ipython.parse import requests
 from taskfc_ext.ipython.parse.argument import Argument
 from taskfc_ext.ipython.parse.first_line import Expand, words_of
@@ -23,6 +23,7 @@ _FIRST_WORD = re.compile(r"\s*([A-Za-z_]\w*)(?=\s|;|$)")
 _OPERATOR = re.compile(
     r"\s*(?!-[A-Za-z]|--(?:[A-Za-z\s]|$))(?:[(.\[=+\-*/%@<>&|^!,:]|(?:if|in|is|and|or|not\s+in|for)\b)"
 )
+_NUMBER_OF_WORKERS = re.compile(r"(?:(?:n|workers|n_workers)=)?(\d+)")
 
 
 # parsing
@@ -155,8 +156,8 @@ def _why_unexpected(word: str, topic: str, arguments: Sequence[Argument]) -> str
         return "; a task has one name, and lists are separated by commas"
     if "tasks" in flags:
         return "; lists are separated by commas"
-    if "-n" in flags and word.isdecimal():
-        return f"; the number of workers is given as -n {word}"
+    if "-n" in flags and (number := _NUMBER_OF_WORKERS.fullmatch(word)):
+        return f"; the number of workers is given as -n {number[1]}"
     if "--name" in flags:
         return f"; the farm's name is given as --name {word}"
     if topic in OF_THE_FARM:
@@ -171,15 +172,24 @@ def _check_options(prog: str, words: Sequence[str], arguments: Sequence[Argument
         flag = word.partition("=")[0]
         if not re.match(r"--?[A-Za-z]", flag) or flag in flags or flag[:2] in flags:
             continue
-        raise BadUsage(f"{prog}: unknown option {flag}{did_you_mean(flag, flags)}")
+        meant = OTHER_OPTIONS.get(flag, "")
+        hint = f"{MEANT}{meant}?" if meant in flags else did_you_mean(flag, flags)
+        raise BadUsage(f"{prog}: unknown option {flag}{hint}")
 
 
 # hints and help
 
 
 def near_verb(line: str) -> str:
-    """Return "; did you mean `%task verb`?" if the first word of `line` looks like a verb."""
+    """Return "; did you mean `%task verb`?" if the first word of `line` looks like a verb.
+
+    Raises:
+        BadUsage: it is one, and a negative number follows, which no verb takes; the line is an expression only in form.
+    """
     words = line.split(maxsplit=1)
+    if len(words) == 2 and words[0] in VERBS and re.fullmatch(r"-[\d.]+", words[1].strip()):
+        verb = VERBS[words[0]]
+        _parse(f"%task {words[0]}", verb.arguments, words[1], verb.makes, words[0], str)
     if words and words[0].lower() in ELSEWHERE:
         return f"{MEANT}`%task {ELSEWHERE[words[0].lower()]}`?"
     near = nearest(words[0], list(VERBS)) if words else ""
