@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import msgspec
 
+from taskfc_ext.border import all_at_border, shorten
 from taskfc_ext.client.chunk import check_chunksize
 from taskfc_ext.client.farm.silence import wait_for_answer
 from taskfc_ext.client.find import find_task
@@ -33,7 +34,7 @@ from taskfc_ext.client.session.watch import QueueWatch
 from taskfc_ext.client.submit.broadcast import broadcast_fields, workers_that_ran
 from taskfc_ext.client.submit.options import Options, Task, TaskOptions, check_id, check_priority, check_wait
 from taskfc_ext.client.submit.submitter import Submitter
-from taskfc_ext.errors import ControllerStopped, RequestRefused, TaskFCError
+from taskfc_ext.errors import ControllerStopped, TaskFCError
 from taskfc_ext.protocol.batches import chunks
 from taskfc_ext.protocol.client_messages import (
     Abort,
@@ -68,6 +69,7 @@ FLUSH_AT_CLOSE = 10.0
 """Seconds that closing a client waits for tasks to be accepted."""
 
 
+@all_at_border
 class FCTaskClient(Unpicklable):
     """The async client of a task controller. `TaskClient()` gives the blocking one.
 
@@ -334,7 +336,11 @@ class FCTaskClient(Unpicklable):
         Raises:
             UnpicklableArgument: the function or an argument cannot be sent; the message says which and why.
         """
-        return self.submitter.submit(f, args, kwargs)
+        try:
+            return self.submitter.submit(f, args, kwargs)
+        except BaseException as error:
+            shorten(error)
+            raise
 
     async def put(self, value: object) -> TaskFuture:
         """Store a value once, and return its future, which is done: give it to any number of tasks as an argument.
@@ -349,7 +355,7 @@ class FCTaskClient(Unpicklable):
         endings = Endings()
         if future.call_at_end(endings.add):
             await endings.take()
-        _raise_if_refused(future)
+        future.check_accepted()
         return future
 
     def submit_cell(
@@ -661,7 +667,7 @@ class FCTaskClient(Unpicklable):
     async def _check_accepted(self, *futures: TaskFuture) -> None:
         await self.flush()
         for future in futures:
-            _raise_if_refused(future)
+            future.check_accepted()
 
     async def _result(self, future: TaskFuture) -> Any:
         try:
@@ -683,15 +689,6 @@ class FCTaskClient(Unpicklable):
         ids = []
         for task in several:
             if isinstance(task, TaskFuture):
-                _raise_if_refused(task)
+                task.check_accepted()
             ids.append(check_id(task.taskid if isinstance(task, TaskFuture) else task))
         return tuple(ids)
-
-
-def _raise_if_refused(future: TaskFuture) -> None:
-    if future.is_held:
-        raise RequestRefused(f"{future!r} waits in its executor and is not in the queue yet", hint="wait or cancel it")
-    if not future.accepted:
-        error = future.exception()
-        if error is not None:
-            raise error

@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
+from taskfc_ext.border import all_at_border, shorten
 from taskfc_ext.client.aio import FCTaskClient
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.waiting import drive, iterate
@@ -27,10 +28,10 @@ C = TypeVar("C", bound=type)
 
 
 def _documented_by_async_client(cls: C) -> C:
-    for name, method in vars(cls).items():
+    for name, method in [*vars(cls).items()]:
         if not name.startswith("_"):
             method.__doc__ = getattr(FCTaskClient, name).__doc__
-    return cls
+    return all_at_border(cls)
 
 
 @_documented_by_async_client
@@ -128,7 +129,11 @@ class BlockingTaskClient(Unpicklable):
     # submitting
 
     def submit(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> TaskFuture:
-        return self._submitter.submit(f, args, kwargs)
+        try:
+            return self._submitter.submit(f, args, kwargs)
+        except BaseException as error:
+            shorten(error)
+            raise
 
     def put(self, value: object) -> TaskFuture:
         return drive(self._client.put(value))

@@ -7,6 +7,7 @@ from itertools import chain, repeat
 from operator import length_hint
 from typing import Any, Generic, TypeVar
 
+from taskfc_ext.border import all_at_border, at_border
 from taskfc_ext.client.chunk import ForChunk, divide
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.waiting import wait
@@ -26,6 +27,7 @@ R = TypeVar("R")
 """Return type of a map: a list, or a coroutine in the async client."""
 
 
+@all_at_border
 class Mapper(Generic[R]):
     """Maps functions over sequences, one task an item, with the options that it was made with.
 
@@ -91,6 +93,7 @@ class ParallelFunction(Generic[R]):
         self.__doc__ = func.__doc__
         self.__name__ = getattr(func, "__name__", type(func).__name__)
 
+    @at_border
     def __call__(self, *sequences: Iterable[Any]) -> R:
         return self.mapper.map(self.func, *sequences)
 

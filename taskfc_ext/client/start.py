@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import msgspec
 
+from taskfc_ext.border import all_at_border, at_border
 from taskfc_ext.client.connect import async_client, blocking_client, load_clients
 from taskfc_ext.client.context.owner import default_owner
 from taskfc_ext.client.farm.engine import IDLE, Engine, engine_of, tell
@@ -45,6 +46,7 @@ FIRST_WORKER = 10.0
 """Seconds that a start on an engine waits for the first worker, or for the reason why there is none."""
 
 
+@all_at_border
 class Controller:
     """A farm that runs. As a context manager it stops the farm at the end, unless it was only attached to.
 
@@ -118,6 +120,7 @@ class Controller:
         return found
 
 
+@at_border
 def start(
     workers: int | None = None,
     *,
@@ -179,6 +182,7 @@ def start(
     return _launch(farm, options, engine)
 
 
+@at_border
 def attach(name: str = "default", *, owner: str = "", label: str = "") -> BlockingTaskClient:
     """Return a client of a farm that runs; never starts one.
 
@@ -191,6 +195,7 @@ def attach(name: str = "default", *, owner: str = "", label: str = "") -> Blocki
     return blocking_client(farm, owner=owner, label=label)
 
 
+@at_border
 def TaskClient(name: str = "default", *, owner: str = "", label: str = "") -> BlockingTaskClient:
     """Return a client of the farm `name`, which is started if it does not run.
 
@@ -227,6 +232,7 @@ UNCHANGED = _Unchanged.UNCHANGED
 """For `restart(on=)`: where the farm was."""
 
 
+@at_border
 def restart(
     name: str = "default",
     workers: int | None = None,

@@ -16,6 +16,7 @@ from concurrent.futures import CancelledError
 from datetime import UTC, datetime
 from typing import Any, NoReturn, TypeVar
 
+from taskfc_ext.border import at_border, shorten
 from taskfc_ext.client.future.callbacks import CallbackThread, show_failure
 from taskfc_ext.client.future.outcome import Facts, FactsRow, Raised, load, lost_of, names_of, namespace_of
 from taskfc_ext.client.future.output_cache import outputs_of
@@ -111,20 +112,25 @@ class TaskFuture(concurrent.futures.Future[Any]):
             CancelledError: it was cancelled.
             ControllerStopped: the farm was stopped.
         """
-        __tracebackhide__ = True  # a notebook shows the task's own traceback only
+        try:
+            return self._result(timeout)
+        except BaseException as error:
+            shorten(error)
+            raise
+        finally:
+            # else the traceback keeps the future, and the future the traceback; an argument that is deleted, not
+            # emptied, is one that tracebacks cannot show
+            self = None  # type: ignore[assignment]
+
+    def _result(self, timeout: float | None = None) -> Any:
         outcome = self._outcome(timeout)
         if type(outcome) is Raised:
-            try:
-                raise outcome.error
-            finally:
-                # else the traceback keeps the future, and the future the traceback; an argument that is deleted, not
-                # emptied, is one that tracebacks cannot show
-                self = None  # type: ignore[assignment]
-                del outcome
+            raise outcome.error.with_traceback(None)  # else each call would add its frames to those of the others
         if isinstance(outcome, SourceResult):
             return outcome.checked_value(self.taskid) if outcome.is_cell else self.task_result()
         return outcome
 
+    @at_border
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Return the task's exception, or `None` if it succeeded, when it has ended.
 
@@ -135,6 +141,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
         outcome = self._outcome(timeout)
         return outcome.error if isinstance(outcome, Raised) else None
 
+    @at_border
     def cancel(self) -> bool:
         """Cancel the task if it has not started; return whether that was so.
 
@@ -157,6 +164,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
         """Return whether it has ended, in any state. Never blocks."""
         return self._state is not PENDING
 
+    @at_border
     def add_done_callback(self, fn: Callable[[TaskFuture], object]) -> None:
         """Call `fn(self)` when it has ended, on a thread of its own; at once, and here, if it has ended already.
 
@@ -216,6 +224,15 @@ class TaskFuture(concurrent.futures.Future[Any]):
         """Whether it waits in its `TaskExecutor`, and is not in the queue of the farm yet. Never blocks."""
         return self._place is HELD and self._state is PENDING
 
+    def check_accepted(self) -> None:
+        """Raise the error with which the farm has refused the task; also if an executor holds it back."""
+        if self.is_held:
+            raise RequestRefused(
+                f"{self!r} waits in its executor and is not in the queue yet", hint="wait or cancel it"
+            )
+        if not self.accepted and (error := self.exception()) is not None:
+            raise error
+
     @property
     def is_given_up(self) -> bool:
         """Whether its wait has ended without its task, which was accepted: as when the farm was stopped."""
@@ -255,6 +272,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
         return None if self._facts is None else Facts._make(self._facts)
 
     @property
+    @at_border
     def state(self) -> str:
         """The task's state: waiting, scheduled, running, succeeded, failed or aborted. Asks while it is unfinished."""
         if self._state == CANCELLED:
@@ -270,6 +288,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
         return "waiting" if self._template.after or self._template.inputs else "scheduled"
 
     @property
+    @at_border
     def attempts(self) -> int:
         """The number of attempts so far. Asks the farm while it is unfinished."""
         if (facts := self.facts) is not None:
@@ -278,16 +297,19 @@ class TaskFuture(concurrent.futures.Future[Any]):
         return 0 if taskid is None else self._describe(taskid).attempts
 
     @property
+    @at_border
     def log(self) -> str:
         """The text that the task has printed so far, in order. Asks the farm while it is unfinished."""
         return log_of(self._get_printed())
 
     @property
+    @at_border
     def stdout(self) -> str:
         """The part of `log` that went to stdout."""
         return stdout_of(self._get_printed())
 
     @property
+    @at_border
     def stderr(self) -> str:
         """The part of `log` that went to stderr."""
         return stderr_of(self._get_printed())
@@ -299,6 +321,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
         return () if taskid is None else self._ask(self._template.owner.get_printed(taskid))
 
     @property
+    @at_border
     def outputs(self) -> list[dict[str, Any]]:
         """The outputs that the task has displayed so far: figures, tables, HTML, as in a notebook's file.
 
@@ -310,21 +333,25 @@ class TaskFuture(concurrent.futures.Future[Any]):
         return [] if taskid is None else self._ask(self._template.owner.get_outputs(taskid))
 
     @property
+    @at_border
     def progress(self) -> TaskProgress | None:
         """The progress that the running attempt reports, if any. Asks the farm while it is unfinished."""
         taskid = self.taskid
         return None if taskid is None or self.done() else self._describe(taskid).progress
 
     @property
+    @at_border
     def ns(self) -> Namespace:
         """The names that a cell or a `StringTask` brings back; waits for its end. An access raises its failure."""
         return namespace_of(self._outcome(None))
 
+    @at_border
     def describe(self) -> TaskInfo | None:
         """Return the task as lists show it; `None` until it was accepted. One question for all of it."""
         taskid = self.taskid
         return None if taskid is None else self._describe(taskid)
 
+    @at_border
     def get_details(self) -> tuple[Details, list[dict[str, Any]]]:
         """Return the task with its log, and all its outputs, in one question.
 
@@ -337,6 +364,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
         found: tuple[Details, list[dict[str, Any]]] = self._ask(self._template.owner.get_details(taskid))
         return found
 
+    @at_border
     def abort(self) -> None:
         """Stop the task, running or not; its result then raises `TaskAborted`.
 
@@ -345,6 +373,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
         """
         self._ask(self._template.owner.abort(self))
 
+    @at_border
     def retry(self) -> TaskFuture:
         """Run the ended task again, as a new task; return the new future. See `client.retry`.
 
@@ -367,6 +396,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
         outcome = self._outcome(0) if self._state is FINISHED else None
         return isinstance(outcome, Raised) and outcome.is_held
 
+    @at_border
     def task_result(self) -> TaskResult:
         """Wait for the end; return the `TaskResult`, with an exception as a value.
 
@@ -391,6 +421,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
             attempts=facts.attempts,
         )
 
+    @at_border
     def outcome(self) -> object:
         """Return the value as it was sent, a `SourceResult` of a cell, or `Raised` with an exception; waits for it.
 
@@ -447,7 +478,13 @@ class TaskFuture(concurrent.futures.Future[Any]):
             finally:
                 with watched.condition:
                     watched.waiters.remove(waiter)
-        return self.result()
+        try:
+            return self._result()
+        except BaseException as error:
+            shorten(error)
+            raise
+        finally:
+            self = None  # type: ignore[assignment]  # as in `result`
 
     def __repr__(self) -> str:
         if self._state is PENDING:

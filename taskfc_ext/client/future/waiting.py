@@ -15,7 +15,7 @@ from collections.abc import Coroutine, Generator
 from contextlib import closing
 from typing import Any, Generic, Protocol, TypeVar
 
-from taskfc_ext.client.future.frames import shorten
+from taskfc_ext.border import shorten
 from taskfc_ext.client.progress.long_wait import LongWait
 from taskfc_ext.errors import ControllerLost
 
@@ -124,9 +124,6 @@ def drive(coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
         with closing(coroutine):  # so that it cleans up after a Ctrl-C between its steps and our waits, too
             check_may_block()
             return _drive(coroutine, outside, None if timeout is None else time.monotonic() + timeout)
-    except BaseException as error:
-        shorten(error)
-        raise
     finally:
         _driving.now = outside
 

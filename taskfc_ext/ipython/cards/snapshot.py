@@ -14,7 +14,6 @@ from taskfc_ext.ipython.cards.local_forms import has_own_printers, other_forms, 
 from taskfc_ext.ipython.cards.render import ERROR_CHARS, RESULT_CHARS, Card, shorten
 from taskfc_ext.protocol.outputs import all_outputs_of, is_value
 from taskfc_ext.protocol.printed import log_of
-from taskfc_ext.text import plain_text
 from taskfc_ext.view.wording import reason_of, state_of
 
 if TYPE_CHECKING:  # importing the client takes long, and `%load_ext` imports this
@@ -164,10 +163,3 @@ def _error_text(error: BaseException) -> str:
     text = str(traceback) or f"{type(error).__name__}: {error}{note}"
     added = [line for line in getattr(error, "__notes__", ()) if isinstance(line, str) and line not in text]
     return "\n".join([shorten(text.rstrip("\n") if added else text, ERROR_CHARS), *added])  # notes of this process
-
-
-def remote_lines(error: BaseException) -> list[str]:
-    """Return a task's error as lines for IPython: which task, and the worker's traceback."""
-    remote = remote_traceback_of(error)
-    task = [] if remote is None or remote.taskid is None else [f"in task {remote.taskid}:"]
-    return [*task, plain_text(_error_text(error)).rstrip()]
