@@ -19,7 +19,7 @@ from types import CodeType, TracebackType
 from typing import Any, ParamSpec, TypeVar, cast
 
 from taskfc_ext.errors import TaskFCError, WorkerLost, remote_traceback_of
-from taskfc_ext.near_misses import nearest
+from taskfc_ext.near_misses import nearest_option
 from taskfc_ext.text import one_line, plain_text, plural
 
 P = ParamSpec("P")
@@ -133,7 +133,7 @@ def _why_unfit(signature: inspect.Signature, name: str, args: tuple[Any, ...], k
     kinds = {what.kind for what in parameters.values()}
     unknown = [] if inspect.Parameter.VAR_KEYWORD in kinds else [each for each in kwargs if each not in by_name]
     if unknown:
-        near = nearest(unknown[0], by_name)
+        near = nearest_option(unknown[0], by_name)
         more = f"; did you mean {near}=?" if near else f"; it takes {', '.join(by_name) or 'none by name'}"
         return f"{name}() has no argument {unknown[0]}={more}"
     if n_given > len(by_position) and inspect.Parameter.VAR_POSITIONAL not in kinds:

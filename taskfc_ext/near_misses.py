@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable
 
 _SYNONYMS: tuple[frozenset[str], ...] = tuple(
@@ -39,19 +38,24 @@ _SYNONYMS: tuple[frozenset[str], ...] = tuple(
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return the name of `known` that means the same as `word`, that `word` begins, or the closest; empty if none.
-
-    Options may have dashes: `--n-workers` and `n_workers` are one name.
-    """
-    names = list(known)
-    plain = {name: _plain(name) for name in names}
-    for name in names:
-        if plain[name] == _plain(word) or any({plain[name], _plain(word)} <= group for group in _SYNONYMS):
-            return name
-    begun = [name for name in names if name.startswith(word)] if len(word.lstrip("-")) > 2 else []
-    near = begun if len(begun) == 1 else difflib.get_close_matches(word, names, n=1, cutoff=0.7)
+    """Return the word of `known` that `word` begins, or the closest one; empty if none is close."""
+    words = list(known)
+    begun = [each for each in words if each.startswith(word)] if len(word) > 2 else []
+    near = begun if len(begun) == 1 else difflib.get_close_matches(word, words, n=1, cutoff=0.7)
     return near[0] if near else ""
 
 
-def _plain(name: str) -> str:
-    return re.sub("-", "_", name.lstrip("-")).lower()
+def nearest_option(word: str, known: Iterable[str]) -> str:
+    """Return the option of `known` that means the same as `word`, or is the nearest one; empty if none is.
+
+    Options may have dashes, which do not count: `--n-workers` and `n_workers` are one name.
+    """
+    options = {each: _plain(each) for each in known}
+    wanted = _plain(word)
+    meant = [name for name in options.values() if name == wanted or any({name, wanted} <= group for group in _SYNONYMS)]
+    near = meant[0] if meant else nearest(wanted, options.values())
+    return next((each for each, name in options.items() if near and name == near), "")
+
+
+def _plain(option: str) -> str:
+    return option.lstrip("-").replace("-", "_")

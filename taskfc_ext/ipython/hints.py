@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
+
+from taskfc_ext.near_misses import nearest
 
 MEANT = "; did you mean "
 """The beginning of each hint."""
@@ -27,13 +28,6 @@ def public_names(namespace: Iterable[str]) -> list[str]:
     return sorted(name for name in namespace if not name.startswith("_"))
 
 
-def nearest(word: str, known: Sequence[str]) -> str:
-    """Return the word of `known` that `word` begins, or the closest one; empty if none is close."""
-    begun = [each for each in known if each.startswith(word)] if len(word) > 2 else []
-    near = begun if len(begun) == 1 else difflib.get_close_matches(word, known, n=1, cutoff=0.7)
-    return near[0] if near else ""
-
-
 ELSEWHERE = {
     "cancel": "abort",
     "kill": "abort",
@@ -49,16 +43,3 @@ ELSEWHERE = {
     "pause": "hold",
 }
 """Names that other tools have for our verbs."""
-
-OTHER_OPTIONS = {
-    **dict.fromkeys(("--workers", "--n-workers", "--num-workers", "--nworkers", "-w", "-j"), "-n"),
-    **dict.fromkeys(("--cpus", "--cpu", "--core", "-c"), "--cores"),
-    **dict.fromkeys(("--mem", "--ram"), "--memory"),
-    "--gpu": "--gpus",
-    "--retry": "--retries",
-    **dict.fromkeys(("--in", "--input", "--inputs"), "-i"),
-    **dict.fromkeys(("--out", "--output", "--outputs"), "-o"),
-    "--time-limit": "--timeout",
-    "--engine": "--on",
-}
-"""Options as other tools call them -> ours."""

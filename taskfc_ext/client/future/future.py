@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import concurrent.futures
 import os
+import sys
 import threading
+import warnings
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from concurrent.futures import CancelledError
 from datetime import UTC, datetime
@@ -29,6 +31,7 @@ from taskfc_ext.protocol.infos import Details, TaskInfo, TaskProgress
 from taskfc_ext.protocol.payloads import Reason
 from taskfc_ext.protocol.printed import Printed, log_of, stderr_of, stdout_of
 from taskfc_ext.serialize import Received, SourceResult
+from taskfc_ext.serialize.chance import level_of_caller
 from taskfc_ext.serialize.in_place import apply_change
 from taskfc_ext.tasks import Namespace, TaskResult
 
@@ -143,13 +146,16 @@ class TaskFuture(concurrent.futures.Future[Any]):
 
     @at_border
     def cancel(self) -> bool:
-        """Cancel the task if it has not started; return whether that was so.
+        """Cancel the task if it has not started; return whether that was so. `abort` stops a running one, too.
 
         Raises:
             ControllerLost: the controller did not answer for 10 seconds; the task may be cancelled or not.
         """
         if self._state == PENDING:
-            return self._ask(self._template.owner.cancel(self))
+            was_cancelled = self._ask(self._template.owner.cancel(self))
+            if not was_cancelled and self._state is PENDING:
+                _warn_of_running(self)
+            return was_cancelled
         return self._state == CANCELLED
 
     def cancelled(self) -> bool:
@@ -583,3 +589,11 @@ def _waiter_method(state: str, *, failed: bool) -> str:
     if state == CANCELLED:
         return "add_cancelled"
     return "add_exception" if failed else "add_result"
+
+
+def _warn_of_running(future: TaskFuture) -> None:
+    """Tell the user's own code that `cancel` did nothing; libraries know that it may, and read its value."""
+    level = level_of_caller()
+    if sys._getframe(level - 1).f_globals.get("__name__") == "__main__":
+        text = f"task {future.taskid} runs already, so cancel() did nothing; abort() stops it"
+        warnings.warn(text, UserWarning, stacklevel=level)

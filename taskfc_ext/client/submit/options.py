@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
+import inspect
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.errors import MemoryLimitExceeded, TaskTimeout, UnknownTask
+from taskfc_ext.near_misses import nearest_option
 from taskfc_ext.protocol.limits import MAX_ID, MAX_PRIORITY, MAX_RETRIES, MAX_SECONDS, MAX_SEED, TASK_NAME
 from taskfc_ext.protocol.resources import Needs
 from taskfc_ext.protocol.spec import OnLost
@@ -148,8 +149,26 @@ class Options:
 
 
 def _near_miss(name: str) -> str:
-    near = difflib.get_close_matches(name, _CHECKS, n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(_CHECKS)}"
+    near = nearest_option(name, _CHECKS)
+    return f"; did you mean {near!r}?" if near else f"; there are {', '.join(_CHECKS)}"
+
+
+def check_no_option(function: Callable[..., Any], kwargs: Mapping[str, Any]) -> None:
+    """Refuse arguments that `function` does not take and that are, or mean, options of a submission.
+
+    Raises:
+        TypeError: one is; the message says how it is given.
+    """
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # of C code
+        return
+    if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
+        return
+    for name in kwargs:
+        if name not in parameters and (near := nearest_option(name, _CHECKS)):
+            what = getattr(function, "__name__", type(function).__name__)
+            raise TypeError(f"{what}() takes no {name}=; options are given as with_options({near}=...).submit(...)")
 
 
 def _check_retries(value: object) -> int:

@@ -13,7 +13,7 @@ from taskfc_ext.client.context.pauses import last_submission
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.template import Owner, Template
 from taskfc_ext.client.future.template_cache import LastFunction, TemplateCache
-from taskfc_ext.client.submit.options import Options, Task
+from taskfc_ext.client.submit.options import Options, Task, check_no_option
 from taskfc_ext.drivers.payload_files import LARGE
 from taskfc_ext.drivers.uploads import Sent, UploadedFile
 from taskfc_ext.errors import UnpicklableArgument
@@ -79,7 +79,10 @@ class Submitter:
 
     def submit(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> TaskFuture:
         """Queue `function(*args, **kwargs)`."""
-        future = self.submit_call(self.function_template(function), args, kwargs)
+        template = self.function_template(function)
+        if kwargs:
+            check_no_option(function, kwargs)
+        future = self.submit_call(template, args, kwargs)
         last_submission.note()
         return future
 

@@ -12,12 +12,13 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from taskfc_ext.ipython.hints import ELSEWHERE, MEANT, OTHER_OPTIONS, did_you_mean, nearest
+from taskfc_ext.ipython.hints import ELSEWHERE, MEANT, did_you_mean
 from taskfc_ext.ipython.parse import requests
 from taskfc_ext.ipython.parse.argument import Argument
 from taskfc_ext.ipython.parse.first_line import Expand, words_of
 from taskfc_ext.ipython.parse.requests import BadUsage, Request, Run, Status, Submission
 from taskfc_ext.ipython.parse.tables import EVERYWHERE, OF_THE_FARM, SUBMISSION, VERBS
+from taskfc_ext.near_misses import nearest, nearest_option
 
 _FIRST_WORD = re.compile(r"\s*([A-Za-z_]\w*)(?=\s|;|$)")
 _OPERATOR = re.compile(
@@ -172,9 +173,12 @@ def _check_options(prog: str, words: Sequence[str], arguments: Sequence[Argument
         flag = word.partition("=")[0]
         if not re.match(r"--?[A-Za-z]", flag) or flag in flags or flag[:2] in flags:
             continue
-        meant = OTHER_OPTIONS.get(flag, "")
-        hint = f"{MEANT}{meant}?" if meant in flags else did_you_mean(flag, flags)
-        raise BadUsage(f"{prog}: unknown option {flag}{hint}")
+        near = nearest_option(flag, flags)
+        raise BadUsage(f"{prog}: unknown option {flag}{f'{MEANT}{near}?' if near else _all_of(flags)}")
+
+
+def _all_of(flags: Sequence[str]) -> str:
+    return f"; it takes {', '.join(flags)}" if flags else "; it takes no options"
 
 
 # hints and help
