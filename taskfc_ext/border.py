@@ -19,7 +19,7 @@ from types import CodeType, TracebackType
 from typing import Any, ParamSpec, TypeVar, cast
 
 from taskfc_ext.errors import TaskFCError, WorkerLost, remote_traceback_of
-from taskfc_ext.near_misses import nearest_option
+from taskfc_ext.near_misses import OPTIONS, START_OPTIONS, nearest_option
 from taskfc_ext.text import one_line, plain_text, plural
 
 P = ParamSpec("P")
@@ -120,8 +120,14 @@ def _leave(error: BaseException, function: Callable[..., Any], args: tuple[Any, 
     """Shorten `error`; if it says that the arguments do not fit, let it say what does."""
     here = error.__traceback__
     if isinstance(error, TypeError) and here is not None and here.tb_next is None:  # `function` did not begin
-        error.args = (_why_unfit(inspect.signature(function), function.__name__, args, kwargs) or str(error),)
+        error.args = (_why_unfit(inspect.signature(function), _name_of(function), args, kwargs) or str(error),)
     shorten(error)
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    """Return the name by which users call it: for a constructor that of its class."""
+    names = function.__qualname__.split(".")
+    return names[-2] if names[-1] == "__init__" else names[-1]
 
 
 def _why_unfit(signature: inspect.Signature, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
@@ -135,12 +141,18 @@ def _why_unfit(signature: inspect.Signature, name: str, args: tuple[Any, ...], k
     if unknown:
         near = nearest_option(unknown[0], by_name)
         more = f"; did you mean {near}=?" if near else f"; it takes {', '.join(by_name) or 'none by name'}"
+        if not near and args and hasattr(args[0], "with_options") and (option := nearest_option(unknown[0], OPTIONS)):
+            more = f"; options of tasks are given before: with_options({option}=...).{name}(...)"
+        elif not near and name == "TaskClient" and (option := nearest_option(unknown[0], START_OPTIONS)):
+            more = f"; a farm is started with it before: start({option}=...)"
         return f"{name}() has no argument {unknown[0]}={more}"
     if n_given > len(by_position) and inspect.Parameter.VAR_POSITIONAL not in kinds:
         only = [each for each in by_name if each not in by_position]
         more = f"; {', '.join(f'{each}=' for each in only)} {'is' if len(only) == 1 else 'are'} given by name"
-        fits = plural(len(by_position), "argument") if by_position else "no arguments"
-        return f"{name}() takes {fits} by position, not {n_given}{more if only else ''}"
+        fits = f"{plural(len(by_position), 'argument')} by position, not {n_given}" if by_position else "no arguments"
+        if not by_position and inspect.Parameter.VAR_KEYWORD in kinds:
+            return f"{name}() takes its arguments by name, such as {name}(retries=2)"
+        return f"{name}() takes {fits}{more if only else ''}"
     twice = [each for each in by_position[: max(n_given, 0)] if each in kwargs]
     if twice:
         return f"{name}() has two values for {twice[0]}: by position and as {twice[0]}="

@@ -5,6 +5,25 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+OPTIONS = (
+    *("name", "retries", "retry_on", "backoff", "recovery_task", "priority", "timeout", "after", "after_any", "depend"),
+    *("on_lost", "seed", "cores", "memory", "gpus", "resources", "clear_before", "clear_after"),
+)
+"""The options of tasks in Python, those that users look for first: see `with_options`."""
+
+START_OPTIONS = (
+    "workers",
+    "fresh",
+    "properties",
+    "unreachable_after",
+    "max_deaths",
+    "on",
+    "resources",
+    "idle",
+    "store",
+)
+"""The arguments of `start` that a client does not take."""
+
 _SYNONYMS: tuple[frozenset[str], ...] = tuple(
     map(
         frozenset,

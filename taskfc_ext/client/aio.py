@@ -17,7 +17,7 @@ import msgspec
 from taskfc_ext.border import all_at_border, shorten
 from taskfc_ext.client.chunk import check_chunksize
 from taskfc_ext.client.farm.silence import wait_for_answer
-from taskfc_ext.client.find import find_task
+from taskfc_ext.client.find import check_filter, find_task
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.future.waiting import wait
@@ -296,6 +296,8 @@ class FCTaskClient(Unpicklable):
             depend: see `MapTask`.
             block: wait and return the results; else `map` returns the taskids.
         """
+        if callable(clear_before):
+            raise TypeError("it takes options, not a function: write @client.parallel() with parentheses")
         options = BaseTask(clear_before, clear_after, retries, recovery_task, depend)
         submitter = Submitter(self.remote_reference, self.submitter.options.of_task(options))
 
@@ -521,7 +523,7 @@ class FCTaskClient(Unpicklable):
             owner: their notebook or script, or what it is called: its file's name, with or without the suffix.
             limit: the largest number of tasks, which are the newest.
         """
-        ids, of = (None if wanted is None else tuple(wanted) for wanted in (taskids, states))
+        ids, of = check_filter(taskids, states)
         ask = self.remote_reference.ask
         found = await ask(ListTasks, taskids=ids, states=of, name=name, owner=owner, limit=limit)
         return msgspec.convert(found, list[TaskInfo])

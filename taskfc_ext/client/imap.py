@@ -14,6 +14,7 @@ from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.waiting import wait
 from taskfc_ext.client.progress.counts import Counts
 from taskfc_ext.client.progress.long_wait import LongWait
+from taskfc_ext.client.submit.options import check_sequences
 from taskfc_ext.client.submit.submitter import Submitter
 from taskfc_ext.protocol.client_messages import GetWorkers, Request
 from taskfc_ext.serialize.chance import carried as carried_generators
@@ -52,8 +53,9 @@ class ItemResults:
         window: int | None,
         ordered: bool,
     ) -> None:
-        if not iterables:
-            raise TypeError("imap takes a function and at least one iterable")
+        if not callable(func):
+            raise TypeError(f"imap takes the function first: imap(f, [1, 2]); {func!r} cannot be called")
+        check_sequences("imap", iterables)
         self._items = zip(*iterables, strict=False)
         self._template = submitter.function_template(func)
         if carried_generators:

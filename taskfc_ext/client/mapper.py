@@ -14,6 +14,7 @@ from taskfc_ext.client.future.waiting import wait
 from taskfc_ext.client.progress.counts import Counts, FutureCounts
 from taskfc_ext.client.progress.long_wait import LongWait
 from taskfc_ext.client.progress.upload import submitting
+from taskfc_ext.client.submit.options import check_sequences
 from taskfc_ext.client.submit.submitter import Submitter
 from taskfc_ext.errors import attach_note
 from taskfc_ext.serialize.bound import bind_shared
@@ -113,9 +114,8 @@ def submit_items(
         ValueError: they are of different lengths.
     """
     if not callable(func):
-        raise TypeError(f"map takes the function first, such as map(abs, [1, -2]); {func!r} cannot be called")
-    if not sequences:
-        raise TypeError("map takes a function and at least one sequence")
+        raise TypeError(f"map takes the function first: map(f, [1, 2]); {func!r} cannot be called")
+    check_sequences("map", sequences)
     columns = [list(sequence) for sequence in sequences]
     lengths = [len(column) for column in columns]
     if len(set(lengths)) > 1:

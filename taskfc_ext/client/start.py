@@ -30,6 +30,7 @@ from taskfc_ext.drivers.files import try_lock
 from taskfc_ext.drivers.paths import FarmPaths, prepare
 from taskfc_ext.drivers.processes import ENGINE
 from taskfc_ext.errors import BadEngine, ControllerUnavailable, EngineWarning, StartFailed
+from taskfc_ext.protocol.codec import as_argument_error
 from taskfc_ext.protocol.limits import MAX_WORKERS
 from taskfc_ext.protocol.options import MAX_DEATHS, UNREACHABLE_AFTER, EngineOptions, FarmOptions
 from taskfc_ext.tasks import check_resources
@@ -373,6 +374,9 @@ def farm_options(
         raise StartFailed(
             "the working directory of this process is gone, and workers start in it", hint="os.chdir() to one that is"
         ) from None
+    if store != "sqlite":
+        raise ValueError(f"start: store is 'sqlite', which is the only kind, not {store!r}")
+    given = {"store": store, "unreachable_after": unreachable_after, "max_deaths": max_deaths, "properties": properties}
     options = FarmOptions(
         n_workers=_n_workers(workers, engine),
         python=sys.executable,
@@ -388,7 +392,8 @@ def farm_options(
     try:
         return msgspec.json.decode(msgspec.json.encode(options), type=FarmOptions)
     except msgspec.ValidationError as error:
-        raise ValueError(f"start: {error}") from None
+        problem = as_argument_error(error, {**given, "n_workers": workers})
+        raise type(problem)(f"start: {problem}") from None
     except (TypeError, UnicodeEncodeError) as error:
         raise TypeError(f"start: properties are plain data, as in JSON: {error}") from None
 
@@ -420,7 +425,7 @@ def empty_store(paths: FarmPaths) -> None:
 
 def _farm(name: object) -> LocalFarm:
     if not isinstance(name, str):
-        more = "; start(workers=...) takes their number" if isinstance(name, int) else ""
+        more = "; the number of workers is given as workers= to start() or restart()" if isinstance(name, int) else ""
         raise TypeError(f"a farm's name is a str, such as 'default', not {name!r}{more}")
     return LocalFarm(name)
 

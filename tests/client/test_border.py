@@ -158,7 +158,7 @@ def shown_by(shell: Any, capsys: pytest.CaptureFixture[str], cell: str) -> str:
 
 def test_a_wrong_use_is_one_line_in_ipython(shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert shown_by(shell, capsys, "tc.map([1, 2], abs)") == (
-        "TypeError: map takes the function first, such as map(abs, [1, -2]); [1, 2] cannot be called"
+        "TypeError: map takes the function first: map(f, [1, 2]); [1, 2] cannot be called"
     )
     assert shown_by(shell, capsys, "tc.get_task_result(999)").startswith("UnknownTask: there is no task 999; ")
 

@@ -533,12 +533,18 @@ class TaskFuture(concurrent.futures.Future[Any]):
         return self._value
 
     def _wait(self, timeout: float | None) -> None:
+        if timeout is not None and not isinstance(timeout, int | float):
+            raise TypeError(f"timeout is a number of seconds, or None, not {timeout!r}")
         check_may_block()
         self._template.owner.check_may_wait()
         watched = self._make_wait_state()
-        with watched.lends(timeout), watched.condition:
-            if not watched.condition.wait_for(self.done, timeout):
-                raise TimeoutError(f"task {self.taskid} has not ended after {timeout} s")
+        try:
+            with watched.lends(timeout), watched.condition:
+                if not watched.condition.wait_for(self.done, timeout):
+                    raise TimeoutError(f"task {self.taskid} has not ended after {timeout} s")
+        except KeyboardInterrupt:
+            task = f"task {self.taskid} ({self.name or self.label})" if self.accepted else repr(self.label)
+            raise KeyboardInterrupt(f"{task} goes on: result() waits again, abort() stops it") from None
 
     def _decode(self) -> None:
         with self._template.decoding:

@@ -23,6 +23,8 @@ ANSWER_WITHIN = 10.0
 """Seconds that `cancel`, a future's questions and a view's requests wait for an answer; a controller that died is back
 in one."""
 
+_INTERRUPTED = "the wait has ended, and what it waited for goes on; list_tasks() has the tasks"
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
@@ -150,6 +152,8 @@ def iterate(items: Items[T]) -> Generator[T, None, None]:
     except StopAsyncIteration:
         return
     except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            error.args = ("the iteration has ended; the tasks that no worker had are cancelled",)
         shorten(error)
         raise
     finally:
@@ -183,5 +187,7 @@ def _drive(coroutine: Coroutine[Any, Any, T], outside: bool, deadline: float | N
             if is_last and not waited.future.done():
                 waited.cancel()
                 failure = asyncio.CancelledError()
+        except KeyboardInterrupt:
+            value, failure = None, KeyboardInterrupt(_INTERRUPTED)
         except BaseException as error:  # noqa: BLE001 - it is raised again, inside the coroutine
             value, failure = None, error

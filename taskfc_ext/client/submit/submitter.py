@@ -197,6 +197,8 @@ class Submitter:
         settings: serialize.CellOptions | None = None,
     ) -> TaskFuture:
         """Queue a cell."""
+        if not isinstance(names, Mapping):
+            raise TypeError(f"names is a dict of names and values, not {names!r}")
         future = self._submit_source(Kind.CELL, source, names, outs, keep=keep, settings=settings)
         future.sent_names = tuple(names)
         return future

@@ -42,7 +42,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         message, n_missing = re.subn("^the following arguments are required: ", "needs ", message)
-        message = re.sub(r"^argument (?:-\w/)?", "", message)
+        message = re.sub(r"^argument (?:-\w/)?", "", message).replace("expected one argument", "needs a value")
         more = f"; see `%task help {self.prog.split()[-1]}`" if n_missing else ""
         raise BadUsage(f"{self.prog}: {' '.join(message.split())}{more}")
 
@@ -163,7 +163,8 @@ def _why_unexpected(word: str, topic: str, arguments: Sequence[Argument]) -> str
         return f"; the farm's name is given as --name {word}"
     if topic in OF_THE_FARM:
         return "; it applies to the farm of this notebook, which `%task use` changes"
-    return "" if arguments else "; it takes no arguments"
+    usage = " ".join(_usage(argument) for argument in arguments)
+    return f"; it is `%task {topic} {usage}`" if arguments else "; it takes no arguments"
 
 
 def _check_options(prog: str, words: Sequence[str], arguments: Sequence[Argument]) -> None:
@@ -174,11 +175,25 @@ def _check_options(prog: str, words: Sequence[str], arguments: Sequence[Argument
         if not re.match(r"--?[A-Za-z]", flag) or flag in flags or flag[:2] in flags:
             continue
         near = nearest_option(flag, flags)
-        raise BadUsage(f"{prog}: unknown option {flag}{f'{MEANT}{near}?' if near else _all_of(flags)}")
+        raise BadUsage(f"{prog}: unknown option {flag}{f'{MEANT}{near}?' if near else _instead(prog, flag, arguments)}")
 
 
-def _all_of(flags: Sequence[str]) -> str:
-    return f"; it takes {', '.join(flags)}" if flags else "; it takes no options"
+def _instead(prog: str, flag: str, arguments: Sequence[Argument]) -> str:
+    """Return what a magic takes in place of an option that is like none of its own."""
+    if arguments is SUBMISSION:
+        return "; its name comes first: `%%task NAME`" if flag == "--name" else "; `%%task -h` lists the options"
+    if of_task := nearest_option(flag, [each for argument in SUBMISSION for each in argument.flags if each[0] == "-"]):
+        return f"; {of_task} is an option of a task: `%%task {of_task} ...`"
+    usage = " ".join(_usage(argument) for argument in arguments)
+    return f"; it is `{prog} {usage}`" if usage else "; it takes no options"
+
+
+def _usage(argument: Argument) -> str:
+    """Return an argument as the usage of a magic shows it."""
+    flag, metavar = argument.flags[0], argument.settings.get("metavar", "")
+    if not flag.startswith("-"):
+        return f"[{metavar}]" if argument.settings.get("nargs") == "?" else metavar
+    return f"[{flag} {metavar}]" if metavar else f"[{flag}]"
 
 
 # hints and help
@@ -191,9 +206,14 @@ def near_verb(line: str) -> str:
         BadUsage: it is one, and a negative number follows, which no verb takes; the line is an expression only in form.
     """
     words = line.split(maxsplit=1)
-    if len(words) == 2 and words[0] in VERBS and re.fullmatch(r"-[\d.]+", words[1].strip()):
+    if len(words) == 2 and words[0] in VERBS and re.fullmatch(r"[-+][\d.]+", words[1].strip()):
         verb = VERBS[words[0]]
         _parse(f"%task {words[0]}", verb.arguments, words[1], verb.makes, words[0], str)
+        raise BadUsage(f"a number has no sign here: `%task {words[0]} {words[1].strip(' +')}`")
+    if option := re.search(r"\s(--?[a-z][\w-]*)", line):
+        flags = [flag for argument in SUBMISSION for flag in argument.flags if flag.startswith("-")]
+        if option[1] in flags:
+            return f"; a line takes no options: give {option[1]} to a %%task cell"
     if words and words[0].lower() in ELSEWHERE:
         return f"{MEANT}`%task {ELSEWHERE[words[0].lower()]}`?"
     near = nearest(words[0], list(VERBS)) if words else ""

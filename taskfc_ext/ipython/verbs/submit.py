@@ -21,7 +21,8 @@ from taskfc_ext.ipython.cell.settings import cell_settings, check_magics, hints_
 from taskfc_ext.ipython.cell.shell_syntax import magics_in
 from taskfc_ext.ipython.cell.shipping import Shipment, choose, format_size, pack, settle
 from taskfc_ext.ipython.hints import did_you_mean, or_else
-from taskfc_ext.ipython.notebook import Notebook, is_future, waiting
+from taskfc_ext.ipython.interrupts import waiting
+from taskfc_ext.ipython.notebook import Notebook, is_future
 from taskfc_ext.ipython.parse.grammar import near_verb
 from taskfc_ext.ipython.parse.requests import BadUsage, Submission
 from taskfc_ext.ipython.sessions import Binding
@@ -31,6 +32,11 @@ from taskfc_ext.text import one_line, plural, with_article
 if TYPE_CHECKING:
     from taskfc_ext.client.future.future import TaskFuture
     from taskfc_ext.serialize import CellOptions
+
+
+class NotPython(BadUsage):
+    """The source does not compile."""
+
 
 PATIENCE = 10.0
 """Seconds that `--everywhere` waits for the workers; one may be in a task that takes hours."""
@@ -50,7 +56,13 @@ def submit_expression(notebook: Notebook, expression: str) -> TaskFuture | None:
     try:
         return submit(notebook, Submission(is_cell=False), expression)
     except BadUsage as problem:
-        raise BadUsage(or_else(str(problem), near_verb(expression))) from None
+        near = near_verb(expression)
+        if isinstance(problem, NotPython) and re.match(r"[a-z]+ +[\w\"'.]", expression):
+            word = expression.split()[0]
+            if hasattr(builtins, word):
+                raise
+            raise BadUsage(f"there is no verb {word!r}{near or '; `%task help` lists them'}") from None
+        raise BadUsage(or_else(str(problem), near)) from None
 
 
 def submit(notebook: Notebook, submission: Submission, source: str) -> TaskFuture | None:
@@ -186,7 +198,7 @@ def _choose_names(notebook: Notebook, submission: Submission, source: str, trans
         )
     except SyntaxError as error:
         text = f": {error.text.strip()}" if error.text else ""
-        raise BadUsage(one_line(f"this is not Python (line {error.lineno}): {error.msg}{text}")) from None
+        raise NotPython(one_line(f"this is not Python (line {error.lineno}): {error.msg}{text}")) from None
 
 
 def _settings(
@@ -320,7 +332,7 @@ def _way(value: object, size: int) -> str:
 def _wait(notebook: Notebook, future: TaskFuture, out: tuple[str, ...]) -> None:
     if notebook.board.is_live:
         notebook.board.show_early(future)
-    with waiting():
+    with waiting([future.taskid]):
         wait_for_success(future)
     bind_out(notebook, future, out)
 

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from taskfc_ext.errors import TasksFailed
 from taskfc_ext.ipython.cards.render import shorten
-from taskfc_ext.ipython.notebook import Notebook, WaitTimedOut, waiting
+from taskfc_ext.ipython.interrupts import waiting
+from taskfc_ext.ipython.notebook import Notebook, WaitTimedOut
 from taskfc_ext.ipython.parse.requests import Wait
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.limits import MAX_IDS
@@ -44,7 +45,7 @@ def wait(notebook: Notebook, request: Wait) -> None:
         return
     client = notebook.session.client()
     try:
-        with waiting():
+        with waiting(taskids):
             client.barrier(taskids, timeout=request.timeout)
     except TimeoutError:
         left = client.list_tasks(taskids=taskids, states=UNFINISHED, limit=MAX_IDS)
