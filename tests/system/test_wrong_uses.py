@@ -530,3 +530,20 @@ def test_a_failed_result_has_a_readable_traceback(session: Session, capsys: pyte
     capsys.readouterr()
     assert isinstance(session.error("broken.result()"), ZeroDivisionError)
     assert "failed resolving arguments" not in capsys.readouterr().out
+
+
+def test_a_name_of_a_cell_is_found_from_its_future(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    session.run("%%task plain --wait\nmodel = 3")
+    session.run("%%task kept --wait -o '*'\nmodel = 3\nbig = 'x' * 3_000_000\nlock = __import__('threading').Lock()")
+    assert "kept · succeeded" not in (out := capsys.readouterr().out)
+    assert "`lock` did not come back: a _thread.lock cannot be pickled\n" in out
+    assert ": big (3 MB), model\n" in out
+    answers = {
+        "plain.model": "this task's cell has no -o model: add `-o model` to its %%task and run it again, then read .ns.model",
+        "kept.model": "a name that comes back is read with .ns: write .ns.model",
+        "kept.modl": "a TaskFuture has no attribute 'modl'",
+    }
+    for cell, answer in answers.items():
+        session.error(cell)
+        assert capsys.readouterr().out.endswith(f"AttributeError: {answer}\n")
+    assert session.ip.user_ns["kept"].ns.model == 3

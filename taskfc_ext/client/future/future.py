@@ -16,9 +16,10 @@ import warnings
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from concurrent.futures import CancelledError
 from datetime import UTC, datetime
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from taskfc_ext.border import at_border, shorten
+from taskfc_ext.client.future.attributes import why_no_attribute
 from taskfc_ext.client.future.callbacks import CallbackThread, show_failure
 from taskfc_ext.client.future.outcome import Facts, FactsRow, Raised, load, lost_of, names_of, namespace_of
 from taskfc_ext.client.future.output_cache import outputs_of
@@ -30,6 +31,7 @@ from taskfc_ext.errors import RequestRefused, TaskAborted, UnknownTask
 from taskfc_ext.protocol.infos import Details, TaskInfo, TaskProgress
 from taskfc_ext.protocol.payloads import Reason
 from taskfc_ext.protocol.printed import Printed, log_of, stderr_of, stdout_of
+from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.serialize import Received, SourceResult
 from taskfc_ext.serialize.chance import level_of_caller
 from taskfc_ext.serialize.in_place import apply_change
@@ -72,8 +74,14 @@ class TaskFuture(concurrent.futures.Future[Any]):
 
     # _place: HELD or None while unsent, then its Submission until it is accepted, then the task id.
     # _payload: the body until it is sent, then None, then the result until it is decoded.
-    sent_names: tuple[str, ...]  # the names that a cell was sent with; unset on most
-    __slots__ = ("_facts", "_payload", "_place", "_state", "_template", "_value", "_wait_state", "sent_names")
+    # of cells that this process has submitted: the names that each was sent with, brings back, and binds (of a magic)
+    sent_names: tuple[str, ...]
+    out_names: tuple[str, ...]
+    defined_names: frozenset[str]
+    __slots__ = (
+        *("_facts", "_payload", "_place", "_state", "_template", "_value", "_wait_state"),
+        *("defined_names", "out_names", "sent_names"),
+    )
 
     def __init__(self, template: Template, body: bytes | UploadedFile | None = None, taskid: int | None = None) -> None:
         self._template = template
@@ -492,6 +500,18 @@ class TaskFuture(concurrent.futures.Future[Any]):
         finally:
             self = None  # type: ignore[assignment]  # as in `result`
 
+    if not TYPE_CHECKING:  # or type checkers would find every attribute
+
+        @at_border
+        def __getattr__(self, name: str) -> NoReturn:
+            if name.startswith("_") or name in TaskFuture.__slots__:  # probes of front ends, and slots that are unset
+                raise AttributeError(name)
+            spec = self._template.spec
+            known = [each for each in dir(TaskFuture) if not each.startswith("_") and each not in TaskFuture.__slots__]
+            is_cell = spec is None or spec.kind is not Kind.FUNCTION
+            out, defines = getattr(self, "out_names", ()), getattr(self, "defined_names", ())
+            raise AttributeError(why_no_attribute(name, known, is_cell=is_cell, out=out, defines=defines))
+
     def __repr__(self) -> str:
         if self._state is PENDING:
             state = "unfinished" if self.accepted else "not yet accepted"
@@ -552,7 +572,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
             if payload is not None and facts is not None:
                 assert not isinstance(payload, UploadedFile)
                 taskid = self.taskid if self.taskid is not None else -1
-                self._value = load(payload, facts[0], taskid, getattr(self, "sent_names", None))
+                self._value = load(payload, facts[0], taskid, getattr(self, "sent_names", None) if facts[0] else None)
                 self._payload = None
 
     def _settle(

@@ -200,7 +200,7 @@ class Submitter:
         if not isinstance(names, Mapping):
             raise TypeError(f"names is a dict of names and values, not {names!r}")
         future = self._submit_source(Kind.CELL, source, names, outs, keep=keep, settings=settings)
-        future.sent_names = tuple(names)
+        future.sent_names, future.out_names = tuple(names), tuple(outs)
         return future
 
     def _submit_source(

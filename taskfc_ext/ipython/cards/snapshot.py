@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from taskfc_ext.errors import FarmError, TaskFCError, UnpicklableResult, WorkerLost, remote_traceback_of
 from taskfc_ext.ipython.cards import rich
 from taskfc_ext.ipython.cards.local_forms import has_own_printers, other_forms, own_forms, text_form
+from taskfc_ext.ipython.cards.names_back import describe_back, describe_lost
 from taskfc_ext.ipython.cards.render import ERROR_CHARS, RESULT_CHARS, Card, shorten
 from taskfc_ext.protocol.outputs import all_outputs_of, is_value
 from taskfc_ext.protocol.printed import log_of
@@ -74,7 +75,7 @@ def _finished_card(future: TaskFuture, title: str, now: datetime, formatter: Any
     if result.failure is not None:
         return _ended_card(future, title, now, outputs, error=_error_text(result.failure))
     lost = _lost_value(future)
-    note = "; ".join(filter(None, [lost, *map(" did not come back: ".join, result.lost.items())]))
+    note = "; ".join(filter(None, [lost, _names_back(future), *describe_lost(result.lost)]))
     text = "" if lost else _result_text(future, formatter)
     forms = other_forms(future.result(), formatter) if text and formatter is not None else []
     if not text:
@@ -87,10 +88,18 @@ def _finished_card(future: TaskFuture, title: str, now: datetime, formatter: Any
 
 
 def _lost_names(future: TaskFuture) -> str:
-    """Return the names that did not come back of a cell, if its result was loaded already."""
+    """Return the names of a cell that came back, and those that did not, if its result was loaded already."""
     from taskfc_ext.client.future.outcome import lost_of
 
-    return "; ".join(map(" did not come back: ".join, lost_of(future.known_outcome).items()))
+    return "; ".join(filter(None, [_names_back(future), *describe_lost(lost_of(future.known_outcome))]))
+
+
+def _names_back(future: TaskFuture) -> str:
+    """Return the names that came back of a cell with `-o '*'`, which names none of them."""
+    from taskfc_ext.client.future.outcome import names_of
+
+    names = describe_back(names_of(future.known_outcome)) if "*" in getattr(future, "out_names", ()) else ""
+    return f"came back: {names}" if names else ""
 
 
 def _lost_value(future: TaskFuture) -> str:

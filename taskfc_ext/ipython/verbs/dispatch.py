@@ -18,7 +18,7 @@ from taskfc_ext.ipython.parse.grammar import cell_help, line_help, verb_help
 from taskfc_ext.ipython.parse.requests import BadUsage, Request
 from taskfc_ext.ipython.verbs.history import history
 from taskfc_ext.ipython.verbs.retry import retry
-from taskfc_ext.ipython.verbs.submit import bind_out, submit_expression, wait_for_success
+from taskfc_ext.ipython.verbs.submit import bind_out, say_bound, submit_expression, wait_for_success
 from taskfc_ext.ipython.verbs.wait import wait
 from taskfc_ext.protocol.infos import TaskInfo, WorkerInfo
 from taskfc_ext.protocol.limits import MAX_IDS
@@ -174,9 +174,7 @@ def _pull(notebook: Notebook, request: requests.Pull) -> None:
         with waiting([future.taskid]):
             wait_for_success(future)
         _note_seen(notebook, [future])
-        bound = bind_out(notebook, future, request.out)
-        names = f": {', '.join(bound)}" if bound else " has no -o names"
-        notebook.say(f"task {future.taskid}{names}")
+        say_bound(notebook, future, bind_out(notebook, future, request.out))
 
 
 def _clear(notebook: Notebook, request: requests.Clear) -> None:
