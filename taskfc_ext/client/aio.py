@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 import msgspec
 
 from taskfc_ext.border import all_at_border, shorten
+from taskfc_ext.client import signatures
 from taskfc_ext.client.chunk import check_chunksize
 from taskfc_ext.client.farm.silence import wait_for_answer
 from taskfc_ext.client.find import check_filter, find_task
@@ -26,7 +27,7 @@ from taskfc_ext.client.local import Unpicklable
 from taskfc_ext.client.mapper import Mapper, ParallelFunction, results_of, submit_items
 from taskfc_ext.client.progress.long_wait import LongWait
 from taskfc_ext.client.session import replies
-from taskfc_ext.client.session.barrier import BarrierProgress
+from taskfc_ext.client.session.barrier import BarrierProgress, wait_for_end
 from taskfc_ext.client.session.controller import RemoteController
 from taskfc_ext.client.session.pending import Call
 from taskfc_ext.client.session.replies import Answer
@@ -143,7 +144,7 @@ class FCTaskClient(Unpicklable):
                 barrier = Call(Barrier, {"taskids": part})
                 counts.begin(barrier)
                 try:
-                    await self._wait_for(barrier, deadline, progress)
+                    await wait_for_end(self.remote_reference, barrier, deadline, progress)
                 except TimeoutError:
                     what = "the unfinished tasks" if ids is None else f"tasks {list_ids(ids)}"
                     raise TimeoutError(f"{what} have not all ended after {timeout} s") from None
@@ -230,6 +231,7 @@ class FCTaskClient(Unpicklable):
         (taskid,) = await self._ids((task,))
         return await self.remote_reference.resubmit(taskid, here=here)
 
+    @signatures.as_async_map
     async def map(self, func: Callable[..., Any], *sequences: Iterable[Any], chunksize: int = 1) -> list[Any]:
         """Apply `func` to the items of `sequences`, one task an item, load balanced; return the list of results.
 
@@ -249,9 +251,10 @@ class FCTaskClient(Unpicklable):
         chunksize = check_chunksize(chunksize)
         return await results_of(submit_items(self.submitter, func, sequences, chunksize), chunksize)
 
+    @signatures.as_async_imap
     def imap(
         self, func: Callable[..., Any], *iterables: Iterable[Any], window: int | None = None, ordered: bool = True
-    ) -> ItemResults:
+    ) -> ItemResults[Any]:
         """Apply `func` to the items of `iterables`, one task an item; return an iterator over the results.
 
         It is lazy: the first `next` submits a window of tasks, and each later one an item more, so endless iterables
@@ -330,6 +333,7 @@ class FCTaskClient(Unpicklable):
 
     # submitting
 
+    @signatures.as_submit
     def submit(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> TaskFuture:
         """Queue `f(*args, **kwargs)` and return its future at once; it is sent with everything else that is queued.
 
@@ -471,7 +475,7 @@ class FCTaskClient(Unpicklable):
             return 0
         waiting = Call(AwaitBroadcast, {"number": number})
         try:
-            answer = await self._wait_for(waiting, deadline)
+            answer = await wait_for_end(self.remote_reference, waiting, deadline)
         except TimeoutError:
             raise TimeoutError(f"broadcast {number} has not run on all workers after {timeout} s; it will") from None
         return workers_that_ran(number, msgspec.convert(answer, BroadcastReport, strict=False))
@@ -649,22 +653,6 @@ class FCTaskClient(Unpicklable):
         if isinstance(task, StringTask):
             return submitter.submit_string(task)
         return submitter.submit(task.function, task.args, task.kwargs)
-
-    async def _wait_for(self, call: Call, deadline: float | None, progress: LongWait | None = None) -> Any:
-        """Send `call`, whose answer comes when something has ended; return its plain data.
-
-        The controller forgets it if the wait ends before, also by an interrupt: so the call is made before the `try`.
-
-        Raises:
-            TimeoutError: the deadline has passed.
-        """
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        try:
-            self.remote_reference.open_barrier(call)
-            return replies.value_of(await wait(call.answer, left, progress=progress))
-        finally:
-            if not call.answer.done() or call.answer.cancelled():
-                self.remote_reference.unwait(call)
 
     async def _check_accepted(self, *futures: TaskFuture) -> None:
         await self.flush()

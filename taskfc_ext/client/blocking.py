@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 from taskfc_ext.border import all_at_border, shorten
+from taskfc_ext.client import signatures
 from taskfc_ext.client.aio import FCTaskClient
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.waiting import drive, iterate
@@ -86,9 +87,11 @@ class BlockingTaskClient(Unpicklable):
     def resubmit(self, task: Task, *, here: bool = True) -> dict[int, int]:
         return drive(self._client.resubmit(task, here=here))
 
+    @signatures.as_map
     def map(self, func: Callable[..., Any], *sequences: Iterable[Any], chunksize: int = 1) -> list[Any]:
         return drive(self._client.map(func, *sequences, chunksize=chunksize))
 
+    @signatures.as_imap
     def imap(
         self, func: Callable[..., Any], *iterables: Iterable[Any], window: int | None = None, ordered: bool = True
     ) -> Generator[Any, None, None]:
@@ -128,6 +131,7 @@ class BlockingTaskClient(Unpicklable):
 
     # submitting
 
+    @signatures.as_submit
     def submit(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> TaskFuture:
         try:
             return self._submitter.submit(f, args, kwargs)

@@ -14,6 +14,7 @@ from itertools import chain
 from typing import Any, NoReturn
 
 from taskfc_ext.border import at_border, shorten
+from taskfc_ext.client import signatures
 from taskfc_ext.client.aio import FCTaskClient
 from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.client.chunk import ForChunk, check_chunksize, divide
@@ -72,6 +73,7 @@ class TaskExecutor(concurrent.futures.Executor):
         # dask reads it
         return max(1, len(self._client.workers())) if self._limit is None else self._limit
 
+    @signatures.as_submit
     @at_border
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> TaskFuture:
         """Queue `fn(*args, **kwargs)`; return its future at once.
@@ -86,8 +88,9 @@ class TaskExecutor(concurrent.futures.Executor):
             self._futures.add(future)
         return future
 
+    @signatures.as_executor_map
     @at_border
-    def map(
+    def map(  # type: ignore[override] # has more precise types
         self, fn: Callable[..., Any], *iterables: Iterable[Any], timeout: float | None = None, chunksize: int = 1
     ) -> Iterator[Any]:
         """Submit `fn` for the items of `iterables` now; return an iterator over the results, in their order.

@@ -8,7 +8,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any, Protocol, Self
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.waiting import wait
@@ -19,6 +19,8 @@ from taskfc_ext.client.submit.submitter import Submitter
 from taskfc_ext.protocol.client_messages import GetWorkers, Request
 from taskfc_ext.serialize.chance import carried as carried_generators
 from taskfc_ext.serialize.chance import report_repeats
+
+R = TypeVar("R")
 
 _PER_WORKER = 16  # short tasks: a batch is on its way to the worker, one runs, and the results of one come back
 _SMALLEST = 32
@@ -32,7 +34,7 @@ class Remote(Protocol):
     def withdraw(self, futures: Iterable[TaskFuture]) -> None: ...
 
 
-class ItemResults:
+class ItemResults(Generic[R]):
     """Iterates over the results of `imap`; see `FCTaskClient.imap`. One reader at a time.
 
     Args:
@@ -86,7 +88,7 @@ class ItemResults:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Any:
+    async def __anext__(self) -> R:
         self._submit(self._window or _SMALLEST)
         if not self._unread:
             failure = self._failure
@@ -102,7 +104,7 @@ class ItemResults:
         progress = self._progress
         future = next(iter(self._unread)) if self._endings is None else await self._endings.take(progress)
         try:
-            value = future.result() if future.done() else await wait(future, progress=progress)
+            value: R = future.result() if future.done() else await wait(future, progress=progress)
         except Exception:
             if future.done():  # else the wait failed, not the task
                 self.close()

@@ -48,6 +48,12 @@ HELD = "held"
 _STATES = {Reason.ABORTED.value: "aborted", "": "succeeded"}
 
 T = TypeVar("T")
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    R = TypeVarWithDefault("R", default=Any)
+else:
+    R = TypeVar("R")
 
 _making = threading.Lock()
 _callbacks = CallbackThread()
@@ -63,7 +69,7 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-class TaskFuture(concurrent.futures.Future[Any]):
+class TaskFuture(concurrent.futures.Future[R]):
     """A task's result, now or later. Made by `submit`, `future` and the magics, never directly.
 
     It works with `concurrent.futures.wait` and `as_completed`, can be awaited, and works with all functions of asyncio
@@ -103,17 +109,19 @@ class TaskFuture(concurrent.futures.Future[Any]):
                     watched = self._wait_state = WaitState(self, self._template.owner.lending)
         return watched
 
-    @property
-    def _condition(self) -> threading.Condition:  # type: ignore[override]
-        return self._make_wait_state().condition
+    if not TYPE_CHECKING:  # `as_completed` has types for the attributes of the base class, which can be set
 
-    @property
-    def _waiters(self) -> list[Any]:  # type: ignore[override]
-        return self._make_wait_state().waiters
+        @property
+        def _condition(self) -> threading.Condition:
+            return self._make_wait_state().condition
+
+        @property
+        def _waiters(self) -> list[Any]:
+            return self._make_wait_state().waiters
 
     # the interface of concurrent.futures.Future
 
-    def result(self, timeout: float | None = None) -> Any:
+    def result(self, timeout: float | None = None) -> R:
         """Return the task's value, or raise its exception, when it has ended.
 
         A `StringTask`'s value is a `TaskResult`, a cell's the value of its last expression.
@@ -124,7 +132,8 @@ class TaskFuture(concurrent.futures.Future[Any]):
             ControllerStopped: the farm was stopped.
         """
         try:
-            return self._result(timeout)
+            value: R = self._take_result(timeout)
+            return value
         except BaseException as error:
             shorten(error)
             raise
@@ -133,7 +142,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
             # emptied, is one that tracebacks cannot show
             self = None  # type: ignore[assignment]
 
-    def _result(self, timeout: float | None = None) -> Any:
+    def _take_result(self, timeout: float | None = None) -> Any:
         outcome = self._outcome(timeout)
         if type(outcome) is Raised:
             raise outcome.error.with_traceback(None)  # else each call would add its frames to those of the others
@@ -179,7 +188,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
         return self._state is not PENDING
 
     @at_border
-    def add_done_callback(self, fn: Callable[[TaskFuture], object]) -> None:
+    def add_done_callback(self, fn: Callable[[TaskFuture[R]], object]) -> None:
         """Call `fn(self)` when it has ended, on a thread of its own; at once, and here, if it has ended already.
 
         An exception of `fn` is logged, as with any `concurrent.futures.Future`, and harms no other callback. If `fn`
@@ -479,7 +488,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
         outcome = self._outcome(None)
         return isinstance(outcome, SourceResult) and name in outcome.sent_functions
 
-    def __await__(self) -> Generator[Any, None, Any]:
+    def __await__(self) -> Generator[Any, None, R]:
         if self._state is PENDING:
             waiter = LoopWaiter()
             watched = self._make_wait_state()
@@ -493,7 +502,8 @@ class TaskFuture(concurrent.futures.Future[Any]):
                 with watched.condition:
                     watched.waiters.remove(waiter)
         try:
-            return self._result()
+            value: R = self._take_result()
+            return value
         except BaseException as error:
             shorten(error)
             raise
