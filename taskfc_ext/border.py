@@ -192,7 +192,7 @@ def render() -> list[str]:
     error = sys.exc_info()[1] or sys.last_value
     if error is None or vars(error).get("_render_traceback_") is not render:
         raise LookupError("another error is shown")  # IPython then shows it as usual
-    return [*_lines_of_caller(error), *lines_of_error(error)]
+    return ["\n".join((*_lines_of_caller(error), *lines_of_error(error)))]  # one, as `%xmode` joins them in many ways
 
 
 def lines_of_error(error: BaseException) -> list[str]:

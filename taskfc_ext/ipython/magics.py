@@ -271,20 +271,20 @@ def _with_short_errors(act: Callable[[], Any]) -> Any:
         raise
     except BaseException as error:  # a task may raise any of these
         if isinstance(error, TaskError) or remote_traceback_of(error) is not None:
-            _show_once(error, lines_of_error(error))
+            _show_once(error, "\n".join(lines_of_error(error)))
             raise error.with_traceback(None) from error.__cause__
         raise
 
 
-def _show_once(error: BaseException, lines: list[str]) -> None:
-    """Have IPython show these lines for `error`, in place of the traceback of this process.
+def _show_once(error: BaseException, text: str) -> None:
+    """Have IPython show this text for `error`, in place of the traceback of this process.
 
     Only once: user code may raise the same exception again, or pickle it.
     """
 
     def render() -> list[str]:
         del error._render_traceback_  # type: ignore[attr-defined]
-        return lines
+        return [text]  # one, as `%xmode` joins several in many ways
 
     try:
         error._render_traceback_ = render  # type: ignore[attr-defined]

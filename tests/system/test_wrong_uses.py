@@ -7,6 +7,7 @@ What is printed is compared as a whole: whoever changes an answer reads it here 
 from __future__ import annotations
 
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 
@@ -14,10 +15,11 @@ import pytest
 from IPython.core.error import UsageError
 
 import taskfc_ext
-from taskfc_ext import TaskClient
+from taskfc_ext import TaskAborted, TaskClient
 from taskfc_ext.cli import main
 from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.client.start import Controller
+from tests.processes import DEADLINE, until
 from tests.system.conftest import Session
 
 
@@ -515,6 +517,20 @@ def test_in_python(client: BlockingTaskClient, expression: str, kind: type[Excep
     ]
     assert len(ours) <= 1
     assert client.map(abs, [-1]) == [1]  # and nothing is the worse for it
+
+
+def test_cancel_of_a_running_task_does_nothing_and_says_so(client: BlockingTaskClient) -> None:
+    running = client.submit(time.sleep, 600)
+    until(lambda: running.state == "running", "the task runs")
+    names = {"__name__": "__main__", "running": running}
+    with pytest.warns(
+        UserWarning, match=f"^task {running.taskid} runs already, so cancel.. did nothing; abort.. stops it"
+    ):
+        assert not eval("running.cancel()", names)
+    assert not running.cancel()  # a library asks, and reads the answer
+    running.abort()
+    with pytest.raises(TaskAborted):  # and is not cancelled
+        running.result(DEADLINE)
 
 
 def test_a_result_that_cannot_travel_says_what_to_do(session: Session, capsys: pytest.CaptureFixture[str]) -> None:

@@ -557,7 +557,8 @@ class TaskFuture(concurrent.futures.Future[R]):
             self._wait(timeout)
         self.mark_read()
         if self._state == CANCELLED:
-            raise CancelledError
+            task = "a task" if self.taskid is None else f"task {self.taskid}"
+            raise CancelledError(f"{task} was cancelled before it started")
         if self._payload is not None:
             self._decode()
         return self._value
