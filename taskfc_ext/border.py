@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 import linecache
+import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -27,6 +28,7 @@ R = TypeVar("R")
 C = TypeVar("C", bound=type)
 
 _RAISE = opmap["RAISE_VARARGS"]
+_PLACE = re.compile(r'File "([^"\n]+)"')
 _BETWEEN = ("asyncio", "concurrent", "contextlib", "threading")
 """Modules whose frames may stand between ours."""
 
@@ -192,7 +194,9 @@ def render() -> list[str]:
     error = sys.exc_info()[1] or sys.last_value
     if error is None or vars(error).get("_render_traceback_") is not render:
         raise LookupError("another error is shown")  # IPython then shows it as usual
-    return ["\n".join((*_lines_of_caller(error), *lines_of_error(error)))]  # one, as `%xmode` joins them in many ways
+    shell: Any = sys.modules["IPython"].get_ipython()
+    text = re.sub(_PLACE, lambda place: _cell(place[1], shell) or place[0], "\n".join(lines_of_error(error)))
+    return ["\n".join((*_lines_of_caller(error, shell), text))]  # one line, as `%xmode` joins them in many ways
 
 
 def lines_of_error(error: BaseException) -> list[str]:
@@ -214,9 +218,8 @@ def _sentence(error: BaseException) -> str:
     return str(error)
 
 
-def _lines_of_caller(error: BaseException) -> list[str]:
+def _lines_of_caller(error: BaseException, shell: Any) -> list[str]:
     """Return a line for each frame of the caller's; none for a cell that has a single line."""
-    shell: Any = sys.modules["IPython"].get_ipython()
     found = [frame for frame in traceback.walk_tb(error.__traceback__) if not _is_machinery(frame[0].f_globals)]
     lines = [_line_of(frame.f_code, number, shell) for frame, number in found]
     is_plain = len(found) == 1 and len([*filter(str.strip, linecache.getlines(found[0][0].f_code.co_filename))]) == 1
@@ -228,9 +231,13 @@ def _is_machinery(names: Mapping[str, Any]) -> bool:
     return package in ("taskfc_ext", "IPython", "ipykernel", *_BETWEEN)
 
 
+def _cell(filename: str, shell: Any) -> str:
+    """Return a cell as IPython calls it, `Cell In[3]`; empty for another file."""
+    return " ".join(shell.compile.format_code_name(filename) or ()) if shell is not None else ""
+
+
 def _line_of(code: CodeType, number: int, shell: Any) -> str:
-    cell = shell.compile.format_code_name(code.co_filename) if shell is not None else None
-    where = f"{' '.join(cell)}, line {number}" if cell else f"File {code.co_filename}:{number}"
+    where = f"{_cell(code.co_filename, shell) or f'File {code.co_filename}'}, line {number}"
     function = "" if code.co_name == "<module>" else f", in {code.co_name}"
     source = linecache.getline(code.co_filename, number).strip()
     return f"{where}{function}: {source}" if source else f"{where}{function}"

@@ -185,6 +185,13 @@ def test_an_error_of_a_task_is_its_own_traceback_in_ipython(
     assert not [line for line in lines if "taskfc_ext" in line]
 
 
+def test_cells_of_this_notebook_have_their_numbers_in_a_tasks_traceback(
+    shell: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell.run_cell("def fail(): return {}['b']", store_history=True)
+    assert "\n  Cell In[1], line 1, in fail\n" in shown_by(shell, capsys, "tc.submit(fail).result()")
+
+
 def test_the_error_behind_the_lines_is_whole(shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
     shown_by(shell, capsys, "tc.submit(invert, 0).result()")
     error = sys.last_value
