@@ -15,6 +15,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from opcode import opmap
 from types import CodeType, TracebackType
 from typing import Any, ParamSpec, TypeVar, cast
@@ -133,7 +134,10 @@ def _name_of(function: Callable[..., Any]) -> str:
 
 
 def _why_unfit(signature: inspect.Signature, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-    """Return why these arguments do not fit, with the argument that was meant; empty if they fit."""
+    """Return why these arguments do not fit, with the argument that was meant; empty if they fit.
+
+    Python's own texts count `self`, and name no argument that was meant.
+    """
     parameters = {each: what for each, what in signature.parameters.items() if each != "self"}
     n_given = len(args) - ("self" in signature.parameters)
     by_position = [each for each, what in parameters.items() if what.kind in (_EITHER, _POSITIONAL)]
@@ -182,8 +186,10 @@ def _brief(signature: inspect.Signature) -> str:
 
 def _show_shortly(error: BaseException) -> None:
     """Let IPython show `error` as `render` does, if there is one and the error has no form of its own."""
-    if "IPython" in sys.modules and not hasattr(error, "_render_traceback_"):
-        vars(error)["_render_traceback_"] = render
+    if "IPython" in sys.modules:
+        with suppress(Exception):  # of the user's class
+            if not hasattr(error, "_render_traceback_"):
+                vars(error)["_render_traceback_"] = render
 
 
 def render() -> list[str]:

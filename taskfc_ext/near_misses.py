@@ -1,4 +1,4 @@
-"""Near misses: the name that a user most likely meant by one that does not exist, in all faces. Pure."""
+"""The name that a user most likely meant by one that does not exist, in Python, the magics and the terminal. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ OPTIONS = (
     *("name", "retries", "retry_on", "backoff", "recovery_task", "priority", "timeout", "after", "after_any", "depend"),
     *("on_lost", "seed", "cores", "memory", "gpus", "resources", "clear_before", "clear_after"),
 )
-"""The options of tasks in Python, those that users look for first: see `with_options`."""
+"""The options of `with_options`, in the order in which messages list them."""
 
 START_OPTIONS = (
     "workers",

@@ -300,7 +300,7 @@ class FCTaskClient(Unpicklable):
             block: wait and return the results; else `map` returns the taskids.
         """
         if callable(clear_before):
-            raise TypeError("it takes options, not a function: write @client.parallel() with parentheses")
+            raise TypeError("parallel takes options, not a function: write @client.parallel() with parentheses")
         options = BaseTask(clear_before, clear_after, retries, recovery_task, depend)
         submitter = Submitter(self.remote_reference, self.submitter.options.of_task(options))
 

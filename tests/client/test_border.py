@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import pickle
+import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -18,6 +21,9 @@ from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.client.executor import TaskExecutor
 from taskfc_ext.client.future.waiting import drive
 from taskfc_ext.errors import UnpicklableArgument
+from taskfc_ext.protocol.client_messages import Barrier
+from taskfc_ext.testing import FakeFarm
+from tests.processes import DEADLINE, until
 from tests.shells import end_shell, new_shell
 
 
@@ -139,6 +145,31 @@ def test_arguments_that_do_not_fit_are_answered_with_those_that_do(call: Callabl
     assert str(raised_by(lambda: call(Shop()), TypeError)) == text
 
 
+@contextmanager
+def interrupt_when(condition: Callable[[], object]) -> Iterator[None]:
+    def wait_and_interrupt() -> None:
+        until(condition, "the wait has begun")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=wait_and_interrupt)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join(DEADLINE)
+
+
+def test_an_interrupted_wait_names_the_task(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    farm.controller.running = False
+    future = client.with_options(name="fit").submit(invert, 1)
+    client.flush()
+    goes_on = r"^task 0 \(fit\) goes on: result\(\) waits again, abort\(\) stops it$"
+    with pytest.raises(KeyboardInterrupt, match=goes_on), interrupt_when(lambda: future._wait_state is not None):
+        future.result(DEADLINE)
+    farm.controller.run_tasks()
+    assert future.result(DEADLINE) == 1
+
+
 # in IPython
 
 
@@ -161,6 +192,17 @@ def test_a_wrong_use_is_one_line_in_ipython(shell: Any, capsys: pytest.CaptureFi
         "TypeError: map takes the function first: map(f, [1, 2]); [1, 2] cannot be called"
     )
     assert shown_by(shell, capsys, "tc.get_task_result(999)").startswith("UnknownTask: there is no task 999; ")
+
+
+def test_an_interrupt_is_one_line_in_ipython(
+    farm: FakeFarm, shell: Any, client: BlockingTaskClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    farm.controller.running = False
+    client.submit(invert, 1)
+    with interrupt_when(lambda: any(isinstance(each, Barrier) for each in farm.controller.received)):
+        shown = shown_by(shell, capsys, "tc.barrier()")
+    goes_on = "the wait has ended, and what it waited for goes on; list_tasks() has the tasks"
+    assert shown == f"KeyboardInterrupt: {goes_on}"
 
 
 def test_lines_of_the_caller_come_first_in_ipython(shell: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -385,7 +385,11 @@ PYTHON = [
     ("tc.imap(abs, 3)", TypeError, "imap takes sequences behind the function, not 3: imap(f, [1, 2])"),
     ("tc.imap(abs, [1], window=0)", ValueError, "window is at least 1, not 0"),
     ("tc.mapper(retry=2)", TypeError, "mapper() has no argument retry=; did you mean retries=?"),
-    ("tc.parallel(scaled)", TypeError, "it takes options, not a function: write @client.parallel() with parentheses"),
+    (
+        "tc.parallel(scaled)",
+        TypeError,
+        "parallel takes options, not a function: write @client.parallel() with parentheses",
+    ),
     ("tc.with_options(retry=3)", TypeError, "there is no option 'retry'; did you mean 'retries'?"),
     ("tc.with_options(prio=3)", TypeError, "there is no option 'prio'; did you mean 'priority'?"),
     ("tc.with_options(time_limit=3)", TypeError, "there is no option 'time_limit'; did you mean 'timeout'?"),

@@ -254,7 +254,7 @@ class TaskFuture(concurrent.futures.Future[R]):
                 f"{self!r} waits in its executor and is not in the queue yet", hint="wait or cancel it"
             )
         if not self.accepted and (error := self.exception()) is not None:
-            raise error
+            raise error.with_traceback(None)
 
     @property
     def is_given_up(self) -> bool:
@@ -568,8 +568,8 @@ class TaskFuture(concurrent.futures.Future[R]):
             raise TypeError(f"timeout is a number of seconds, or None, not {timeout!r}")
         check_may_block()
         self._template.owner.check_may_wait()
-        watched = self._make_wait_state()
         try:
+            watched = self._make_wait_state()
             with watched.lends(timeout), watched.condition:
                 if not watched.condition.wait_for(self.done, timeout):
                     raise TimeoutError(f"task {self.taskid} has not ended after {timeout} s")
