@@ -110,6 +110,8 @@ def _is_for_users(error: BaseException) -> bool:
     """
     if isinstance(error, TaskFCError | KeyboardInterrupt) or remote_traceback_of(error) is not None:
         return True
+    if type(error).__name__ == "CancelledError":  # of asyncio, which takes long to import: an interrupted `await`
+        return True
     last = error.__traceback__
     assert last is not None
     while last.tb_next is not None:

@@ -170,6 +170,27 @@ def test_an_interrupted_wait_names_the_task(farm: FakeFarm, client: BlockingTask
     assert future.result(DEADLINE) == 1
 
 
+def test_an_interrupted_await_names_the_task(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    farm.controller.running = False
+    future = client.submit(invert, 1)
+    client.flush()
+
+    async def interrupt() -> str:  # as ipykernel does
+        async def read() -> None:
+            await future
+
+        reading = asyncio.create_task(read())
+        await asyncio.sleep(0)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await reading
+        return str(caught.value)
+
+    assert asyncio.run(interrupt()) == "task 0 (invert) goes on: result() waits again, abort() stops it"
+    farm.controller.run_tasks()
+    assert future.result(DEADLINE) == 1
+
+
 # in IPython
 
 

@@ -8,6 +8,7 @@ future that ends at the same time misses no waiter. The attributes that `concurr
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import os
 import sys
@@ -489,26 +490,36 @@ class TaskFuture(concurrent.futures.Future[R]):
         return isinstance(outcome, SourceResult) and name in outcome.sent_functions
 
     def __await__(self) -> Generator[Any, None, R]:
-        if self._state is PENDING:
-            waiter = LoopWaiter()
-            watched = self._make_wait_state()
-            with watched.condition:
-                if self._state is not PENDING:
-                    waiter.add_result(self)
-                watched.waiters.append(waiter)
-            try:
-                yield from waiter.woken
-            finally:
-                with watched.condition:
-                    watched.waiters.remove(waiter)
         try:
+            if self._state is PENDING:
+                yield from self._await_end()
             value: R = self._take_result()
             return value
         except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and not error.args:  # a notebook interrupts a wait so
+                error.args = (self._goes_on(),)
             shorten(error)
             raise
         finally:
             self = None  # type: ignore[assignment]  # as in `result`
+
+    def _await_end(self) -> Generator[Any, None, None]:
+        waiter = LoopWaiter()
+        watched = self._make_wait_state()
+        with watched.condition:
+            if self._state is not PENDING:
+                waiter.add_result(self)
+            watched.waiters.append(waiter)
+        try:
+            yield from waiter.woken
+        finally:
+            with watched.condition:
+                watched.waiters.remove(waiter)
+
+    def _goes_on(self) -> str:
+        """Return what becomes of the task when a wait for it is interrupted."""
+        task = f"task {self.taskid} ({self.name or self.label})" if self.accepted else repr(self.label)
+        return f"{task} goes on: result() waits again, abort() stops it"
 
     if not TYPE_CHECKING:  # or type checkers would find every attribute
 
@@ -574,8 +585,7 @@ class TaskFuture(concurrent.futures.Future[R]):
                 if not watched.condition.wait_for(self.done, timeout):
                     raise TimeoutError(f"task {self.taskid} has not ended after {timeout} s")
         except KeyboardInterrupt:
-            task = f"task {self.taskid} ({self.name or self.label})" if self.accepted else repr(self.label)
-            raise KeyboardInterrupt(f"{task} goes on: result() waits again, abort() stops it") from None
+            raise KeyboardInterrupt(self._goes_on()) from None
 
     def _decode(self) -> None:
         with self._template.decoding:
