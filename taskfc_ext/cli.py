@@ -29,6 +29,7 @@ from taskfc_ext.client.start import restart, start, stop
 from taskfc_ext.drivers.connection_file import read_connection
 from taskfc_ext.drivers.paths import farm_paths, known_farms
 from taskfc_ext.errors import ControllerUnavailable, FarmError, RequestRefused, ResultExpired, TaskFCError, UnknownTask
+from taskfc_ext.near_misses import nearest_option
 from taskfc_ext.protocol.ids import list_ids
 from taskfc_ext.protocol.infos import EngineInfo, TaskInfo, WorkerInfo
 from taskfc_ext.protocol.limits import MAX_IDS, MAX_WORKERS
@@ -78,6 +79,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _suggest(word: str, arguments: argparse.Namespace) -> str:
     """Return a hint about `word`, which the command does not take; empty if there is none."""
+    flags = [flag for action in arguments.parser._actions for flag in action.option_strings]
+    if word.startswith("-") and (near := nearest_option(word.partition("=")[0], flags)):
+        return f" (did you mean {near}?)"
     if word.isdecimal() and arguments.command in (_start, _restart):
         return f" (the number of workers is given as -n {word})"
     if not word.startswith("-") and arguments.command in (_start, _restart, _stop, _status):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NoReturn
 
+from taskfc_ext.border import at_border
 from taskfc_ext.errors import UnpicklableResult
 from taskfc_ext.protocol.limits import MAX_RESOURCES, MAX_UNITS, RESOURCE_NAME
 from taskfc_ext.protocol.resources import CORES, GPUS, MEMORY, Needs, check_size, parse_size
@@ -62,6 +63,7 @@ class MapTask(BaseTask):
         TypeError: `function` cannot be called, `args` is not a list or tuple, or `kwargs` is not a dict.
     """
 
+    @at_border
     def __init__(
         self,
         function: Callable[..., Any],
@@ -112,6 +114,7 @@ class StringTask(BaseTask):
         TypeError: an argument has the wrong type.
     """
 
+    @at_border
     def __init__(
         self,
         expression: str,
@@ -167,10 +170,11 @@ class Namespace:
 
     def _get(self) -> dict[str, Any]:
         if self._failure is not None:
-            raise self._failure
+            raise self._failure.with_traceback(None)
         values: dict[str, Any] = self.__dict__["_values"]
         return values
 
+    @at_border
     def __getattr__(self, name: str) -> Any:
         if re.fullmatch(r"__\w+__|_ipython_\w+_|_repr_\w+_", name):
             raise AttributeError(name)  # front ends and `copy` probe for these: they must not get the task's exception
@@ -183,6 +187,7 @@ class Namespace:
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError("the names of a finished task cannot be changed")
 
+    @at_border
     def __getitem__(self, name: str) -> Any:
         values = self._get()
         self._check_returned(name)
@@ -245,16 +250,19 @@ class TaskResult:
         return list(self.results)
 
     @property
+    @at_border
     def ns(self) -> Namespace:
         """The pulled names as attributes and items. Raises the failure if the task failed."""
         self.raise_exception()
         return Namespace(self.results, lost=self.lost)
 
+    @at_border
     def raise_exception(self) -> None:
         """Raise the failure, if any."""
         if self.failure is not None:
-            raise self.failure
+            raise self.failure.with_traceback(None)
 
+    @at_border
     def __getitem__(self, name: str) -> Any:
         self.raise_exception()
         check_returned(name, self.lost)

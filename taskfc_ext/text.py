@@ -82,6 +82,15 @@ def format_seconds(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02} h"
 
 
+def format_size(size: float) -> str:
+    """Return a number of bytes as people read it: `1.5 MB`."""
+    for unit in ("bytes", "kB", "MB"):
+        if size < 999.5:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"
+
+
 def name_option(farm: str) -> str:
     """Return the option that selects this farm in the terminal; empty for the default farm."""
     return "" if farm == "default" else f" --name {farm}"

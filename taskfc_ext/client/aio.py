@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import msgspec
 
+from taskfc_ext.border import all_at_border, shorten
+from taskfc_ext.client import signatures
 from taskfc_ext.client.chunk import check_chunksize
 from taskfc_ext.client.farm.silence import wait_for_answer
-from taskfc_ext.client.find import find_task
+from taskfc_ext.client.find import check_filter, find_task
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.future.waiting import wait
@@ -25,7 +27,7 @@ from taskfc_ext.client.local import Unpicklable
 from taskfc_ext.client.mapper import Mapper, ParallelFunction, results_of, submit_items
 from taskfc_ext.client.progress.long_wait import LongWait
 from taskfc_ext.client.session import replies
-from taskfc_ext.client.session.barrier import BarrierProgress
+from taskfc_ext.client.session.barrier import BarrierProgress, wait_for_end
 from taskfc_ext.client.session.controller import RemoteController
 from taskfc_ext.client.session.pending import Call
 from taskfc_ext.client.session.replies import Answer
@@ -33,7 +35,7 @@ from taskfc_ext.client.session.watch import QueueWatch
 from taskfc_ext.client.submit.broadcast import broadcast_fields, workers_that_ran
 from taskfc_ext.client.submit.options import Options, Task, TaskOptions, check_id, check_priority, check_wait
 from taskfc_ext.client.submit.submitter import Submitter
-from taskfc_ext.errors import ControllerStopped, RequestRefused, TaskFCError
+from taskfc_ext.errors import ControllerStopped, TaskFCError
 from taskfc_ext.protocol.batches import chunks
 from taskfc_ext.protocol.client_messages import (
     Abort,
@@ -68,6 +70,7 @@ FLUSH_AT_CLOSE = 10.0
 """Seconds that closing a client waits for tasks to be accepted."""
 
 
+@all_at_border
 class FCTaskClient(Unpicklable):
     """The async client of a task controller. `TaskClient()` gives the blocking one.
 
@@ -141,7 +144,7 @@ class FCTaskClient(Unpicklable):
                 barrier = Call(Barrier, {"taskids": part})
                 counts.begin(barrier)
                 try:
-                    await self._wait_for(barrier, deadline, progress)
+                    await wait_for_end(self.remote_reference, barrier, deadline, progress)
                 except TimeoutError:
                     what = "the unfinished tasks" if ids is None else f"tasks {list_ids(ids)}"
                     raise TimeoutError(f"{what} have not all ended after {timeout} s") from None
@@ -228,6 +231,7 @@ class FCTaskClient(Unpicklable):
         (taskid,) = await self._ids((task,))
         return await self.remote_reference.resubmit(taskid, here=here)
 
+    @signatures.as_async_map
     async def map(self, func: Callable[..., Any], *sequences: Iterable[Any], chunksize: int = 1) -> list[Any]:
         """Apply `func` to the items of `sequences`, one task an item, load balanced; return the list of results.
 
@@ -247,9 +251,10 @@ class FCTaskClient(Unpicklable):
         chunksize = check_chunksize(chunksize)
         return await results_of(submit_items(self.submitter, func, sequences, chunksize), chunksize)
 
+    @signatures.as_async_imap
     def imap(
         self, func: Callable[..., Any], *iterables: Iterable[Any], window: int | None = None, ordered: bool = True
-    ) -> ItemResults:
+    ) -> ItemResults[Any]:
         """Apply `func` to the items of `iterables`, one task an item; return an iterator over the results.
 
         It is lazy: the first `next` submits a window of tasks, and each later one an item more, so endless iterables
@@ -294,6 +299,8 @@ class FCTaskClient(Unpicklable):
             depend: see `MapTask`.
             block: wait and return the results; else `map` returns the taskids.
         """
+        if callable(clear_before):
+            raise TypeError("parallel takes options, not a function: write @client.parallel() with parentheses")
         options = BaseTask(clear_before, clear_after, retries, recovery_task, depend)
         submitter = Submitter(self.remote_reference, self.submitter.options.of_task(options))
 
@@ -326,6 +333,7 @@ class FCTaskClient(Unpicklable):
 
     # submitting
 
+    @signatures.as_submit
     def submit(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> TaskFuture:
         """Queue `f(*args, **kwargs)` and return its future at once; it is sent with everything else that is queued.
 
@@ -334,7 +342,11 @@ class FCTaskClient(Unpicklable):
         Raises:
             UnpicklableArgument: the function or an argument cannot be sent; the message says which and why.
         """
-        return self.submitter.submit(f, args, kwargs)
+        try:
+            return self.submitter.submit(f, args, kwargs)
+        except BaseException as error:
+            shorten(error)
+            raise
 
     async def put(self, value: object) -> TaskFuture:
         """Store a value once, and return its future, which is done: give it to any number of tasks as an argument.
@@ -349,7 +361,7 @@ class FCTaskClient(Unpicklable):
         endings = Endings()
         if future.call_at_end(endings.add):
             await endings.take()
-        _raise_if_refused(future)
+        future.check_accepted()
         return future
 
     def submit_cell(
@@ -463,7 +475,7 @@ class FCTaskClient(Unpicklable):
             return 0
         waiting = Call(AwaitBroadcast, {"number": number})
         try:
-            answer = await self._wait_for(waiting, deadline)
+            answer = await wait_for_end(self.remote_reference, waiting, deadline)
         except TimeoutError:
             raise TimeoutError(f"broadcast {number} has not run on all workers after {timeout} s; it will") from None
         return workers_that_ran(number, msgspec.convert(answer, BroadcastReport, strict=False))
@@ -515,7 +527,7 @@ class FCTaskClient(Unpicklable):
             owner: their notebook or script, or what it is called: its file's name, with or without the suffix.
             limit: the largest number of tasks, which are the newest.
         """
-        ids, of = (None if wanted is None else tuple(wanted) for wanted in (taskids, states))
+        ids, of = check_filter(taskids, states)
         ask = self.remote_reference.ask
         found = await ask(ListTasks, taskids=ids, states=of, name=name, owner=owner, limit=limit)
         return msgspec.convert(found, list[TaskInfo])
@@ -642,26 +654,10 @@ class FCTaskClient(Unpicklable):
             return submitter.submit_string(task)
         return submitter.submit(task.function, task.args, task.kwargs)
 
-    async def _wait_for(self, call: Call, deadline: float | None, progress: LongWait | None = None) -> Any:
-        """Send `call`, whose answer comes when something has ended; return its plain data.
-
-        The controller forgets it if the wait ends before, also by an interrupt: so the call is made before the `try`.
-
-        Raises:
-            TimeoutError: the deadline has passed.
-        """
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        try:
-            self.remote_reference.open_barrier(call)
-            return replies.value_of(await wait(call.answer, left, progress=progress))
-        finally:
-            if not call.answer.done() or call.answer.cancelled():
-                self.remote_reference.unwait(call)
-
     async def _check_accepted(self, *futures: TaskFuture) -> None:
         await self.flush()
         for future in futures:
-            _raise_if_refused(future)
+            future.check_accepted()
 
     async def _result(self, future: TaskFuture) -> Any:
         try:
@@ -683,15 +679,6 @@ class FCTaskClient(Unpicklable):
         ids = []
         for task in several:
             if isinstance(task, TaskFuture):
-                _raise_if_refused(task)
+                task.check_accepted()
             ids.append(check_id(task.taskid if isinstance(task, TaskFuture) else task))
         return tuple(ids)
-
-
-def _raise_if_refused(future: TaskFuture) -> None:
-    if future.is_held:
-        raise RequestRefused(f"{future!r} waits in its executor and is not in the queue yet", hint="wait or cancel it")
-    if not future.accepted:
-        error = future.exception()
-        if error is not None:
-            raise error

@@ -10,6 +10,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
+from taskfc_ext.border import all_at_border, shorten
+from taskfc_ext.client import signatures
 from taskfc_ext.client.aio import FCTaskClient
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.waiting import drive, iterate
@@ -27,10 +29,10 @@ C = TypeVar("C", bound=type)
 
 
 def _documented_by_async_client(cls: C) -> C:
-    for name, method in vars(cls).items():
+    for name, method in [*vars(cls).items()]:
         if not name.startswith("_"):
             method.__doc__ = getattr(FCTaskClient, name).__doc__
-    return cls
+    return all_at_border(cls)
 
 
 @_documented_by_async_client
@@ -85,9 +87,11 @@ class BlockingTaskClient(Unpicklable):
     def resubmit(self, task: Task, *, here: bool = True) -> dict[int, int]:
         return drive(self._client.resubmit(task, here=here))
 
+    @signatures.as_map
     def map(self, func: Callable[..., Any], *sequences: Iterable[Any], chunksize: int = 1) -> list[Any]:
         return drive(self._client.map(func, *sequences, chunksize=chunksize))
 
+    @signatures.as_imap
     def imap(
         self, func: Callable[..., Any], *iterables: Iterable[Any], window: int | None = None, ordered: bool = True
     ) -> Generator[Any, None, None]:
@@ -127,8 +131,13 @@ class BlockingTaskClient(Unpicklable):
 
     # submitting
 
+    @signatures.as_submit
     def submit(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> TaskFuture:
-        return self._submitter.submit(f, args, kwargs)
+        try:
+            return self._submitter.submit(f, args, kwargs)
+        except BaseException as error:
+            shorten(error)
+            raise
 
     def put(self, value: object) -> TaskFuture:
         return drive(self._client.put(value))

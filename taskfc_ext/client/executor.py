@@ -13,10 +13,11 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import chain
 from typing import Any, NoReturn
 
+from taskfc_ext.border import at_border, shorten
+from taskfc_ext.client import signatures
 from taskfc_ext.client.aio import FCTaskClient
 from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.client.chunk import ForChunk, check_chunksize, divide
-from taskfc_ext.client.future.frames import shorten
 from taskfc_ext.client.future.future import CANCELLED, HELD, TaskFuture
 from taskfc_ext.client.future.outcome import Raised
 from taskfc_ext.client.future.template import Template
@@ -50,6 +51,7 @@ class TaskExecutor(concurrent.futures.Executor):
         ValueError: `max_workers` is less than 1.
     """
 
+    @at_border
     def __init__(
         self, max_workers: int | None = None, *, client: BlockingTaskClient | FCTaskClient | None = None
     ) -> None:
@@ -71,6 +73,8 @@ class TaskExecutor(concurrent.futures.Executor):
         # dask reads it
         return max(1, len(self._client.workers())) if self._limit is None else self._limit
 
+    @signatures.as_submit
+    @at_border
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> TaskFuture:
         """Queue `fn(*args, **kwargs)`; return its future at once.
 
@@ -84,7 +88,9 @@ class TaskExecutor(concurrent.futures.Executor):
             self._futures.add(future)
         return future
 
-    def map(
+    @signatures.as_executor_map
+    @at_border
+    def map(  # type: ignore[override] # has more precise types
         self, fn: Callable[..., Any], *iterables: Iterable[Any], timeout: float | None = None, chunksize: int = 1
     ) -> Iterator[Any]:
         """Submit `fn` for the items of `iterables` now; return an iterator over the results, in their order.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from taskfc_ext.client.submit.options import check_id
 from taskfc_ext.errors import UnknownTask
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.owners import short_name, split_name
+from taskfc_ext.protocol.states import State
 
 List = Callable[..., Awaitable[list[TaskInfo]]]
 
@@ -24,10 +25,27 @@ async def find_task(list_tasks: List, id_or_name: int | str, owner: str) -> Task
     else:
         notebook, name = split_name(id_or_name)
         found = await list_tasks(name=name, owner=notebook or owner or None, limit=1)
-        missing = UnknownTask(f"there is no task named {id_or_name!r}")
+        missing = UnknownTask(f"there is no task named {id_or_name!r}", hint="list_tasks() has the names")
         if not found and (others := await list_tasks(name=name, limit=1)):
             theirs = f"{short_name(others[0].owner)}:{name}"
             missing = UnknownTask(f"no task of this notebook is named {name!r}", hint=f"{theirs!r} is another's")
     if not found:
         raise missing
     return found[-1]
+
+
+def check_filter(
+    taskids: Iterable[int] | None, states: Iterable[str] | None
+) -> tuple[tuple[int, ...] | None, tuple[str, ...] | None]:
+    """Return the ids and the states of tasks to list, if they can be those; one state may be given by itself.
+
+    Raises:
+        TypeError: an id is not an int.
+        ValueError: a state is not one.
+    """
+    known = [state.value for state in State]
+    wanted = (states,) if isinstance(states, str) else None if states is None else tuple(states)
+    for state in wanted or ():
+        if state not in known:
+            raise ValueError(f"{state!r} is not a state of a task; there are {', '.join(known)}")
+    return None if taskids is None else tuple(map(check_id, taskids)), wanted

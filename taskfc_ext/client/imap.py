@@ -8,16 +8,19 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any, Protocol, Self
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.waiting import wait
 from taskfc_ext.client.progress.counts import Counts
 from taskfc_ext.client.progress.long_wait import LongWait
+from taskfc_ext.client.submit.options import check_sequences
 from taskfc_ext.client.submit.submitter import Submitter
 from taskfc_ext.protocol.client_messages import GetWorkers, Request
 from taskfc_ext.serialize.chance import carried as carried_generators
 from taskfc_ext.serialize.chance import report_repeats
+
+R = TypeVar("R")
 
 _PER_WORKER = 16  # short tasks: a batch is on its way to the worker, one runs, and the results of one come back
 _SMALLEST = 32
@@ -31,7 +34,7 @@ class Remote(Protocol):
     def withdraw(self, futures: Iterable[TaskFuture]) -> None: ...
 
 
-class ItemResults:
+class ItemResults(Generic[R]):
     """Iterates over the results of `imap`; see `FCTaskClient.imap`. One reader at a time.
 
     Args:
@@ -52,8 +55,9 @@ class ItemResults:
         window: int | None,
         ordered: bool,
     ) -> None:
-        if not iterables:
-            raise TypeError("imap takes a function and at least one iterable")
+        if not callable(func):
+            raise TypeError(f"imap takes the function first: imap(f, [1, 2]); {func!r} cannot be called")
+        check_sequences("imap", iterables)
         self._items = zip(*iterables, strict=False)
         self._template = submitter.function_template(func)
         if carried_generators:
@@ -84,7 +88,7 @@ class ItemResults:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Any:
+    async def __anext__(self) -> R:
         self._submit(self._window or _SMALLEST)
         if not self._unread:
             failure = self._failure
@@ -100,7 +104,7 @@ class ItemResults:
         progress = self._progress
         future = next(iter(self._unread)) if self._endings is None else await self._endings.take(progress)
         try:
-            value = future.result() if future.done() else await wait(future, progress=progress)
+            value: R = future.result() if future.done() else await wait(future, progress=progress)
         except Exception:
             if future.done():  # else the wait failed, not the task
                 self.close()

@@ -7,12 +7,14 @@ from itertools import chain, repeat
 from operator import length_hint
 from typing import Any, Generic, TypeVar
 
+from taskfc_ext.border import all_at_border, at_border
 from taskfc_ext.client.chunk import ForChunk, divide
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.waiting import wait
 from taskfc_ext.client.progress.counts import Counts, FutureCounts
 from taskfc_ext.client.progress.long_wait import LongWait
 from taskfc_ext.client.progress.upload import submitting
+from taskfc_ext.client.submit.options import check_sequences
 from taskfc_ext.client.submit.submitter import Submitter
 from taskfc_ext.errors import attach_note
 from taskfc_ext.serialize.bound import bind_shared
@@ -26,6 +28,7 @@ R = TypeVar("R")
 """Return type of a map: a list, or a coroutine in the async client."""
 
 
+@all_at_border
 class Mapper(Generic[R]):
     """Maps functions over sequences, one task an item, with the options that it was made with.
 
@@ -91,6 +94,7 @@ class ParallelFunction(Generic[R]):
         self.__doc__ = func.__doc__
         self.__name__ = getattr(func, "__name__", type(func).__name__)
 
+    @at_border
     def __call__(self, *sequences: Iterable[Any]) -> R:
         return self.mapper.map(self.func, *sequences)
 
@@ -109,8 +113,9 @@ def submit_items(
         TypeError: there is no sequence, or an argument is not one.
         ValueError: they are of different lengths.
     """
-    if not sequences:
-        raise TypeError("map takes a function and at least one sequence")
+    if not callable(func):
+        raise TypeError(f"map takes the function first: map(f, [1, 2]); {func!r} cannot be called")
+    check_sequences("map", sequences)
     columns = [list(sequence) for sequence in sequences]
     lengths = [len(column) for column in columns]
     if len(set(lengths)) > 1:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import msgspec
 
+from taskfc_ext.border import all_at_border, at_border
 from taskfc_ext.client.connect import async_client, blocking_client, load_clients
 from taskfc_ext.client.context.owner import default_owner
 from taskfc_ext.client.farm.engine import IDLE, Engine, engine_of, tell
@@ -29,6 +30,7 @@ from taskfc_ext.drivers.files import try_lock
 from taskfc_ext.drivers.paths import FarmPaths, prepare
 from taskfc_ext.drivers.processes import ENGINE
 from taskfc_ext.errors import BadEngine, ControllerUnavailable, EngineWarning, StartFailed
+from taskfc_ext.protocol.codec import as_argument_error
 from taskfc_ext.protocol.limits import MAX_WORKERS
 from taskfc_ext.protocol.options import MAX_DEATHS, UNREACHABLE_AFTER, EngineOptions, FarmOptions
 from taskfc_ext.tasks import check_resources
@@ -45,6 +47,7 @@ FIRST_WORKER = 10.0
 """Seconds that a start on an engine waits for the first worker, or for the reason why there is none."""
 
 
+@all_at_border
 class Controller:
     """A farm that runs. As a context manager it stops the farm at the end, unless it was only attached to.
 
@@ -118,6 +121,7 @@ class Controller:
         return found
 
 
+@at_border
 def start(
     workers: int | None = None,
     *,
@@ -179,6 +183,7 @@ def start(
     return _launch(farm, options, engine)
 
 
+@at_border
 def attach(name: str = "default", *, owner: str = "", label: str = "") -> BlockingTaskClient:
     """Return a client of a farm that runs; never starts one.
 
@@ -191,6 +196,7 @@ def attach(name: str = "default", *, owner: str = "", label: str = "") -> Blocki
     return blocking_client(farm, owner=owner, label=label)
 
 
+@at_border
 def TaskClient(name: str = "default", *, owner: str = "", label: str = "") -> BlockingTaskClient:
     """Return a client of the farm `name`, which is started if it does not run.
 
@@ -227,6 +233,7 @@ UNCHANGED = _Unchanged.UNCHANGED
 """For `restart(on=)`: where the farm was."""
 
 
+@at_border
 def restart(
     name: str = "default",
     workers: int | None = None,
@@ -367,6 +374,9 @@ def farm_options(
         raise StartFailed(
             "the working directory of this process is gone, and workers start in it", hint="os.chdir() to one that is"
         ) from None
+    if store != "sqlite":
+        raise ValueError(f"start: store is 'sqlite', which is the only kind, not {store!r}")
+    given = {"store": store, "unreachable_after": unreachable_after, "max_deaths": max_deaths, "properties": properties}
     options = FarmOptions(
         n_workers=_n_workers(workers, engine),
         python=sys.executable,
@@ -382,7 +392,8 @@ def farm_options(
     try:
         return msgspec.json.decode(msgspec.json.encode(options), type=FarmOptions)
     except msgspec.ValidationError as error:
-        raise ValueError(f"start: {error}") from None
+        problem = as_argument_error(error, {**given, "n_workers": workers})
+        raise type(problem)(f"start: {problem}") from None
     except (TypeError, UnicodeEncodeError) as error:
         raise TypeError(f"start: properties are plain data, as in JSON: {error}") from None
 
@@ -414,7 +425,7 @@ def empty_store(paths: FarmPaths) -> None:
 
 def _farm(name: object) -> LocalFarm:
     if not isinstance(name, str):
-        more = "; start(workers=...) takes their number" if isinstance(name, int) else ""
+        more = "; the number of workers is given as workers= to start() or restart()" if isinstance(name, int) else ""
         raise TypeError(f"a farm's name is a str, such as 'default', not {name!r}{more}")
     return LocalFarm(name)
 

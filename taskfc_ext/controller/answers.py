@@ -246,7 +246,7 @@ class Answers:
             completed=record.completed,
             elapsed=record.seconds[row],
             owner=batch.owner,
-            message=failure.message if failure is not None else "",
+            message=failure.summary if failure is not None else "",
             retry_of=batch.retry_of[record.ids[row] - batch.first] if batch.retry_of else None,
         )
 

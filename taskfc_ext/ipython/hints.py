@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
+
+from taskfc_ext.near_misses import nearest
 
 MEANT = "; did you mean "
 """The beginning of each hint."""
@@ -25,13 +26,6 @@ def or_else(problem: str, also: str) -> str:
 def public_names(namespace: Iterable[str]) -> list[str]:
     """Return the names that a hint may show, sorted."""
     return sorted(name for name in namespace if not name.startswith("_"))
-
-
-def nearest(word: str, known: Sequence[str]) -> str:
-    """Return the word of `known` that `word` begins, or the closest one; empty if none is close."""
-    begun = [each for each in known if each.startswith(word)] if len(word) > 2 else []
-    near = begun if len(begun) == 1 else difflib.get_close_matches(word, known, n=1, cutoff=0.7)
-    return near[0] if near else ""
 
 
 ELSEWHERE = {

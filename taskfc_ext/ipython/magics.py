@@ -13,6 +13,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, needs_local_scope, no_var_expand
 from traitlets import Bool, Integer, TraitError, Unicode, validate
 
+from taskfc_ext.border import lines_of_error
 from taskfc_ext.client.context.owner import default_owner
 from taskfc_ext.client.progress import switch
 from taskfc_ext.errors import (
@@ -28,7 +29,7 @@ from taskfc_ext.ipython.cards.board import CardBoard
 from taskfc_ext.ipython.cards.live_card import Buttons
 from taskfc_ext.ipython.cards.publishing import context_of_cell, has_kernel, is_headless, publish
 from taskfc_ext.ipython.cards.queue_widgets import QueueWidgets
-from taskfc_ext.ipython.cards.snapshot import make_card, remote_lines
+from taskfc_ext.ipython.cards.snapshot import make_card
 from taskfc_ext.ipython.cell.expansion import expand_values
 from taskfc_ext.ipython.notebook import Notebook, error_line
 from taskfc_ext.ipython.parse.first_line import joined_lines
@@ -270,20 +271,20 @@ def _with_short_errors(act: Callable[[], Any]) -> Any:
         raise
     except BaseException as error:  # a task may raise any of these
         if isinstance(error, TaskError) or remote_traceback_of(error) is not None:
-            _show_once(error, remote_lines(error))
+            _show_once(error, "\n".join(lines_of_error(error)))
             raise error.with_traceback(None) from error.__cause__
         raise
 
 
-def _show_once(error: BaseException, lines: list[str]) -> None:
-    """Have IPython show these lines for `error`, in place of the traceback of this process.
+def _show_once(error: BaseException, text: str) -> None:
+    """Have IPython show this text for `error`, in place of the traceback of this process.
 
     Only once: user code may raise the same exception again, or pickle it.
     """
 
     def render() -> list[str]:
         del error._render_traceback_  # type: ignore[attr-defined]
-        return lines
+        return [text]  # one, as `%xmode` joins several in many ways
 
     try:
         error._render_traceback_ = render  # type: ignore[attr-defined]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from taskfc_ext.errors import ControllerUnavailable, ResultExpired, TaskFCError, UnknownTask, UnknownTasks
@@ -18,7 +17,8 @@ from taskfc_ext.ipython.parse.requests import BadUsage
 from taskfc_ext.ipython.sessions import Session
 from taskfc_ext.protocol.limits import MAX_IDS
 from taskfc_ext.protocol.owners import short_name, split_name
-from taskfc_ext.text import one_line
+from taskfc_ext.protocol.states import State
+from taskfc_ext.text import one_line, with_article
 from taskfc_ext.view.selection import Selection, count_ids
 
 if TYPE_CHECKING:
@@ -26,13 +26,6 @@ if TYPE_CHECKING:
     from taskfc_ext.protocol.infos import TaskInfo
 
 SEE_TASKS = "`%task status --all` lists the newest"
-
-
-class WaitInterrupted(KeyboardInterrupt):
-    """Ctrl-C during a wait: the tasks go on. Shown in one line."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [f"KeyboardInterrupt: {self}"]
 
 
 class WaitTimedOut(TimeoutError):
@@ -148,6 +141,11 @@ class Notebook:
         if others:
             theirs = f"{short_name(others[0].owner)}:{name}"
             raise BadUsage(f"no task of this notebook and no future named {name!r}; {theirs} is another notebook's")
+        if name in self.namespace:
+            kind = with_article(type(value).__name__)
+            raise BadUsage(f"{name!r} holds {kind}, not a task's future, and no task has this name; {SEE_TASKS}")
+        if name in ("all", *State):
+            raise BadUsage(f"no task is named {name!r}; tasks are given as ids (12), ranges (3-7) and names")
         near = did_you_mean(name, self.task_names())
         raise BadUsage(f"no task and no future named {name!r}{near or f'; {SEE_TASKS}'}")
 
@@ -198,12 +196,3 @@ def error_line(error: TaskFCError) -> str:
     unknown = isinstance(error, UnknownTask | UnknownTasks) and not isinstance(error, ResultExpired)
     hint = SEE_TASKS if unknown else error.hint
     return one_line("; ".join(filter(None, (error.message, hint))))
-
-
-@contextmanager
-def waiting() -> Iterator[None]:
-    """Show Ctrl-C in one line during a wait."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise WaitInterrupted("the wait has ended, the tasks go on") from None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Generic, TypeVar
 
@@ -27,6 +28,27 @@ _encoder = msgspec.msgpack.Encoder()
 def encode(messages: Sequence[Message]) -> bytes:
     """Return one frame that carries `messages` in order."""
     return _encoder.encode(messages)
+
+
+def check_fields(kind: type[Message], fields: Mapping[str, object]) -> None:
+    """Refuse fields that `kind` does not permit: the peer would refuse the whole frame, and other requests with it.
+
+    Raises:
+        TypeError, ValueError: names the first of them.
+    """
+    try:
+        msgspec.msgpack.decode(_encoder.encode(kind(**fields)), type=kind)
+    except msgspec.ValidationError as error:
+        raise as_argument_error(error, fields) from None
+
+
+def as_argument_error(error: msgspec.ValidationError, fields: Mapping[str, object]) -> TypeError | ValueError:
+    """Return the error of msgspec as that of an argument: `limit=0 is not possible: expected int >= 1`."""
+    what, _, path = str(error).replace("`", "").partition(" - at ")
+    names = re.findall(r"\w*[a-z]\w*", path)
+    field = next((f"{name}={fields[name]!r} is" for name in names if name in fields), "an argument is")
+    text = f"{field} not possible: {what[:1].lower()}{what[1:]}"
+    return TypeError(text) if ", got " in what else ValueError(text)
 
 
 class FrameDecoder(Generic[M]):

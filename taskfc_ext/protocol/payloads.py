@@ -88,6 +88,12 @@ class Failure(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=Tru
     parent: int | None = None
     of_string: bool = False
 
+    @property
+    def summary(self) -> str:
+        """The text for lists: of the task's own exception with its type, without the module."""
+        kind = self.type_name.rpartition(".")[2] if self.reason is Reason.ERROR else ""
+        return ": ".join(filter(None, (kind, self.message)))
+
 
 _encoder = Encoder()
 _decoder: Decoder[Failure] = Decoder(Failure)

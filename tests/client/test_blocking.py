@@ -228,7 +228,7 @@ def test_a_future_in_a_chunk_is_refused(client: BlockingTaskClient) -> None:
 def test_map_refuses_unequal_lengths(client: BlockingTaskClient) -> None:
     with pytest.raises(ValueError, match="2, 3"):
         client.map(pow, [1, 2], [1, 2, 3])
-    with pytest.raises(TypeError, match="at least one sequence"):
+    with pytest.raises(TypeError, match="a sequence for each"):
         client.map(double)
 
 

@@ -256,9 +256,9 @@ def test_a_generator_of_the_function_is_reported_at_the_call(client: BlockingTas
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda client: client.imap(double), TypeError, "at least one iterable"),
+        (lambda client: client.imap(double), TypeError, "a sequence for each"),
         (lambda client: client.imap(3, [1]), TypeError, "3 cannot be called"),
-        (lambda client: client.imap(double, 3), TypeError, "'int' object is not iterable"),
+        (lambda client: client.imap(double, 3), TypeError, "takes sequences behind the function, not"),
         (lambda client: client.imap(double, [1], window=0), ValueError, "window is at least 1, not 0"),
         (lambda client: client.imap(double, [1], window=1.5), TypeError, "window is an int.*not 1.5"),
         (lambda client: client.imap(double, [1], window=True), TypeError, "window is an int.*not True"),

@@ -248,7 +248,7 @@ def test_details_of_a_finished_task_are_one_answer(farm):
     whole, end, quiet = [msgspec.convert(farm.alice.answers[seq].value, Details) for seq in seqs]
     assert (whole.task.state, whole.task.message, whole.printed, whole.n_cut) == (
         "failed",
-        "no luck",
+        "ValueError: no luck",
         ("begin", "end"),
         0,
     )

@@ -149,7 +149,14 @@ def test_cell_lines(line: str, submission: Submission) -> None:
             "move 3 --priority 1000001",
             "%task move: --priority: must be a whole number from -1000000 to 1000000, not '1000001'",
         ),
-        ("hold 3 --priority 1", "%task hold: unknown option --priority"),
+        (
+            "hold 3 --priority 1",
+            "%task hold: unknown option --priority; --priority is an option of a task: `%%task --priority ...`",
+        ),
+        ("start --workers 2", "%task start: unknown option --workers; did you mean -n?"),
+        ("start workers=2", "%task start: unexpected 'workers=2'; the number of workers is given as -n 2"),
+        ("restart -w 2", "%task restart: unknown option -w; did you mean -n?"),
+        ("stop --workers 2", "%task stop: unknown option --workers; it takes no options"),
         ("start --resources a", "%task start: --resources: takes NAME=N, such as GPU=1, not 'a'"),
     ],
 )
@@ -199,7 +206,7 @@ def test_bad_lines(line: str, message: str) -> None:
         ("a b", "%%task: unexpected 'b'; a task has one name, and lists are separated by commas"),
         ("-o a-b", "%%task: -o: 'a-b' is not a variable name"),
         ("-o class", "%%task: -o: 'class' is not a variable name"),
-        ("-o", "%%task: -o: expected one argument"),
+        ("-o", "%%task: -o: needs a value"),
         ("'\n'", None),
     ],
 )
@@ -243,7 +250,7 @@ def test_a_task_name_is_never_split_off_as_a_verb() -> None:
     [
         ("--memory 8X", "--memory: must be a size such as 500M, 8G or 1.5GiB, not '8X'"),
         ("--memory 8", "--memory: must be from 1 MB to 1,000 TB, not 8; 8G means 8 GB"),
-        ("--memory -8G", "--memory: expected one argument"),
+        ("--memory -8G", "--memory: needs a value"),
         ("--cores 0", "--cores: must be a whole number from 1 to 1000000, not '0'"),
         ("--gpus 1.5", "--gpus: must be a whole number from 1 to 1000000, not '1.5'"),
         ("--gpus -1", "--gpus: must be a whole number from 1 to 1000000, not '-1'"),

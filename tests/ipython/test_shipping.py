@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from taskfc_ext.ipython.cell.names import used_names
-from taskfc_ext.ipython.cell.shipping import ABSENT, Shipment, choose, format_size, pack
+from taskfc_ext.ipython.cell.shipping import ABSENT, Shipment, choose, pack
 from taskfc_ext.ipython.parse.requests import BadUsage
 from taskfc_ext.serialize import CellOptions, dump_value, load_cell
 from taskfc_ext.serialize.packed_names import PackedNames
+from taskfc_ext.text import format_size
 
 
 def pack_cell(source: str, ship: tuple[str, ...] | None = None, **namespace: Any) -> Shipment:

@@ -11,7 +11,7 @@ from tests.ipython.test_magics import error_of
 def failing(farm: Any, *taskids: int) -> None:
     for taskid in taskids:
         farm.fail(taskid, ValueError("no"))
-        farm.set(taskid, message="no\n")
+        farm.set(taskid, message="ValueError: no\n")
 
 
 def test_a_wait_raises_for_unsuccessful_tasks(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:

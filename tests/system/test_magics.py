@@ -124,7 +124,7 @@ def test_ctrl_c_ends_a_wait_and_harms_nothing(session: Session, capsys: pytest.C
         capsys.readouterr()
         assert isinstance(session.error(cell), KeyboardInterrupt)
         presser.join()
-        assert "the tasks go on" in capsys.readouterr().out
+        assert " goes on: `%task wait " in capsys.readouterr().out
     assert task.state in ("scheduled", "running")
     task.abort()
     session.run("%task wait")

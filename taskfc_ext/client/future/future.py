@@ -8,14 +8,19 @@ future that ends at the same time misses no waiter. The attributes that `concurr
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import os
+import sys
 import threading
+import warnings
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from concurrent.futures import CancelledError
 from datetime import UTC, datetime
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from taskfc_ext.border import at_border, shorten
+from taskfc_ext.client.future.attributes import why_no_attribute
 from taskfc_ext.client.future.callbacks import CallbackThread, show_failure
 from taskfc_ext.client.future.outcome import Facts, FactsRow, Raised, load, lost_of, names_of, namespace_of
 from taskfc_ext.client.future.output_cache import outputs_of
@@ -27,7 +32,9 @@ from taskfc_ext.errors import RequestRefused, TaskAborted, UnknownTask
 from taskfc_ext.protocol.infos import Details, TaskInfo, TaskProgress
 from taskfc_ext.protocol.payloads import Reason
 from taskfc_ext.protocol.printed import Printed, log_of, stderr_of, stdout_of
+from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.serialize import Received, SourceResult
+from taskfc_ext.serialize.chance import level_of_caller
 from taskfc_ext.serialize.in_place import apply_change
 from taskfc_ext.tasks import Namespace, TaskResult
 
@@ -42,6 +49,12 @@ HELD = "held"
 _STATES = {Reason.ABORTED.value: "aborted", "": "succeeded"}
 
 T = TypeVar("T")
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    R = TypeVarWithDefault("R", default=Any)
+else:
+    R = TypeVar("R")
 
 _making = threading.Lock()
 _callbacks = CallbackThread()
@@ -57,7 +70,7 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-class TaskFuture(concurrent.futures.Future[Any]):
+class TaskFuture(concurrent.futures.Future[R]):
     """A task's result, now or later. Made by `submit`, `future` and the magics, never directly.
 
     It works with `concurrent.futures.wait` and `as_completed`, can be awaited, and works with all functions of asyncio
@@ -68,8 +81,14 @@ class TaskFuture(concurrent.futures.Future[Any]):
 
     # _place: HELD or None while unsent, then its Submission until it is accepted, then the task id.
     # _payload: the body until it is sent, then None, then the result until it is decoded.
-    sent_names: tuple[str, ...]  # the names that a cell was sent with; unset on most
-    __slots__ = ("_facts", "_payload", "_place", "_state", "_template", "_value", "_wait_state", "sent_names")
+    # of cells that this process has submitted: the names that each was sent with, brings back, and binds (of a magic)
+    sent_names: tuple[str, ...]
+    out_names: tuple[str, ...]
+    defined_names: frozenset[str]
+    __slots__ = (
+        *("_facts", "_payload", "_place", "_state", "_template", "_value", "_wait_state"),
+        *("defined_names", "out_names", "sent_names"),
+    )
 
     def __init__(self, template: Template, body: bytes | UploadedFile | None = None, taskid: int | None = None) -> None:
         self._template = template
@@ -91,17 +110,19 @@ class TaskFuture(concurrent.futures.Future[Any]):
                     watched = self._wait_state = WaitState(self, self._template.owner.lending)
         return watched
 
-    @property
-    def _condition(self) -> threading.Condition:  # type: ignore[override]
-        return self._make_wait_state().condition
+    if not TYPE_CHECKING:  # `as_completed` has types for the attributes of the base class, which can be set
 
-    @property
-    def _waiters(self) -> list[Any]:  # type: ignore[override]
-        return self._make_wait_state().waiters
+        @property
+        def _condition(self) -> threading.Condition:
+            return self._make_wait_state().condition
+
+        @property
+        def _waiters(self) -> list[Any]:
+            return self._make_wait_state().waiters
 
     # the interface of concurrent.futures.Future
 
-    def result(self, timeout: float | None = None) -> Any:
+    def result(self, timeout: float | None = None) -> R:
         """Return the task's value, or raise its exception, when it has ended.
 
         A `StringTask`'s value is a `TaskResult`, a cell's the value of its last expression.
@@ -111,20 +132,26 @@ class TaskFuture(concurrent.futures.Future[Any]):
             CancelledError: it was cancelled.
             ControllerStopped: the farm was stopped.
         """
-        __tracebackhide__ = True  # a notebook shows the task's own traceback only
+        try:
+            value: R = self._take_result(timeout)
+            return value
+        except BaseException as error:
+            shorten(error)
+            raise
+        finally:
+            # else the traceback keeps the future, and the future the traceback; an argument that is deleted, not
+            # emptied, is one that tracebacks cannot show
+            self = None  # type: ignore[assignment]
+
+    def _take_result(self, timeout: float | None = None) -> Any:
         outcome = self._outcome(timeout)
         if type(outcome) is Raised:
-            try:
-                raise outcome.error
-            finally:
-                # else the traceback keeps the future, and the future the traceback; an argument that is deleted, not
-                # emptied, is one that tracebacks cannot show
-                self = None  # type: ignore[assignment]
-                del outcome
+            raise outcome.error.with_traceback(None)  # else each call would add its frames to those of the others
         if isinstance(outcome, SourceResult):
             return outcome.checked_value(self.taskid) if outcome.is_cell else self.task_result()
         return outcome
 
+    @at_border
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Return the task's exception, or `None` if it succeeded, when it has ended.
 
@@ -135,14 +162,18 @@ class TaskFuture(concurrent.futures.Future[Any]):
         outcome = self._outcome(timeout)
         return outcome.error if isinstance(outcome, Raised) else None
 
+    @at_border
     def cancel(self) -> bool:
-        """Cancel the task if it has not started; return whether that was so.
+        """Cancel the task if it has not started; return whether that was so. `abort` stops a running one, too.
 
         Raises:
             ControllerLost: the controller did not answer for 10 seconds; the task may be cancelled or not.
         """
         if self._state == PENDING:
-            return self._ask(self._template.owner.cancel(self))
+            was_cancelled = self._ask(self._template.owner.cancel(self))
+            if not was_cancelled and self._state is PENDING:
+                _warn_of_running(self)
+            return was_cancelled
         return self._state == CANCELLED
 
     def cancelled(self) -> bool:
@@ -157,7 +188,8 @@ class TaskFuture(concurrent.futures.Future[Any]):
         """Return whether it has ended, in any state. Never blocks."""
         return self._state is not PENDING
 
-    def add_done_callback(self, fn: Callable[[TaskFuture], object]) -> None:
+    @at_border
+    def add_done_callback(self, fn: Callable[[TaskFuture[R]], object]) -> None:
         """Call `fn(self)` when it has ended, on a thread of its own; at once, and here, if it has ended already.
 
         An exception of `fn` is logged, as with any `concurrent.futures.Future`, and harms no other callback. If `fn`
@@ -216,6 +248,15 @@ class TaskFuture(concurrent.futures.Future[Any]):
         """Whether it waits in its `TaskExecutor`, and is not in the queue of the farm yet. Never blocks."""
         return self._place is HELD and self._state is PENDING
 
+    def check_accepted(self) -> None:
+        """Raise the error with which the farm has refused the task; also if an executor holds it back."""
+        if self.is_held:
+            raise RequestRefused(
+                f"{self!r} waits in its executor and is not in the queue yet", hint="wait or cancel it"
+            )
+        if not self.accepted and (error := self.exception()) is not None:
+            raise error.with_traceback(None)
+
     @property
     def is_given_up(self) -> bool:
         """Whether its wait has ended without its task, which was accepted: as when the farm was stopped."""
@@ -255,6 +296,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
         return None if self._facts is None else Facts._make(self._facts)
 
     @property
+    @at_border
     def state(self) -> str:
         """The task's state: waiting, scheduled, running, succeeded, failed or aborted. Asks while it is unfinished."""
         if self._state == CANCELLED:
@@ -270,6 +312,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
         return "waiting" if self._template.after or self._template.inputs else "scheduled"
 
     @property
+    @at_border
     def attempts(self) -> int:
         """The number of attempts so far. Asks the farm while it is unfinished."""
         if (facts := self.facts) is not None:
@@ -278,16 +321,19 @@ class TaskFuture(concurrent.futures.Future[Any]):
         return 0 if taskid is None else self._describe(taskid).attempts
 
     @property
+    @at_border
     def log(self) -> str:
         """The text that the task has printed so far, in order. Asks the farm while it is unfinished."""
         return log_of(self._get_printed())
 
     @property
+    @at_border
     def stdout(self) -> str:
         """The part of `log` that went to stdout."""
         return stdout_of(self._get_printed())
 
     @property
+    @at_border
     def stderr(self) -> str:
         """The part of `log` that went to stderr."""
         return stderr_of(self._get_printed())
@@ -299,6 +345,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
         return () if taskid is None else self._ask(self._template.owner.get_printed(taskid))
 
     @property
+    @at_border
     def outputs(self) -> list[dict[str, Any]]:
         """The outputs that the task has displayed so far: figures, tables, HTML, as in a notebook's file.
 
@@ -310,21 +357,25 @@ class TaskFuture(concurrent.futures.Future[Any]):
         return [] if taskid is None else self._ask(self._template.owner.get_outputs(taskid))
 
     @property
+    @at_border
     def progress(self) -> TaskProgress | None:
         """The progress that the running attempt reports, if any. Asks the farm while it is unfinished."""
         taskid = self.taskid
         return None if taskid is None or self.done() else self._describe(taskid).progress
 
     @property
+    @at_border
     def ns(self) -> Namespace:
         """The names that a cell or a `StringTask` brings back; waits for its end. An access raises its failure."""
         return namespace_of(self._outcome(None))
 
+    @at_border
     def describe(self) -> TaskInfo | None:
         """Return the task as lists show it; `None` until it was accepted. One question for all of it."""
         taskid = self.taskid
         return None if taskid is None else self._describe(taskid)
 
+    @at_border
     def get_details(self) -> tuple[Details, list[dict[str, Any]]]:
         """Return the task with its log, and all its outputs, in one question.
 
@@ -337,6 +388,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
         found: tuple[Details, list[dict[str, Any]]] = self._ask(self._template.owner.get_details(taskid))
         return found
 
+    @at_border
     def abort(self) -> None:
         """Stop the task, running or not; its result then raises `TaskAborted`.
 
@@ -345,6 +397,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
         """
         self._ask(self._template.owner.abort(self))
 
+    @at_border
     def retry(self) -> TaskFuture:
         """Run the ended task again, as a new task; return the new future. See `client.retry`.
 
@@ -367,6 +420,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
         outcome = self._outcome(0) if self._state is FINISHED else None
         return isinstance(outcome, Raised) and outcome.is_held
 
+    @at_border
     def task_result(self) -> TaskResult:
         """Wait for the end; return the `TaskResult`, with an exception as a value.
 
@@ -391,6 +445,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
             attempts=facts.attempts,
         )
 
+    @at_border
     def outcome(self) -> object:
         """Return the value as it was sent, a `SourceResult` of a cell, or `Raised` with an exception; waits for it.
 
@@ -434,20 +489,49 @@ class TaskFuture(concurrent.futures.Future[Any]):
         outcome = self._outcome(None)
         return isinstance(outcome, SourceResult) and name in outcome.sent_functions
 
-    def __await__(self) -> Generator[Any, None, Any]:
-        if self._state is PENDING:
-            waiter = LoopWaiter()
-            watched = self._make_wait_state()
+    def __await__(self) -> Generator[Any, None, R]:
+        try:
+            if self._state is PENDING:
+                yield from self._await_end()
+            value: R = self._take_result()
+            return value
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and not error.args:  # a notebook interrupts a wait so
+                error.args = (self._goes_on(),)
+            shorten(error)
+            raise
+        finally:
+            self = None  # type: ignore[assignment]  # as in `result`
+
+    def _await_end(self) -> Generator[Any, None, None]:
+        waiter = LoopWaiter()
+        watched = self._make_wait_state()
+        with watched.condition:
+            if self._state is not PENDING:
+                waiter.add_result(self)
+            watched.waiters.append(waiter)
+        try:
+            yield from waiter.woken
+        finally:
             with watched.condition:
-                if self._state is not PENDING:
-                    waiter.add_result(self)
-                watched.waiters.append(waiter)
-            try:
-                yield from waiter.woken
-            finally:
-                with watched.condition:
-                    watched.waiters.remove(waiter)
-        return self.result()
+                watched.waiters.remove(waiter)
+
+    def _goes_on(self) -> str:
+        """Return what becomes of the task when a wait for it is interrupted."""
+        task = f"task {self.taskid} ({self.name or self.label})" if self.accepted else repr(self.label)
+        return f"{task} goes on: result() waits again, abort() stops it"
+
+    if not TYPE_CHECKING:  # or type checkers would find every attribute
+
+        @at_border
+        def __getattr__(self, name: str) -> NoReturn:
+            if name.startswith("_") or name in TaskFuture.__slots__:  # probes of front ends, and slots that are unset
+                raise AttributeError(name)
+            spec = self._template.spec
+            known = [each for each in dir(TaskFuture) if not each.startswith("_") and each not in TaskFuture.__slots__]
+            is_cell = spec is None or spec.kind is not Kind.FUNCTION
+            out, defines = getattr(self, "out_names", ()), getattr(self, "defined_names", ())
+            raise AttributeError(why_no_attribute(name, known, is_cell=is_cell, out=out, defines=defines))
 
     def __repr__(self) -> str:
         if self._state is PENDING:
@@ -484,18 +568,24 @@ class TaskFuture(concurrent.futures.Future[Any]):
             self._wait(timeout)
         self.mark_read()
         if self._state == CANCELLED:
-            raise CancelledError
+            task = "a task" if self.taskid is None else f"task {self.taskid}"
+            raise CancelledError(f"{task} was cancelled before it started")
         if self._payload is not None:
             self._decode()
         return self._value
 
     def _wait(self, timeout: float | None) -> None:
+        if timeout is not None and not isinstance(timeout, int | float):
+            raise TypeError(f"timeout is a number of seconds, or None, not {timeout!r}")
         check_may_block()
         self._template.owner.check_may_wait()
-        watched = self._make_wait_state()
-        with watched.lends(timeout), watched.condition:
-            if not watched.condition.wait_for(self.done, timeout):
-                raise TimeoutError(f"task {self.taskid} has not ended after {timeout} s")
+        try:
+            watched = self._make_wait_state()
+            with watched.lends(timeout), watched.condition:
+                if not watched.condition.wait_for(self.done, timeout):
+                    raise TimeoutError(f"task {self.taskid} has not ended after {timeout} s")
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(self._goes_on()) from None
 
     def _decode(self) -> None:
         with self._template.decoding:
@@ -503,7 +593,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
             if payload is not None and facts is not None:
                 assert not isinstance(payload, UploadedFile)
                 taskid = self.taskid if self.taskid is not None else -1
-                self._value = load(payload, facts[0], taskid, getattr(self, "sent_names", None))
+                self._value = load(payload, facts[0], taskid, getattr(self, "sent_names", None) if facts[0] else None)
                 self._payload = None
 
     def _settle(
@@ -546,3 +636,11 @@ def _waiter_method(state: str, *, failed: bool) -> str:
     if state == CANCELLED:
         return "add_cancelled"
     return "add_exception" if failed else "add_result"
+
+
+def _warn_of_running(future: TaskFuture) -> None:
+    """Tell the user's own code that `cancel` did nothing; libraries know that it may, and read its value."""
+    level = level_of_caller()
+    if sys._getframe(level - 1).f_globals.get("__name__") == "__main__":
+        text = f"task {future.taskid} runs already, so cancel() did nothing; abort() stops it"
+        warnings.warn(text, UserWarning, stacklevel=level)

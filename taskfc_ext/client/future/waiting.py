@@ -15,13 +15,15 @@ from collections.abc import Coroutine, Generator
 from contextlib import closing
 from typing import Any, Generic, Protocol, TypeVar
 
-from taskfc_ext.client.future.frames import shorten
+from taskfc_ext.border import shorten
 from taskfc_ext.client.progress.long_wait import LongWait
 from taskfc_ext.errors import ControllerLost
 
 ANSWER_WITHIN = 10.0
 """Seconds that `cancel`, a future's questions and a view's requests wait for an answer; a controller that died is back
 in one."""
+
+_INTERRUPTED = "the wait has ended, and what it waited for goes on; list_tasks() has the tasks"
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -124,9 +126,6 @@ def drive(coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
         with closing(coroutine):  # so that it cleans up after a Ctrl-C between its steps and our waits, too
             check_may_block()
             return _drive(coroutine, outside, None if timeout is None else time.monotonic() + timeout)
-    except BaseException as error:
-        shorten(error)
-        raise
     finally:
         _driving.now = outside
 
@@ -153,6 +152,8 @@ def iterate(items: Items[T]) -> Generator[T, None, None]:
     except StopAsyncIteration:
         return
     except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            error.args = ("the iteration has ended; the tasks that no worker had are cancelled",)
         shorten(error)
         raise
     finally:
@@ -186,5 +187,7 @@ def _drive(coroutine: Coroutine[Any, Any, T], outside: bool, deadline: float | N
             if is_last and not waited.future.done():
                 waited.cancel()
                 failure = asyncio.CancelledError()
+        except KeyboardInterrupt:
+            value, failure = None, KeyboardInterrupt(_INTERRUPTED)
         except BaseException as error:  # noqa: BLE001 - it is raised again, inside the coroutine
             value, failure = None, error

@@ -1,14 +1,17 @@
-"""Progress of a wait for tasks: the controller is asked how far an open barrier is."""
+"""A wait for the end of tasks, and its progress: the controller is asked how far an open barrier is."""
 
 from __future__ import annotations
 
 import concurrent.futures
+import time
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
+from taskfc_ext.client.future.waiting import wait
 from taskfc_ext.client.progress.counts import Counts
+from taskfc_ext.client.progress.long_wait import LongWait
 from taskfc_ext.client.session.pending import Call
 from taskfc_ext.client.session.replies import Answer, value_of
 from taskfc_ext.errors import TaskFCError
@@ -22,6 +25,27 @@ class Remote(Protocol):
     def call(
         self, kind: type[Request], *, ahead: bool = False, **fields: object
     ) -> concurrent.futures.Future[Answer]: ...
+
+    def open_barrier(self, barrier: Call) -> None: ...
+
+    def unwait(self, barrier: Call) -> None: ...
+
+
+async def wait_for_end(remote: Remote, call: Call, deadline: float | None, progress: LongWait | None = None) -> Any:
+    """Send `call`, whose answer comes when something has ended; return its plain data.
+
+    The controller forgets it if the wait ends before, also by an interrupt: so the call is made before the `try`.
+
+    Raises:
+        TimeoutError: the deadline has passed.
+    """
+    left = None if deadline is None else max(0.0, deadline - time.monotonic())
+    try:
+        remote.open_barrier(call)
+        return value_of(await wait(call.answer, left, progress=progress))
+    finally:
+        if not call.answer.done() or call.answer.cancelled():
+            remote.unwait(call)
 
 
 class BarrierProgress:

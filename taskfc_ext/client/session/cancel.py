@@ -68,7 +68,7 @@ class CancelRequest:
                 # the task's end may have come first, and have cancelled the future
                 was_stopped = self._future._settle(CANCELLED) or self._future.cancelled()
             settle(self.verdict, was_stopped)
-        if self._future.done():
+        if self._cancelling:  # a later abort is no cancellation
             self._state.cancelling.discard(taskid)
 
     def _too_late(self) -> None:

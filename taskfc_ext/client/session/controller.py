@@ -35,6 +35,7 @@ from taskfc_ext.drivers.uploads import LargePayloads, Sent, UploadedFile
 from taskfc_ext.errors import ControllerUnavailable, UnknownTask
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import GetDetails, GetLog, GetOutputs, ListTasks, Request, Retry, Stop
+from taskfc_ext.protocol.codec import check_fields
 from taskfc_ext.protocol.infos import Details, TaskInfo
 from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.serialize import Body, parts_of
@@ -209,9 +210,11 @@ class RemoteController:
         """Send a request as `call` does; return the plain data of its answer.
 
         Raises:
+            TypeError, ValueError: the controller would not understand a field.
             ControllerLost: a signal has suspended the controller.
             TaskFCError: the request was refused, or the farm was stopped.
         """
+        check_fields(kind, {"seq": 1, "acked": 0, **fields})
         return value_of(await wait_for_answer(self.call(kind, ahead=ahead, **fields), self.farm))
 
     async def describe(self, taskid: int) -> TaskInfo:

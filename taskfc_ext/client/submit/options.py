@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
+import inspect
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypedDict
 
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.errors import MemoryLimitExceeded, TaskTimeout, UnknownTask
+from taskfc_ext.near_misses import OPTIONS, nearest_option
 from taskfc_ext.protocol.limits import MAX_ID, MAX_PRIORITY, MAX_RETRIES, MAX_SECONDS, MAX_SEED, TASK_NAME
 from taskfc_ext.protocol.resources import Needs
 from taskfc_ext.protocol.spec import OnLost
@@ -148,8 +149,26 @@ class Options:
 
 
 def _near_miss(name: str) -> str:
-    near = difflib.get_close_matches(name, _CHECKS, n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(_CHECKS)}"
+    near = nearest_option(name, OPTIONS)
+    return f"; did you mean {near!r}?" if near else f"; there are {', '.join(OPTIONS)}"
+
+
+def check_no_option(function: Callable[..., Any], kwargs: Mapping[str, Any]) -> None:
+    """Refuse arguments that `function` does not take and that are, or mean, options of a submission.
+
+    Raises:
+        TypeError: one is; the message says how it is given.
+    """
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # of C code
+        return
+    if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
+        return
+    for name in kwargs:
+        if name not in parameters and (near := nearest_option(name, OPTIONS)):
+            what = getattr(function, "__name__", type(function).__name__)
+            raise TypeError(f"{what}() takes no {name}=; options are given as with_options({near}=...).submit(...)")
 
 
 def _check_retries(value: object) -> int:
@@ -261,7 +280,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "resources": check_resources,
 }
 
-assert set(_CHECKS) == {field.name for field in fields(Options)} == set(TaskOptions.__annotations__)
+assert set(_CHECKS) == {field.name for field in fields(Options)} == set(TaskOptions.__annotations__) == set(OPTIONS)
 
 
 def check_id(taskid: object) -> int:
@@ -272,7 +291,25 @@ def check_id(taskid: object) -> int:
         UnknownTask: larger than any id.
     """
     if not isinstance(taskid, int) or isinstance(taskid, bool):
-        raise TypeError(f"a taskid is an int, not {taskid!r}")
+        more = ""
+        if isinstance(taskid, TaskFuture):
+            more = "; a future has one as .taskid, and methods of its own such as abort()"
+        elif isinstance(taskid, str):
+            more = "; client.future(name) finds the newest task of a name"
+        raise TypeError(f"a taskid is an int, not {taskid!r}{more}")
     if abs(taskid) > MAX_ID:
         raise UnknownTask("there is no task of so large a number", taskid=taskid, hint="ids count up from 0")
     return taskid
+
+
+def check_sequences(where: str, sequences: Sequence[object]) -> None:
+    """Refuse arguments of a map that have no items.
+
+    Raises:
+        TypeError: there is none, or one cannot be iterated over.
+    """
+    if not sequences:
+        raise TypeError(f"{where} takes a function and a sequence for each of its arguments: {where}(f, [1, 2])")
+    for each in sequences:
+        if not isinstance(each, Iterable) and not hasattr(each, "__getitem__"):
+            raise TypeError(f"{where} takes sequences behind the function, not {each!r}: {where}(f, [1, 2])")

@@ -13,7 +13,7 @@ from taskfc_ext.client.context.pauses import last_submission
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.template import Owner, Template
 from taskfc_ext.client.future.template_cache import LastFunction, TemplateCache
-from taskfc_ext.client.submit.options import Options, Task
+from taskfc_ext.client.submit.options import Options, Task, check_no_option
 from taskfc_ext.drivers.payload_files import LARGE
 from taskfc_ext.drivers.uploads import Sent, UploadedFile
 from taskfc_ext.errors import UnpicklableArgument
@@ -79,7 +79,10 @@ class Submitter:
 
     def submit(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> TaskFuture:
         """Queue `function(*args, **kwargs)`."""
-        future = self.submit_call(self.function_template(function), args, kwargs)
+        template = self.function_template(function)
+        if kwargs:
+            check_no_option(function, kwargs)
+        future = self.submit_call(template, args, kwargs)
         last_submission.note()
         return future
 
@@ -108,7 +111,9 @@ class Submitter:
             carried_generators.clear()
             return last.template
         if not callable(function):
-            raise TypeError(f"{function!r} cannot be called")
+            raise TypeError(
+                f"{function!r} cannot be called; submit takes a function and its arguments apart: submit(f, x)"
+            )
         carried_generators.clear()  # of an earlier pickle that was not submitted
         digest, body = serialize.dump_function(function, self._cache.sent)
         self._update_context()  # after the dump, as the function's code names modules
@@ -192,8 +197,10 @@ class Submitter:
         settings: serialize.CellOptions | None = None,
     ) -> TaskFuture:
         """Queue a cell."""
+        if not isinstance(names, Mapping):
+            raise TypeError(f"names is a dict of names and values, not {names!r}")
         future = self._submit_source(Kind.CELL, source, names, outs, keep=keep, settings=settings)
-        future.sent_names = tuple(names)
+        future.sent_names, future.out_names = tuple(names), tuple(outs)
         return future
 
     def _submit_source(

@@ -169,7 +169,7 @@ def ended_row(record: Ended, row: int) -> Row:
     note = None
     if reason:
         value = record.values[row]
-        message = decode_failure(value).message if isinstance(value, bytes) and value else ""
+        message = decode_failure(value).summary if isinstance(value, bytes) and value else ""
         note = Note(reason=reason, message=message.strip().partition("\n")[0][:MESSAGE_CHARS])
     return Row(
         record.ids[row],

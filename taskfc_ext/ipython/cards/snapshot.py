@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from taskfc_ext.errors import FarmError, TaskFCError, UnpicklableResult, WorkerLost, remote_traceback_of
 from taskfc_ext.ipython.cards import rich
 from taskfc_ext.ipython.cards.local_forms import has_own_printers, other_forms, own_forms, text_form
+from taskfc_ext.ipython.cards.names_back import describe_back, describe_lost
 from taskfc_ext.ipython.cards.render import ERROR_CHARS, RESULT_CHARS, Card, shorten
 from taskfc_ext.protocol.outputs import all_outputs_of, is_value
 from taskfc_ext.protocol.printed import log_of
-from taskfc_ext.text import plain_text
 from taskfc_ext.view.wording import reason_of, state_of
 
 if TYPE_CHECKING:  # importing the client takes long, and `%load_ext` imports this
@@ -75,7 +75,7 @@ def _finished_card(future: TaskFuture, title: str, now: datetime, formatter: Any
     if result.failure is not None:
         return _ended_card(future, title, now, outputs, error=_error_text(result.failure))
     lost = _lost_value(future)
-    note = "; ".join(filter(None, [lost, *map(" did not come back: ".join, result.lost.items())]))
+    note = "; ".join(filter(None, [lost, _names_back(future), *describe_lost(result.lost)]))
     text = "" if lost else _result_text(future, formatter)
     forms = other_forms(future.result(), formatter) if text and formatter is not None else []
     if not text:
@@ -88,10 +88,18 @@ def _finished_card(future: TaskFuture, title: str, now: datetime, formatter: Any
 
 
 def _lost_names(future: TaskFuture) -> str:
-    """Return the names that did not come back of a cell, if its result was loaded already."""
+    """Return the names of a cell that came back, and those that did not, if its result was loaded already."""
     from taskfc_ext.client.future.outcome import lost_of
 
-    return "; ".join(map(" did not come back: ".join, lost_of(future.known_outcome).items()))
+    return "; ".join(filter(None, [_names_back(future), *describe_lost(lost_of(future.known_outcome))]))
+
+
+def _names_back(future: TaskFuture) -> str:
+    """Return the names that came back of a cell with `-o '*'`, which names none of them."""
+    from taskfc_ext.client.future.outcome import names_of
+
+    names = describe_back(names_of(future.known_outcome)) if "*" in getattr(future, "out_names", ()) else ""
+    return f"came back: {names}" if names else ""
 
 
 def _lost_value(future: TaskFuture) -> str:
@@ -164,10 +172,3 @@ def _error_text(error: BaseException) -> str:
     text = str(traceback) or f"{type(error).__name__}: {error}{note}"
     added = [line for line in getattr(error, "__notes__", ()) if isinstance(line, str) and line not in text]
     return "\n".join([shorten(text.rstrip("\n") if added else text, ERROR_CHARS), *added])  # notes of this process
-
-
-def remote_lines(error: BaseException) -> list[str]:
-    """Return a task's error as lines for IPython: which task, and the worker's traceback."""
-    remote = remote_traceback_of(error)
-    task = [] if remote is None or remote.taskid is None else [f"in task {remote.taskid}:"]
-    return [*task, plain_text(_error_text(error)).rstrip()]

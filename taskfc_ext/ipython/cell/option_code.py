@@ -43,6 +43,8 @@ def recovery(name: str, namespace: Mapping[str, Any]) -> MapTask:
     """
     from taskfc_ext.tasks import MapTask
 
+    if name not in namespace and hasattr(builtins, name):
+        raise BadUsage(f"--recover: {name!r} is a builtin; it takes a function of this notebook without arguments")
     if name not in namespace:
         raise BadUsage(f"--recover: unknown name {name!r}{did_you_mean(name, public_names(namespace))}")
     value = namespace[name]

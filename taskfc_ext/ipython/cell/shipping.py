@@ -24,7 +24,7 @@ from taskfc_ext.serialize.pickler import Pickler, dump_by
 from taskfc_ext.serialize.rebuilding import check_classes
 from taskfc_ext.serialize.scope import ABSENT
 from taskfc_ext.serialize.values import CellOptions
-from taskfc_ext.text import one_line
+from taskfc_ext.text import format_size, one_line
 
 MENTIONED = 200 * 10**6
 """Bytes of all names of a cell, up to which names that only a string mentions are added."""
@@ -271,12 +271,3 @@ def _pickled_size(value: object, limit: float) -> int:
     pickler = dump_by(make, value)
     check_classes(pickler.made_classes, what="it")
     return file.size
-
-
-def format_size(size: float) -> str:
-    """Return a number of bytes as people read it: `1.5 MB`."""
-    for unit in ("bytes", "kB", "MB"):
-        if size < 999.5:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} GB"

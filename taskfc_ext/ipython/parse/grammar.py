@@ -12,17 +12,19 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from taskfc_ext.ipython.hints import ELSEWHERE, MEANT, did_you_mean, nearest
+from taskfc_ext.ipython.hints import ELSEWHERE, MEANT, did_you_mean
 from taskfc_ext.ipython.parse import requests
 from taskfc_ext.ipython.parse.argument import Argument
 from taskfc_ext.ipython.parse.first_line import Expand, words_of
 from taskfc_ext.ipython.parse.requests import BadUsage, Request, Run, Status, Submission
 from taskfc_ext.ipython.parse.tables import EVERYWHERE, OF_THE_FARM, SUBMISSION, VERBS
+from taskfc_ext.near_misses import nearest, nearest_option
 
 _FIRST_WORD = re.compile(r"\s*([A-Za-z_]\w*)(?=\s|;|$)")
 _OPERATOR = re.compile(
     r"\s*(?!-[A-Za-z]|--(?:[A-Za-z\s]|$))(?:[(.\[=+\-*/%@<>&|^!,:]|(?:if|in|is|and|or|not\s+in|for)\b)"
 )
+_NUMBER_OF_WORKERS = re.compile(r"(?:(?:n|workers|n_workers)=)?(\d+)")
 
 
 # parsing
@@ -40,7 +42,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         message, n_missing = re.subn("^the following arguments are required: ", "needs ", message)
-        message = re.sub(r"^argument (?:-\w/)?", "", message)
+        message = re.sub(r"^argument (?:-\w/)?", "", message).replace("expected one argument", "needs a value")
         more = f"; see `%task help {self.prog.split()[-1]}`" if n_missing else ""
         raise BadUsage(f"{self.prog}: {' '.join(message.split())}{more}")
 
@@ -155,13 +157,14 @@ def _why_unexpected(word: str, topic: str, arguments: Sequence[Argument]) -> str
         return "; a task has one name, and lists are separated by commas"
     if "tasks" in flags:
         return "; lists are separated by commas"
-    if "-n" in flags and word.isdecimal():
-        return f"; the number of workers is given as -n {word}"
+    if "-n" in flags and (number := _NUMBER_OF_WORKERS.fullmatch(word)):
+        return f"; the number of workers is given as -n {number[1]}"
     if "--name" in flags:
         return f"; the farm's name is given as --name {word}"
     if topic in OF_THE_FARM:
         return "; it applies to the farm of this notebook, which `%task use` changes"
-    return "" if arguments else "; it takes no arguments"
+    usage = " ".join(_usage(argument) for argument in arguments)
+    return f"; it is `%task {topic} {usage}`" if arguments else "; it takes no arguments"
 
 
 def _check_options(prog: str, words: Sequence[str], arguments: Sequence[Argument]) -> None:
@@ -171,15 +174,46 @@ def _check_options(prog: str, words: Sequence[str], arguments: Sequence[Argument
         flag = word.partition("=")[0]
         if not re.match(r"--?[A-Za-z]", flag) or flag in flags or flag[:2] in flags:
             continue
-        raise BadUsage(f"{prog}: unknown option {flag}{did_you_mean(flag, flags)}")
+        near = nearest_option(flag, flags)
+        raise BadUsage(f"{prog}: unknown option {flag}{f'{MEANT}{near}?' if near else _instead(prog, flag, arguments)}")
+
+
+def _instead(prog: str, flag: str, arguments: Sequence[Argument]) -> str:
+    """Return what a magic takes in place of an option that is like none of its own."""
+    if arguments is SUBMISSION:
+        return "; its name comes first: `%%task NAME`" if flag == "--name" else "; `%%task -h` lists the options"
+    if of_task := nearest_option(flag, [each for argument in SUBMISSION for each in argument.flags if each[0] == "-"]):
+        return f"; {of_task} is an option of a task: `%%task {of_task} ...`"
+    usage = " ".join(_usage(argument) for argument in arguments)
+    return f"; it is `{prog} {usage}`" if usage else "; it takes no options"
+
+
+def _usage(argument: Argument) -> str:
+    """Return an argument as the usage of a magic shows it."""
+    flag, metavar = argument.flags[0], argument.settings.get("metavar", "")
+    if not flag.startswith("-"):
+        return f"[{metavar}]" if argument.settings.get("nargs") == "?" else metavar
+    return f"[{flag} {metavar}]" if metavar else f"[{flag}]"
 
 
 # hints and help
 
 
 def near_verb(line: str) -> str:
-    """Return "; did you mean `%task verb`?" if the first word of `line` looks like a verb."""
+    """Return "; did you mean `%task verb`?" if the first word of `line` looks like a verb.
+
+    Raises:
+        BadUsage: it is one, and a negative number follows, which no verb takes; the line is an expression only in form.
+    """
     words = line.split(maxsplit=1)
+    if len(words) == 2 and words[0] in VERBS and re.fullmatch(r"[-+][\d.]+", words[1].strip()):
+        verb = VERBS[words[0]]
+        _parse(f"%task {words[0]}", verb.arguments, words[1], verb.makes, words[0], str)
+        raise BadUsage(f"a number has no sign here: `%task {words[0]} {words[1].strip(' +')}`")
+    if option := re.search(r"\s(--?[a-z][\w-]*)", line):
+        flags = [flag for argument in SUBMISSION for flag in argument.flags if flag.startswith("-")]
+        if option[1] in flags:
+            return f"; a line takes no options: give {option[1]} to a %%task cell"
     if words and words[0].lower() in ELSEWHERE:
         return f"{MEANT}`%task {ELSEWHERE[words[0].lower()]}`?"
     near = nearest(words[0], list(VERBS)) if words else ""

@@ -11,13 +11,14 @@ from taskfc_ext.client.progress.counts import FutureCounts
 from taskfc_ext.client.progress.long_wait import LongWait
 from taskfc_ext.errors import UnknownTask, UnknownTasks
 from taskfc_ext.ipython.cards.render import Table, tasks_table
-from taskfc_ext.ipython.notebook import Notebook, error_line, waiting
+from taskfc_ext.ipython.interrupts import waiting
+from taskfc_ext.ipython.notebook import Notebook, error_line
 from taskfc_ext.ipython.parse import requests
 from taskfc_ext.ipython.parse.grammar import cell_help, line_help, verb_help
 from taskfc_ext.ipython.parse.requests import BadUsage, Request
 from taskfc_ext.ipython.verbs.history import history
 from taskfc_ext.ipython.verbs.retry import retry
-from taskfc_ext.ipython.verbs.submit import bind_out, submit_expression, wait_for_success
+from taskfc_ext.ipython.verbs.submit import bind_out, say_bound, submit_expression, wait_for_success
 from taskfc_ext.ipython.verbs.wait import wait
 from taskfc_ext.protocol.infos import TaskInfo, WorkerInfo
 from taskfc_ext.protocol.limits import MAX_IDS
@@ -155,7 +156,7 @@ def _result(notebook: Notebook, request: requests.Result) -> Any:
     futures = notebook.futures(request.tasks, everybodys=request.all)
     is_one = len(futures) == 1  # it has its card
     values = []
-    with waiting(), LongWait(FutureCounts(futures).read, "result") as progress:
+    with waiting(future.taskid for future in futures), LongWait(FutureCounts(futures).read, "result") as progress:
         for future in futures:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             values.append(future.result(left) if is_one else progress.result(future, left))
@@ -170,12 +171,10 @@ def _note_seen(notebook: Notebook, futures: Sequence[Any]) -> None:
 
 def _pull(notebook: Notebook, request: requests.Pull) -> None:
     for future in notebook.futures(request.tasks, everybodys=request.all):
-        with waiting():
+        with waiting([future.taskid]):
             wait_for_success(future)
         _note_seen(notebook, [future])
-        bound = bind_out(notebook, future, request.out)
-        names = f": {', '.join(bound)}" if bound else " has no -o names"
-        notebook.say(f"task {future.taskid}{names}")
+        say_bound(notebook, future, bind_out(notebook, future, request.out))
 
 
 def _clear(notebook: Notebook, request: requests.Clear) -> None:

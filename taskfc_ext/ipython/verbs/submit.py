@@ -12,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from taskfc_ext.errors import NotEnoughResources
+from taskfc_ext.ipython.cards.names_back import describe_back, describe_lost
 from taskfc_ext.ipython.cards.render import Table
 from taskfc_ext.ipython.cell.changes import changed_names
 from taskfc_ext.ipython.cell.changes import note as note_of_changes
@@ -19,18 +20,24 @@ from taskfc_ext.ipython.cell.option_code import condition, recovery
 from taskfc_ext.ipython.cell.outputs import check_out
 from taskfc_ext.ipython.cell.settings import cell_settings, check_magics, hints_are_lazy
 from taskfc_ext.ipython.cell.shell_syntax import magics_in
-from taskfc_ext.ipython.cell.shipping import Shipment, choose, format_size, pack, settle
+from taskfc_ext.ipython.cell.shipping import Shipment, choose, pack, settle
 from taskfc_ext.ipython.hints import did_you_mean, or_else
-from taskfc_ext.ipython.notebook import Notebook, is_future, waiting
+from taskfc_ext.ipython.interrupts import waiting
+from taskfc_ext.ipython.notebook import Notebook, is_future
 from taskfc_ext.ipython.parse.grammar import near_verb
 from taskfc_ext.ipython.parse.requests import BadUsage, Submission
 from taskfc_ext.ipython.sessions import Binding
 from taskfc_ext.serialize.scope import ABSENT
-from taskfc_ext.text import one_line, plural, with_article
+from taskfc_ext.text import format_size, one_line, plural, with_article
 
 if TYPE_CHECKING:
     from taskfc_ext.client.future.future import TaskFuture
     from taskfc_ext.serialize import CellOptions
+
+
+class NotPython(BadUsage):
+    """The source does not compile."""
+
 
 PATIENCE = 10.0
 """Seconds that `--everywhere` waits for the workers; one may be in a task that takes hours."""
@@ -50,7 +57,13 @@ def submit_expression(notebook: Notebook, expression: str) -> TaskFuture | None:
     try:
         return submit(notebook, Submission(is_cell=False), expression)
     except BadUsage as problem:
-        raise BadUsage(or_else(str(problem), near_verb(expression))) from None
+        near = near_verb(expression)
+        if isinstance(problem, NotPython) and re.match(r"[a-z]+ +[\w\"'.]", expression):
+            word = expression.split()[0]
+            if hasattr(builtins, word):
+                raise
+            raise BadUsage(f"there is no verb {word!r}{near or '; `%task help` lists them'}") from None
+        raise BadUsage(or_else(str(problem), near)) from None
 
 
 def submit(notebook: Notebook, submission: Submission, source: str) -> TaskFuture | None:
@@ -78,6 +91,7 @@ def submit(notebook: Notebook, submission: Submission, source: str) -> TaskFutur
     client = notebook.session.client().with_options(**options)
     given: dict[str, Any] = {"settings": settings} if settings else {}
     future = client.submit_cell(source, shipment.values, submission.out, keep=submission.keep, **given)
+    future.defined_names = frozenset(shipment.use.defines)
     shipment = replace(shipment, values=dict(shipment.values))  # without the body, which may be large, during a wait
     try:
         with waiting():
@@ -160,7 +174,8 @@ def bind_out(notebook: Notebook, future: TaskFuture, out: tuple[str, ...] = ()) 
     wanted = (*names, *lost) if not out or "*" in out else out
     for name in wanted:
         if name in lost:
-            notebook.say(f"task {future.taskid}: `{name}` did not come back: {one_line(lost[name])}")
+            (why,) = describe_lost({name: lost[name]}, quote="`")
+            notebook.say(f"task {future.taskid}: {why}")
         elif name not in names:
             raise BadUsage(f"task {future.taskid} has no -o name {name!r}{did_you_mean(name, list(names))}")
     bound = [name for name in wanted if name in names]
@@ -186,7 +201,7 @@ def _choose_names(notebook: Notebook, submission: Submission, source: str, trans
         )
     except SyntaxError as error:
         text = f": {error.text.strip()}" if error.text else ""
-        raise BadUsage(one_line(f"this is not Python (line {error.lineno}): {error.msg}{text}")) from None
+        raise NotPython(one_line(f"this is not Python (line {error.lineno}): {error.msg}{text}")) from None
 
 
 def _settings(
@@ -320,9 +335,18 @@ def _way(value: object, size: int) -> str:
 def _wait(notebook: Notebook, future: TaskFuture, out: tuple[str, ...]) -> None:
     if notebook.board.is_live:
         notebook.board.show_early(future)
-    with waiting():
+    with waiting([future.taskid]):
         wait_for_success(future)
-    bind_out(notebook, future, out)
+    bound = bind_out(notebook, future, out)
+    if "*" in out:
+        say_bound(notebook, future, bound)
+
+
+def say_bound(notebook: Notebook, future: TaskFuture, bound: Sequence[str]) -> None:
+    """Print the names that were bound, with the sizes of the large ones."""
+    names = describe_back({name: notebook.namespace.get(name) for name in bound})
+    if names or not future.task_result().lost:  # those that were lost were named before
+        notebook.say(f"task {future.taskid}{f': {names}' if names else ' has no -o names'}")
 
 
 def wait_for_success(future: TaskFuture) -> None:

@@ -7,27 +7,21 @@ was loaded, for which no wait has raised and which were not retried. A failure o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import CancelledError
-from typing import TYPE_CHECKING
 
-from taskfc_ext.errors import TaskFCError, TasksFailed
+from taskfc_ext.errors import TasksFailed
 from taskfc_ext.ipython.cards.render import shorten
-from taskfc_ext.ipython.notebook import Notebook, WaitTimedOut, waiting
+from taskfc_ext.ipython.interrupts import waiting
+from taskfc_ext.ipython.notebook import Notebook, WaitTimedOut
 from taskfc_ext.ipython.parse.requests import Wait
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.limits import MAX_IDS
 from taskfc_ext.protocol.states import FINISHED, UNFINISHED, UNSUCCESSFUL
 from taskfc_ext.text import one_line, plural
 
-if TYPE_CHECKING:
-    from taskfc_ext.client.blocking import BlockingTaskClient
-
 _NAMED = 5
 """Tasks that a message names, as it is one line."""
 _WHY = 120
 """Characters of each task's own message in it."""
-_FETCH_WITHIN = 5.0
-"""Seconds to fetch the exception of a task that has ended, of which only the type is shown."""
 
 
 def wait(notebook: Notebook, request: Wait) -> None:
@@ -51,7 +45,7 @@ def wait(notebook: Notebook, request: Wait) -> None:
         return
     client = notebook.session.client()
     try:
-        with waiting():
+        with waiting(taskids):
             client.barrier(taskids, timeout=request.timeout)
     except TimeoutError:
         left = client.list_tasks(taskids=taskids, states=UNFINISHED, limit=MAX_IDS)
@@ -66,7 +60,7 @@ def wait(notebook: Notebook, request: Wait) -> None:
     failed = client.list_tasks(taskids=taskids, states=UNSUCCESSFUL, limit=MAX_IDS)
     notebook.session.reported.update(_key(notebook, task) for task in failed)
     if failed:
-        ends = [_end(client, task) for task in failed[:_NAMED]]
+        ends = [_end(task) for task in failed[:_NAMED]]
         raise TasksFailed(
             f"{_of(failed, taskids)} did not succeed: {_name_tasks(failed, ends)}",
             taskids=tuple(task.taskid for task in failed),
@@ -91,21 +85,11 @@ def _of(some: Sequence[TaskInfo], taskids: Sequence[int]) -> str:
     return f"{len(some):,} of {plural(len(taskids), 'task')}"
 
 
-def _end(client: BlockingTaskClient, task: TaskInfo) -> str:
+def _end(task: TaskInfo) -> str:
     message = shorten(one_line(task.message), _WHY)
     if task.state != "failed" or not message:
         return task.state
-    kind = _exception_type(client, task.taskid) if task.reason == "error" else ""
-    return f"{task.state}: {kind}{message}"
-
-
-def _exception_type(client: BlockingTaskClient, taskid: int) -> str:
-    """Return the type of a task's exception with a colon; lists of tasks do not contain it."""
-    try:
-        error = client.future(taskid).exception(_FETCH_WITHIN)
-    except (TaskFCError, TimeoutError, CancelledError):  # cleared by now, or the farm has stopped
-        return ""
-    return f"{getattr(error, 'type_name', '') or type(error).__name__}: "
+    return f"{task.state}: {message}"
 
 
 def _name_tasks(tasks: Sequence[TaskInfo], states: Sequence[str]) -> str:

@@ -1,0 +1,50 @@
+"""Interrupts of waits: one line that names the tasks that go on, and how to get at them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from taskfc_ext.ipython.notices import ids_of
+
+
+class WaitInterrupted(KeyboardInterrupt):
+    """Ctrl-C during a wait: the tasks go on. Shown in one line."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"KeyboardInterrupt: {self}"]
+
+
+@contextmanager
+def waiting(taskids: Iterable[int | None] = ()) -> Iterator[None]:
+    """Show Ctrl-C in one line during a wait.
+
+    Args:
+        taskids: the tasks that it waits for, as far as they are known.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise WaitInterrupted(text_of_interrupt([each for each in taskids if each is not None])) from None
+
+
+def text_of_interrupt(taskids: Iterable[int]) -> str:
+    """Return what goes on after an interrupt, and what waits for it again or stops it."""
+    ids = sorted(set(taskids))
+    if not ids:
+        return "the wait has ended; what it waited for goes on"
+    named = f"task {ids[0]}" if len(ids) == 1 else ids_of(ids)
+    given = ",".join(_ranges(ids))
+    go, them = ("goes", "it") if len(ids) == 1 else ("go", "them")
+    return f"the wait has ended; {named} {go} on: `%task wait {given}` waits again, `%task abort {given}` stops {them}"
+
+
+def _ranges(ids: list[int]) -> list[str]:
+    """Return sorted ids as a magic takes them: `3-7`, `9`."""
+    runs: list[list[int]] = []
+    for taskid in ids:
+        if runs and taskid == runs[-1][1] + 1:
+            runs[-1][1] = taskid
+        else:
+            runs.append([taskid, taskid])
+    return [str(first) if first == last else f"{first}-{last}" for first, last in runs]
