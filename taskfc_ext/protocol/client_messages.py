@@ -241,11 +241,13 @@ class GetDetails(Request, frozen=True, kw_only=True):
     """Answered by the `Details` of a task: all that a view of one task shows, in one answer.
 
     `known`: the version of the outputs that the client has. `tail`: at most so many characters of the log, its end.
+    `source`: at most so many characters of its source, its begin.
     """
 
     taskid: IdField
     known: Annotated[str, Meta(max_length=100)] = ""
     tail: Count | None = None
+    source: Count = 0
 
 
 class GetClientName(Request, frozen=True):

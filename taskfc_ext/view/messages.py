@@ -19,6 +19,9 @@ from taskfc_ext.protocol.snapshots import FarmStatus, QueueDelta, QueueSnapshot
 VIEW_PROTOCOL = 1
 """Version of these messages. A page of another version says so."""
 
+MAX_SOURCE = 100_000
+"""Characters of a task's source that a view receives: its begin."""
+
 MAX_LOG = 200_000
 """Characters of a log that a view receives: its end."""
 
@@ -141,6 +144,9 @@ class TaskDetails(Struct, frozen=True, kw_only=True, omit_defaults=True):
         traceback: of its exception.
         note: a description of the death of its worker.
         exception: the type of its exception.
+        source: the begin of its source, at most `MAX_SOURCE` characters, if it was asked for; a function has none.
+        n_source_cut: characters after that.
+        size: bytes of its pickled result; absent: it has none.
     """
 
     task: TaskInfo
@@ -151,3 +157,6 @@ class TaskDetails(Struct, frozen=True, kw_only=True, omit_defaults=True):
     traceback: str = ""
     note: str = ""
     exception: str = ""
+    source: str = ""
+    n_source_cut: int = 0
+    size: int | None = None
