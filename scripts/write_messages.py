@@ -41,7 +41,7 @@ CONSTANTS = {
 }
 
 TO_PAGE = {"ViewMessage": messages.ViewMessage}
-ANSWERS = (messages.CommandAnswer, messages.TaskDetails)
+ANSWERS = (messages.CommandAnswer, messages.FarmDetails, messages.Tasks, messages.TaskDetails)
 FROM_PAGE = {"ViewQuestion": messages.ViewQuestion, "AnyCommand": messages.AnyCommand}
 
 WIDTH = 116

@@ -132,6 +132,18 @@ class CommandAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     retried: tuple[tuple[int, int], ...] = ()
 
 
+class FarmDetails(Struct, frozen=True, kw_only=True):
+    """What is known of a farm when it is asked for. `store_bytes`: the size of its store on the disk."""
+
+    store_bytes: int
+
+
+class Tasks(Struct, frozen=True, kw_only=True):
+    """Tasks as lists show them, newest last."""
+
+    tasks: tuple[TaskInfo, ...]
+
+
 class TaskDetails(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The details of one task, as a drawer shows them.
 

@@ -316,6 +316,11 @@ export interface CommandAnswer {
   readonly retried?: readonly (readonly [number, number])[];
 }
 
+/** What is known of a farm when it is asked for. `store_bytes`: the size of its store on the disk. */
+export interface FarmDetails {
+  readonly store_bytes: number;
+}
+
 /** One task, as lists show it. */
 export interface TaskInfo {
   readonly taskid: number;
@@ -344,6 +349,11 @@ export interface TaskInfo {
   readonly not_before: number | null;
   /** unfinished tasks that it waits for while it runs, at most 100; a substitute has its worker's place. */
   readonly waits_for: readonly number[];
+}
+
+/** Tasks as lists show them, newest last. */
+export interface Tasks {
+  readonly tasks: readonly TaskInfo[];
 }
 
 /** The details of one task, as a drawer shows them. */
