@@ -152,8 +152,8 @@ class Answers:
 
     def _with_source(self, details: Details, taskid: int, most: int) -> Details:
         """Return `details` with at most so many characters of the task's source, if its code is one."""
-        spec = self._store.batch_without_bodies(taskid).spec
-        if not most or spec.kind not in (Kind.CELL, Kind.STRING):
+        spec = self._store.batch_without_bodies(taskid).spec if most else None
+        if spec is None or spec.kind not in (Kind.CELL, Kind.STRING):
             return details
         source = self._store.payload(self._code(spec.code)).decode("utf-8", "replace")
         return msgspec.structs.replace(details, source=source[:most], n_source_cut=max(0, len(source) - most))

@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from taskfc_ext.protocol.context import OsText
 from taskfc_ext.protocol.ids import Count, Digest, IdField, Label, Name, Priority, SessionField, Workers
-from taskfc_ext.protocol.limits import MAX_BATCH, MAX_ID, MAX_IDS, MAX_PACKS
+from taskfc_ext.protocol.limits import MAX_BATCH, MAX_ID, MAX_IDS, MAX_PACKS, MAX_SOURCE
 from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.payloads import Payload
 from taskfc_ext.protocol.printed import Printed
@@ -247,7 +247,7 @@ class GetDetails(Request, frozen=True, kw_only=True):
     taskid: IdField
     known: Annotated[str, Meta(max_length=100)] = ""
     tail: Count | None = None
-    source: Count = 0
+    source: Annotated[int, Meta(ge=0, le=MAX_SOURCE)] = 0
 
 
 class GetClientName(Request, frozen=True):

@@ -159,7 +159,7 @@ class TasksHandler(_FarmReader):
             self.refuse(400, f"A task's state is one of {', '.join(State)}, not {plain_text(state)[:100]!r}.")
             return
         many = self.get_query_argument("n", str(MAX_LISTED))
-        if not (many.isascii() and many.isdecimal() and 0 < int(many[:9]) <= MAX_LISTED):
+        if not (many.isascii() and many.isdecimal() and len(many) < 9 and 0 < int(many) <= MAX_LISTED):
             self.refuse(400, f"A list has 1 to {MAX_LISTED} tasks, not {plain_text(many)[:100]!r}.")
             return
 

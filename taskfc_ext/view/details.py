@@ -6,12 +6,13 @@ import msgspec
 
 from taskfc_ext.protocol.client_messages import GetDetails
 from taskfc_ext.protocol.infos import Details
+from taskfc_ext.protocol.limits import MAX_SOURCE
 from taskfc_ext.protocol.outputs import all_outputs_of
 from taskfc_ext.protocol.payloads import Failure, Reason
 from taskfc_ext.protocol.printed import log_of
 from taskfc_ext.text import plain_text
 from taskfc_ext.view.commands import Ask
-from taskfc_ext.view.messages import MAX_LOG, MAX_SOURCE, TaskDetails
+from taskfc_ext.view.messages import MAX_LOG, TaskDetails
 
 _NO_FAILURE = Failure(Reason.ERROR, "")
 

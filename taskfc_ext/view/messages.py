@@ -19,9 +19,6 @@ from taskfc_ext.protocol.snapshots import FarmStatus, QueueDelta, QueueSnapshot
 VIEW_PROTOCOL = 1
 """Version of these messages. A page of another version says so."""
 
-MAX_SOURCE = 100_000
-"""Characters of a task's source that a view receives: its begin."""
-
 MAX_LOG = 200_000
 """Characters of a log that a view receives: its end."""
 
@@ -133,7 +130,7 @@ class CommandAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class FarmDetails(Struct, frozen=True, kw_only=True):
-    """What is known of a farm when it is asked for. `store_bytes`: the size of its store on the disk."""
+    """The details of one farm. `store_bytes`: the size of its store on the disk."""
 
     store_bytes: int
 

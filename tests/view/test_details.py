@@ -8,8 +8,9 @@ import pytest
 
 from taskfc_ext.errors import UnknownTask
 from taskfc_ext.protocol.client_messages import GetDetails
+from taskfc_ext.protocol.limits import MAX_SOURCE
 from taskfc_ext.view.details import task_details
-from taskfc_ext.view.messages import MAX_LOG, MAX_SOURCE
+from taskfc_ext.view.messages import MAX_LOG
 
 ANSWER = {
     "task": {"taskid": 3, "name": "fit", "label": "f", "state": "failed", "reason": "error"},

@@ -24,11 +24,12 @@ from taskfc_ext.protocol.client_messages import (
     Watch,
     Watching,
 )
+from taskfc_ext.protocol.limits import MAX_SOURCE
 from taskfc_ext.protocol.snapshots import Batch, Counts, QueueDelta, QueueSnapshot, Run
 from taskfc_ext.protocol.states import StateCode
 from taskfc_ext.testing import FakeFarm
 from taskfc_ext.view.commands import Ask
-from taskfc_ext.view.messages import MAX_SOURCE, Abort, AnyCommand, CommandAnswer, Scale
+from taskfc_ext.view.messages import Abort, AnyCommand, CommandAnswer, Scale
 from taskfc_ext.widget.feed import QUIET_AFTER, QUIET_PACE, Feed
 from tests.processes import DEADLINE
 

@@ -316,7 +316,7 @@ export interface CommandAnswer {
   readonly retried?: readonly (readonly [number, number])[];
 }
 
-/** What is known of a farm when it is asked for. `store_bytes`: the size of its store on the disk. */
+/** The details of one farm. `store_bytes`: the size of its store on the disk. */
 export interface FarmDetails {
   readonly store_bytes: number;
 }

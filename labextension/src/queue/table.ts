@@ -197,9 +197,9 @@ export class Table {
 
   private onClick(event: MouseEvent): void {
     const taskid = this.taskAt(event);
-    // the second click of two meets another row if the drawer has moved them
-    if (taskid < 0 || event.detail > 1) return;
     const isPlain = !event.shiftKey && !event.ctrlKey && !event.metaKey;
+    // the second click of two meets another row if the drawer has moved them
+    if (taskid < 0 || (isPlain && event.detail > 1)) return;
     if (event.shiftKey) this.selection.extend(taskid, this.listing.ids);
     else if (event.ctrlKey || event.metaKey) this.selection.toggle(taskid);
     else this.selection.choose(taskid);
