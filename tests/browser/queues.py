@@ -44,8 +44,8 @@ class QueueOnPage:
         expect(self.rows.filter(has_not_text=text)).to_have_count(0)
 
     def row(self, text: str) -> Locator:
-        """Return the rows that have `text`."""
-        return self.rows.filter(has_text=text)
+        """Return the rows that have `text` in a cell; the name of a notebook is often a task's as well."""
+        return self.rows.filter(has=self.root.page.locator(".taskfc-cell:not(.taskfc-cell-owner)", has_text=text))
 
     def shows(self, text: str, state: str) -> None:
         """Wait until the row with `text` shows this state."""
