@@ -69,7 +69,7 @@ def _take(lab: Lab, page: Page) -> None:
     notebook.start(2)
     _wait_for_failures(page)
     page.screenshot(path=PICTURES / "sidebar.png")
-    page.locator(FAILED, has_text="simulate").first.dblclick()
+    page.locator(FAILED, has_text="simulate").first.click()
     expect(page.locator(".taskfc-drawer")).to_contain_text("Traceback")
     page.set_viewport_size({"width": SIZE["width"], "height": 1000})
     page.wait_for_timeout(1000)  # until it has settled

@@ -33,6 +33,7 @@ HEAD = """\
 CONSTANTS = {
     "VIEW_PROTOCOL": messages.VIEW_PROTOCOL,
     "MAX_LOG": messages.MAX_LOG,
+    "MAX_SOURCE": limits.MAX_SOURCE,
     "MESSAGE_CHARS": snapshots.MESSAGE_CHARS,
     "MAX_IDS": limits.MAX_IDS,
     "MAX_WORKERS": limits.MAX_WORKERS,
@@ -40,7 +41,7 @@ CONSTANTS = {
 }
 
 TO_PAGE = {"ViewMessage": messages.ViewMessage}
-ANSWERS = (messages.CommandAnswer, messages.TaskDetails)
+ANSWERS = (messages.CommandAnswer, messages.FarmDetails, messages.Tasks, messages.TaskDetails)
 FROM_PAGE = {"ViewQuestion": messages.ViewQuestion, "AnyCommand": messages.AnyCommand}
 
 WIDTH = 116

@@ -40,6 +40,7 @@ export interface FakeOptions {
 const BATCH = 4096;
 const NAMES = ['simulate', 'fit_model', 'bootstrap', 'render', '<img src=x onerror=alert(1)>', 'train \u202egnp.exe'];
 const OWNERS = ['analysis/one.ipynb', 'analysis/two with a long name.ipynb', 'scripts/nightly.py'];
+const SOURCE = '# fit\nimport numpy as np\n\nmodel = fit(x, y)\nmodel.score(x, y)\n';
 const NAMES_OF_STATES = ['', 'waiting', 'scheduled', 'running', 'succeeded', 'failed', 'aborted'] as const;
 
 export class FakeFarm {
@@ -79,7 +80,8 @@ export class FakeFarm {
       name: kind % 3 === 2 ? `named_${kind}` : null,
       owner: OWNERS[kind % OWNERS.length],
       submitted: this.wall - 600 + kind,
-      priority: kind % 4 === 3 ? 5 : 0
+      priority: kind % 4 === 3 ? 5 : 0,
+      ...(kind > 0 && kind % 5 === 4 && { after: Array.from({ length: 9 }, (_, at) => this.tasks.length - 9 + at) })
     };
     this.batches.push(batch);
     this.newBatches.push(batch);
@@ -152,7 +154,7 @@ export class FakeFarm {
     return { ok: true, said: `${command.do}: ${command.taskids.length} tasks` };
   }
 
-  details(taskid: number): TaskDetails {
+  details(taskid: number, isWithSource = false): TaskDetails {
     const task = this.tasks[taskid];
     const batch = this.batches.find(each => each.first <= taskid && taskid < each.first + each.n);
     if (task === undefined || batch === undefined) throw new Error(`There is no task ${taskid}.`);
@@ -182,6 +184,7 @@ export class FakeFarm {
         waits_for: []
       },
       log: Array.from({ length: lines }, (_, at) => `epoch ${at}: loss ${(1 / (at + 1)).toFixed(4)}\n`).join(''),
+      source: isWithSource ? SOURCE : '',
       version: task.completed ? '2' : '1',
       outputs: task.completed ? [picture(), { output_type: 'execute_result', data: { 'text/plain': '0.9731' } }] : [],
       traceback: isFailed ? TRACEBACK : '',

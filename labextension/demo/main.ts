@@ -25,7 +25,8 @@ const host: Host = {
     view.receive(farm.step(0));
     return answer;
   },
-  details: async (_, taskid) => farm.details(taskid),
+  details: async (_, taskid, _known, isWithSource) => farm.details(taskid, isWithSource),
+  storeBytes: async () => 1_234_000_000,
   goToCell: async () => false
 };
 

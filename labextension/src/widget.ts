@@ -45,7 +45,8 @@ function share(model: Model): Shared {
     kind: 'widget',
     ask,
     command: (farm, command, notify) => path.command(farm, command, notify),
-    details: (farm, taskid, known) => path.details(farm, taskid, known)
+    details: (farm, taskid, known, isWithSource) => path.details(farm, taskid, known, isWithSource),
+    storeBytes: farm => path.storeBytes(farm)
   };
   const receive = (content: unknown): void => {
     if (typeof content !== 'object' || content === null) return;

@@ -32,11 +32,12 @@ from taskfc_ext.core.views.rows import N_FINISHED, with_finished
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.lru import ByteLRU
 from taskfc_ext.protocol.client_messages import Changed, Ended, ErrorKind, Refused, Reply, Watching
-from taskfc_ext.protocol.infos import SubmittedTask, TaskInfo
+from taskfc_ext.protocol.infos import Details, SubmittedTask, TaskInfo
 from taskfc_ext.protocol.limits import MAX_FRAME
 from taskfc_ext.protocol.owners import is_called
-from taskfc_ext.protocol.payloads import Failure, Payload, decode_failure
+from taskfc_ext.protocol.payloads import Failure, Payload, decode_failure, size_of
 from taskfc_ext.protocol.records import Submitted
+from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.protocol.states import UNFINISHED
 from taskfc_ext.protocol.worker_messages import Code, Run
 
@@ -137,12 +138,25 @@ class Answers:
         taskid = message.taskid
         if not self._is_known(taskid):
             return _cleared_just_now(message.seq, taskid)
+        if message.live is not None:
+            return Reply(message.seq, self._with_source(message.live, taskid, message.source))
         ((record, (row,)),) = self._store.find_ended([taskid])
         printed, displays = record.outputs.get(taskid, ()), record.displays.get(taskid, ())
         failure = self._failure_of(record, row)
         info = self._finished_info(record, row, failure)
         shown = None if failure is None else msgspec.structs.replace(failure, pickled=None)
-        return Reply(message.seq, details_answer(info, printed, displays, _FINAL, message, shown))
+        details = details_answer(info, printed, displays, _FINAL, message, shown)
+        if not record.reasons[row]:
+            details = msgspec.structs.replace(details, size=size_of(record.values[row]))
+        return Reply(message.seq, self._with_source(details, taskid, message.source))
+
+    def _with_source(self, details: Details, taskid: int, most: int) -> Details:
+        """Return `details` with at most so many characters of the task's source, if its code is one."""
+        spec = self._store.batch_without_bodies(taskid).spec if most else None
+        if spec is None or spec.kind not in (Kind.CELL, Kind.STRING):
+            return details
+        source = self._store.payload(self._code(spec.code)).decode("utf-8", "replace")
+        return msgspec.structs.replace(details, source=source[:most], n_source_cut=max(0, len(source) - most))
 
     def _submission(self, message: SendSubmission) -> Reply | Refused:
         taskid = message.taskid

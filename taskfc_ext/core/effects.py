@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from taskfc_ext.protocol.client_messages import ControllerMessage, Retry
 from taskfc_ext.protocol.ids import Session, WorkerId
-from taskfc_ext.protocol.infos import TaskInfo
+from taskfc_ext.protocol.infos import Details, TaskInfo
 from taskfc_ext.protocol.records import Record
 from taskfc_ext.protocol.snapshots import QueueDelta, QueueSnapshot
 from taskfc_ext.protocol.supervisor_messages import ToSupervisor
@@ -59,12 +59,17 @@ class SendOutputs(NamedTuple):
 
 
 class SendDetails(NamedTuple):
-    """The answer to a `GetDetails` for a finished task."""
+    """The answer to a `GetDetails` for a finished task, or for one whose source was asked for.
+
+    `live`: the answer for a task that has not ended, without the source.
+    """
 
     seq: int
     taskid: int
     known: str
     tail: int | None
+    source: int = 0
+    live: Details | None = None
 
 
 class SendSnapshot(NamedTuple):

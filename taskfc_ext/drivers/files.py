@@ -1,10 +1,11 @@
-"""Operations on small files: replace atomically, remove if empty, open again."""
+"""Operations on files: replace atomically, remove if empty, open again, count bytes."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -39,3 +40,13 @@ def try_lock(fd: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def bytes_in(folder: Path) -> int:
+    """Return the bytes of all files in a folder and its subfolders; files that vanish meanwhile count nothing."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += os.lstat(os.path.join(parent, name)).st_size
+    return total

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
+import uuid
 from collections import ChainMap
 from collections.abc import Callable, Mapping
+from contextvars import Context
 from functools import partial
 from typing import Any, TypeVar
 
@@ -116,7 +118,7 @@ class TaskMagics(Magics):
     live_cards = Bool(True, help="Whether cards are updated until their task has ended.").tag(config=True)
 
     notify = Bool(
-        True, help="Whether a line after the next cell reports the tasks that have ended and that nobody waited for."
+        True, help="Whether a line reports tasks that have ended, that nobody waited for, and that no live card shows."
     ).tag(config=True)
 
     progress = Bool(True, help="Whether a wait of more than 2 seconds shows a bar under its cell.").tag(config=True)
@@ -130,6 +132,8 @@ class TaskMagics(Magics):
         self._shell = shell
         self.undo: list[Callable[[], None]] = []  # called by unloading
         self.session = Session(farms, default_owner(namespace=shell.user_ns), self.farm, self.n_workers)
+        if has_kernel(shell):
+            self.session.notices.context = partial(context_of_cell, shell)
         card_maker = partial(make_card, formatter=shell.display_formatter)
         self.board = CardBoard(
             partial(publish, shell),
@@ -214,13 +218,15 @@ class TaskMagics(Magics):
     def show_future(self, future: Any) -> None:
         """Show the card of a future; IPython calls this to display it."""
         self.board.show(future)
+        if self.board.is_live:
+            self.session.notices.mark_shown(future)
 
     def after_cell(self) -> None:
         """Do the work of the main thread: report ended tasks, publish cards again, bind names to retried tasks."""
         try:
-            line = self.session.notices.after_cell()  # before the cards: they read the results too
-            if line and self.notify:
-                sys.stdout.write(f"{line}\n")
+            for context, line in self.session.notices.after_cell():  # before the cards: they read the results too
+                if self.notify:
+                    self._show_notice(context, line)
         except Exception:  # in a result's own code, or of a closed stream: not an error of the cell
             logger.debug("ended tasks could not be reported", exc_info=True)
         self.board.after_cell()
@@ -231,8 +237,14 @@ class TaskMagics(Magics):
             while self.board.retried:
                 taskid, future = self.board.retried.popleft()
                 new[future.farm, taskid] = future
-                self.session.notices.add(future)
             rebind(self._shell.user_ns, lambda farm, taskid: new.get((farm, taskid)))
+
+    def _show_notice(self, context: Context | None, line: str) -> None:
+        """Show a notice under the cell of its context, else where the user is."""
+        if context is None:
+            sys.stdout.write(f"{line}\n")
+        else:
+            context.run(publish, self._shell, {"text/plain": line}, display_id=uuid.uuid4().hex, update=False)
 
     def close(self) -> None:
         """Close the connection and the cards; the farm goes on."""

@@ -1,16 +1,19 @@
 """Notices: one line when tasks have ended while the user was doing something else.
 
-A notice reports a batch: all tasks that the magics of this shell have submitted since the last notice. It is due when
-the last of them has ended. It leaves out tasks whose end the user has seen: by `result()`, by a wait, or in the cell
-that submitted them. The futures know the ends; nothing is asked of the controller here.
+A notice reports a batch. In a terminal that is all tasks that the magics of this shell have submitted since the last
+notice, and the line appears after the next cell. In a notebook each cell has a batch of its own, and the line appears
+under that cell. It is due when the last of the batch has ended. It leaves out tasks whose end the user has seen: by
+`result()`, by a wait, in the cell that submitted them, or on a card that lives. The futures know the ends; nothing is
+asked of the controller here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from taskfc_ext.protocol.states import FINISHED
 from taskfc_ext.text import one_line, plural
@@ -71,37 +74,62 @@ def _shorten(text: str) -> str:
     return text if len(text) <= _WHY else f"{text[: _WHY - 1]}…"
 
 
+class _Submitted(NamedTuple):
+    """A task and the cell that has submitted it; `context`: see `Notices`."""
+
+    future: TaskFuture
+    cell: int
+    context: Context | None
+
+
 class Notices:
-    """The open batch. Main thread only."""
+    """The open batches. Main thread only.
+
+    Attributes:
+        context: returns the context in which a display appears under the running cell; `None`: no display can appear
+            under an earlier cell.
+    """
 
     def __init__(self) -> None:
-        self._open: list[tuple[TaskFuture, int]] = []
+        self.context: Callable[[], Context | None] = lambda: None
+        self._open: list[_Submitted] = []
         self._cell = 0
 
     def add(self, future: TaskFuture) -> None:
         """Add a task that the running cell has submitted."""
         future.track_reads()
-        self._open.append((future, self._cell))
+        self._open.append(_Submitted(future, self._cell, self.context()))
+
+    def mark_shown(self, future: TaskFuture) -> None:
+        """Remove a task whose end its card will show."""
+        self._open = [task for task in self._open if task.future is not future]
 
     def mark_seen(self, taskids: Iterable[int], farm: str) -> None:
         """Remove these tasks of `farm`: the user has seen their end."""
         ids = set(taskids)
-        self._open = [(future, cell) for future, cell in self._open if future.taskid not in ids or future.farm != farm]
+        self._open = [task for task in self._open if task.future.taskid not in ids or task.future.farm != farm]
 
     def mark_all_seen(self, farm: str) -> None:
         """Remove all tasks of `farm` that have ended."""
-        self._open = [(future, cell) for future, cell in self._open if future.farm != farm or not future.done()]
+        self._open = [task for task in self._open if task.future.farm != farm or not task.future.done()]
 
-    def after_cell(self) -> str:
-        """Return the notice that is due after a cell; empty if none is."""
-        cell, self._cell = self._cell, self._cell + 1
-        if not self._open or not all(future.done() for future, _ in self._open):
-            return ""
-        batch, self._open = self._open, []
-        news = [(future, submitted_in) for future, submitted_in in batch if not future.is_read]
-        if all(submitted_in == cell for _, submitted_in in news):
-            return ""
-        return write_notice([ended for future, _ in news if (ended := _end_of(future)) is not None])
+    def after_cell(self) -> list[tuple[Context | None, str]]:
+        """Return the notices that are due after a cell, each with the context in which it is shown."""
+        now, self._cell = self._cell, self._cell + 1
+        batches: dict[int, list[_Submitted]] = {}
+        for task in self._open:
+            batches.setdefault(-1 if task.context is None else task.cell, []).append(task)
+        ended = [batch for batch in batches.values() if all(task.future.done() for task in batch)]
+        self._open = [task for batch in batches.values() if batch not in ended for task in batch]
+        return [(batch[0].context, line) for batch in ended if (line := _write_news(batch, now))]
+
+
+def _write_news(batch: Sequence[_Submitted], now: int) -> str:
+    """Return the line about the tasks that are news after the cell `now`."""
+    news = [task for task in batch if not task.future.is_read]
+    if all(task.cell == now for task in news):
+        return ""
+    return write_notice([ended for task in news if (ended := _end_of(task.future)) is not None])
 
 
 def _end_of(future: TaskFuture) -> EndedTask | None:

@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from taskfc_ext.protocol.context import OsText
 from taskfc_ext.protocol.ids import Count, Digest, IdField, Label, Name, Priority, SessionField, Workers
-from taskfc_ext.protocol.limits import MAX_BATCH, MAX_ID, MAX_IDS, MAX_PACKS
+from taskfc_ext.protocol.limits import MAX_BATCH, MAX_ID, MAX_IDS, MAX_PACKS, MAX_SOURCE
 from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.payloads import Payload
 from taskfc_ext.protocol.printed import Printed
@@ -241,11 +241,13 @@ class GetDetails(Request, frozen=True, kw_only=True):
     """Answered by the `Details` of a task: all that a view of one task shows, in one answer.
 
     `known`: the version of the outputs that the client has. `tail`: at most so many characters of the log, its end.
+    `source`: at most so many characters of its source, its begin.
     """
 
     taskid: IdField
     known: Annotated[str, Meta(max_length=100)] = ""
     tail: Count | None = None
+    source: Annotated[int, Meta(ge=0, le=MAX_SOURCE)] = 0
 
 
 class GetClientName(Request, frozen=True):

@@ -61,6 +61,9 @@ class Details(Struct, frozen=True, kw_only=True):
         version: of the outputs.
         outputs: each the JSON of an output in a notebook's file; `None`: the client has this version.
         failure: of a task that did not succeed, without the pickled exception.
+        source: the begin of its source; empty if it was not asked for, and for functions, whose code is pickled.
+        n_source_cut: characters of its source after that.
+        size: bytes of its pickled result; `None`: it has none.
     """
 
     task: TaskInfo
@@ -69,6 +72,9 @@ class Details(Struct, frozen=True, kw_only=True):
     version: str = ""
     outputs: tuple[bytes, ...] | None = None
     failure: Failure | None = None
+    source: str = ""
+    n_source_cut: int = 0
+    size: int | None = None
 
 
 class SubmittedTask(Struct, frozen=True, kw_only=True):

@@ -46,6 +46,9 @@ MAX_SEED = 2**32 - 1
 MAX_PACKS = 32
 """Bodies that hold the modules of one spec."""
 
+MAX_SOURCE = 100_000
+"""Characters of a task's source in one answer: its begin."""
+
 TASK_NAME = r"[A-Za-z_][\w.-]{0,99}"
 """Pattern of a task's name."""
 

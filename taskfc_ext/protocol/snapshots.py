@@ -21,6 +21,9 @@ MAX_ROWS = 2000
 MAX_BATCHES = 5000
 """Batches in one message; the rest of a snapshot's batches follow at once in deltas."""
 
+MAX_AFTER = 100
+"""Tasks that a batch names as those that it comes after."""
+
 MESSAGE_CHARS = 200
 """Characters of a task's `message`, for a line of a table. The task has the whole message."""
 
@@ -31,6 +34,8 @@ class Batch(Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         owner: the notebook or script that submitted them.
         submitted: wall-clock seconds.
+        after: the first tasks that each of them comes after, or takes the result of.
+        n_after: the number of those; 0: all are in `after`.
         retry_of: the finished task that each of them retries; empty if they are not retries.
     """
 
@@ -41,6 +46,8 @@ class Batch(Struct, frozen=True, kw_only=True, omit_defaults=True):
     owner: str = ""
     submitted: float = 0.0
     priority: int = 0
+    after: tuple[int, ...] = ()
+    n_after: int = 0
     retry_of: tuple[int, ...] = ()
 
 

@@ -8,7 +8,7 @@ as well.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -23,24 +23,40 @@ from tornado.websocket import WebSocketHandler
 
 from taskfc_ext.client.farm.launch import LocalFarm
 from taskfc_ext.client.session.subscriber import News, Subscriber
+from taskfc_ext.drivers.files import bytes_in
 from taskfc_ext.drivers.paths import farm_paths
 from taskfc_ext.errors import ControllerLost, TaskFCError
+from taskfc_ext.protocol.client_messages import ListTasks
+from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.limits import MAX_ID
+from taskfc_ext.protocol.states import State
 from taskfc_ext.server_extension.browser import Browser
 from taskfc_ext.server_extension.discovery import Discovery
 from taskfc_ext.server_extension.hub import Hub
 from taskfc_ext.server_extension.starting import start_farm
 from taskfc_ext.text import plain_text, sentence
 from taskfc_ext.version import __version__
-from taskfc_ext.view.commands import carry_out, explain_mismatch
+from taskfc_ext.view.commands import Ask, carry_out, explain_mismatch
 from taskfc_ext.view.details import task_details
-from taskfc_ext.view.messages import AnyCommand, CommandAnswer, Retry, RetryFailed, Start, ViewQuestion
+from taskfc_ext.view.messages import (
+    AnyCommand,
+    CommandAnswer,
+    FarmDetails,
+    Retry,
+    RetryFailed,
+    Start,
+    Tasks,
+    ViewQuestion,
+)
 
 RESOURCE = "taskfc"
 """The resource for the authorizer."""
 
 MAX_COMMAND = 2 * 2**20
 """Bytes of a command: as many ids as one request may have, and some more."""
+
+MAX_LISTED = 1000
+"""Tasks in one list."""
 
 MAX_QUESTION = 4096
 """Bytes of a question on the WebSocket; one has under 200."""
@@ -56,6 +72,7 @@ def add_handlers(app: web.Application, *, root_dir: str) -> Hub:
     routes: list[tuple[str, type[web.RequestHandler], dict[str, Any]]] = [
         ("farms", FarmsHandler, parts),
         ("farms/([^/]+)", FarmHandler, {**parts, "root_dir": root_dir}),
+        ("farms/([^/]+)/tasks", TasksHandler, parts),
         ("farms/([^/]+)/tasks/([^/]+)", TaskHandler, parts),
         ("watch", WatchHandler, parts),
     ]
@@ -108,7 +125,53 @@ class FarmsHandler(_Handler):
             self.answer(await self.hub.farms())
 
 
-class TaskHandler(_Handler):
+class _FarmReader(_Handler):
+    """Base of the handlers that ask a farm."""
+
+    async def answer_from(self, name: str, find: Callable[[Ask], Awaitable[Struct]]) -> None:
+        """Answer with what `find` finds by questions to the farm."""
+        status = await self.hub.status(name)
+        ask = self.hub.find_ask(name)
+        if status is None:
+            self.refuse_farm(name)
+        elif ask is None:
+            self.refuse(404, status.message)
+        else:
+            try:
+                self.answer(await find(ask))
+            except ControllerLost as error:
+                self.refuse(503, sentence(error))
+            except TaskFCError as error:
+                self.refuse(404, sentence(error))
+
+
+class TasksHandler(_FarmReader):
+    """GET farms/NAME/tasks."""
+
+    @web.authenticated
+    @authorized("read")  # type: ignore[untyped-decorator]
+    async def get(self, name: str) -> None:
+        """Answer with the `Tasks` in a state, or in all: the newest ones."""
+        if self.check_name(name) is None:
+            return
+        state = self.get_query_argument("state", "")
+        if state not in ("", *State):
+            self.refuse(400, f"A task's state is one of {', '.join(State)}, not {plain_text(state)[:100]!r}.")
+            return
+        many = self.get_query_argument("n", str(MAX_LISTED))
+        if not (many.isascii() and many.isdecimal() and len(many) < 9 and 0 < int(many) <= MAX_LISTED):
+            self.refuse(400, f"A list has 1 to {MAX_LISTED} tasks, not {plain_text(many)[:100]!r}.")
+            return
+
+        async def find(ask: Ask) -> Tasks:
+            found = await ask(ListTasks, states=(state,) if state else None, limit=int(many))
+            return Tasks(tasks=tuple(msgspec.convert(found, list[TaskInfo])))
+
+        with self.hub.request():
+            await self.answer_from(name, find)
+
+
+class TaskHandler(_FarmReader):
     """GET farms/NAME/tasks/ID."""
 
     @web.authenticated
@@ -124,33 +187,31 @@ class TaskHandler(_Handler):
         if len(known) > 100:
             self.refuse(400, f"The version of outputs that is known has at most 100 characters, not {len(known):,}.")
             return
+        with_source = self.get_query_argument("source", "") == "1"
         with self.hub.request():
-            await self._answer_with(name, int(taskid), known)
-
-    async def _answer_with(self, name: str, taskid: int, known: str) -> None:
-        status = await self.hub.status(name)
-        ask = self.hub.find_ask(name)
-        if status is None:
-            self.refuse_farm(name)
-        elif ask is None:
-            self.refuse(404, status.message)
-        else:
-            try:
-                self.answer(await task_details(taskid, known, ask))
-            except ControllerLost as error:
-                self.refuse(503, sentence(error))
-            except TaskFCError as error:
-                self.refuse(404, sentence(error))
+            await self.answer_from(name, lambda ask: task_details(int(taskid), known, ask, with_source=with_source))
 
 
 class FarmHandler(_Handler):
-    """POST farms/NAME."""
+    """GET and POST farms/NAME."""
 
     _track_activity = True
 
     def initialize(self, hub: Hub, root_dir: str = "") -> None:
         super().initialize(hub)
         self.root_dir = root_dir
+
+    @web.authenticated
+    @authorized("read")  # type: ignore[untyped-decorator]
+    async def get(self, name: str) -> None:
+        """Answer with the `FarmDetails`."""
+        if self.check_name(name) is None:
+            return
+        with self.hub.request():
+            if await self.hub.status(name) is None:
+                self.refuse_farm(name)
+            else:
+                self.answer(FarmDetails(store_bytes=await asyncio.to_thread(bytes_in, farm_paths(name).store)))
 
     @web.authenticated
     @authorized("write")  # type: ignore[untyped-decorator]

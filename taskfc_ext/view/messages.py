@@ -129,6 +129,18 @@ class CommandAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     retried: tuple[tuple[int, int], ...] = ()
 
 
+class FarmDetails(Struct, frozen=True, kw_only=True):
+    """The details of one farm. `store_bytes`: the size of its store on the disk."""
+
+    store_bytes: int
+
+
+class Tasks(Struct, frozen=True, kw_only=True):
+    """Tasks as lists show them, newest last."""
+
+    tasks: tuple[TaskInfo, ...]
+
+
 class TaskDetails(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The details of one task, as a drawer shows them.
 
@@ -141,6 +153,9 @@ class TaskDetails(Struct, frozen=True, kw_only=True, omit_defaults=True):
         traceback: of its exception.
         note: a description of the death of its worker.
         exception: the type of its exception.
+        source: the begin of its source, at most `MAX_SOURCE` characters, if it was asked for; a function has none.
+        n_source_cut: characters after that.
+        size: bytes of its pickled result; absent: it has none.
     """
 
     task: TaskInfo
@@ -151,3 +166,6 @@ class TaskDetails(Struct, frozen=True, kw_only=True, omit_defaults=True):
     traceback: str = ""
     note: str = ""
     exception: str = ""
+    source: str = ""
+    n_source_cut: int = 0
+    size: int | None = None

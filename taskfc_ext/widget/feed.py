@@ -44,10 +44,14 @@ CarryOut = Callable[[AnyCommand, Ask], Awaitable[CommandAnswer]]
 
 
 class DetailsWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A request for everything about this task, without its outputs if they are of the version `known`."""
+    """A request for everything about this task, without its outputs if they are of the version `known`.
+
+    `source`: with its source.
+    """
 
     taskid: int
     known: str = ""
+    source: bool = False
 
 
 class QueueQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -203,7 +207,8 @@ class Feed:
 
     async def _make_answer(self, question: QueueQuestion) -> dict[str, Any]:
         if question.details is not None:
-            details = await task_details(question.details.taskid, question.details.known, self._subscriber.ask)
+            wanted = question.details
+            details = await task_details(wanted.taskid, wanted.known, self._subscriber.ask, with_source=wanted.source)
             # through JSON, as all messages: outputs of a task may have a NaN, which JSON has not
             return {"details": msgspec.json.decode(msgspec.json.encode(details))}
         assert question.command is not None

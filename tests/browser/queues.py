@@ -30,6 +30,7 @@ class QueueOnPage:
         self.rows = root.locator(".taskfc-row")
         self.drawer = root.locator(".taskfc-drawer")
         self.banner = root.locator(".taskfc-banner")
+        self.menu = root.get_by_role("menu")
         self.said = root.locator(".taskfc-said")
         self.filter = root.locator("input[type=search]")
 
@@ -43,8 +44,8 @@ class QueueOnPage:
         expect(self.rows.filter(has_not_text=text)).to_have_count(0)
 
     def row(self, text: str) -> Locator:
-        """Return the rows that have `text`."""
-        return self.rows.filter(has_text=text)
+        """Return the rows that have `text` in a cell; the name of a notebook is often a task's as well."""
+        return self.rows.filter(has=self.root.page.locator(".taskfc-cell:not(.taskfc-cell-owner)", has_text=text))
 
     def shows(self, text: str, state: str) -> None:
         """Wait until the row with `text` shows this state."""
@@ -60,8 +61,12 @@ class QueueOnPage:
 
     def open(self, text: str) -> None:
         """Open the drawer of one task."""
-        self.row(text).dblclick()
+        self.row(text).click()
         expect(self.drawer).to_be_visible()
+
+    def part(self, title: str) -> Locator:
+        """Return the part of the drawer with this title."""
+        return self.drawer.locator(".taskfc-part", has=self.root.page.get_by_role("heading", name=title, exact=True))
 
     def do(self, *names: str) -> None:
         """Click these buttons of the table, or of the drawer if that has replaced them."""

@@ -41,10 +41,15 @@ def shown(browser: Browser, lab: Lab) -> Iterator[OpenNotebook]:
     page = context.new_page()
     page.set_default_timeout(DEADLINE_MS)
     gate = lab.folder / "gate"
-    cells = [WAITING.format(name="slow", said="", gate=gate), "%%task wrong\nprint('tried')\n1 / 0", "%%task fine\n1"]
+    cells = [
+        WAITING.format(name="slow", said="", gate=gate),
+        "%%task wrong\nprint('tried')\n1 / 0",
+        "%%task fine\n1",
+        "%%task later --after slow\n2",
+    ]
     notebook = lab.open(page, "shown", LOAD, *cells, WIDGET)
-    notebook.run(0, 1, 2, 3, 4)
-    view = queue_under(notebook, 4)
+    notebook.run(0, 1, 2, 3, 4, 5)
+    view = queue_under(notebook, 5)
     view.shows("wrong", "failed")
     view.shows("fine", "succeeded")
     yield notebook
@@ -53,7 +58,7 @@ def shown(browser: Browser, lab: Lab) -> Iterator[OpenNotebook]:
 
 
 def test_everything_works_with_the_keyboard(shown: OpenNotebook) -> None:
-    view, press = queue_under(shown, 4), shown.page.keyboard.press
+    view, press = queue_under(shown, 5), shown.page.keyboard.press
     view.filter.click()
     for _ in range(20):
         press("Tab")
@@ -69,6 +74,13 @@ def test_everything_works_with_the_keyboard(shown: OpenNotebook) -> None:
     expect(view.root.locator("[aria-selected=true]")).to_have_count(2)
     press("Space")
     expect(view.root.locator("[aria-selected=true]")).to_have_count(1)
+    press("Shift+F10")
+    expect(view.menu.get_by_role("menuitem", name="Details")).to_be_focused()
+    press("ArrowUp")
+    expect(view.menu.get_by_role("menuitem", name="Copy error")).to_be_focused()
+    press("Escape")
+    expect(view.menu).to_be_hidden()
+    expect(view.table).to_be_focused()
     press("Enter")
     expect(view.drawer).to_be_visible()
     press("Escape")
@@ -76,11 +88,30 @@ def test_everything_works_with_the_keyboard(shown: OpenNotebook) -> None:
     expect(view.table).to_be_focused()
     press("Escape")
     expect(view.root.locator("[aria-selected=true]")).to_have_count(0)
-    expect(shown.page.locator(".jp-Notebook .jp-CodeCell")).to_have_count(5)  # no key was a command of the notebook's
+    expect(shown.page.locator(".jp-Notebook .jp-CodeCell")).to_have_count(6)  # no key was a command of the notebook's
+
+
+def test_a_row_has_a_menu_and_the_drawer_has_result_code_and_dependencies(shown: OpenNotebook) -> None:
+    view, page = queue_under(shown, 5), shown.page
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    view.row("wrong").click(button="right")
+    expect(page.locator(".lm-Menu")).to_have_count(0)  # not JupyterLab's
+    view.menu.get_by_role("menuitem", name="Copy error").click()
+    view.says("Copied the error.")
+    assert "ZeroDivisionError" in str(page.evaluate("navigator.clipboard.readText()"))
+    view.open("fine")
+    expect(view.part("Result")).to_contain_text("1")
+    expect(view.part("Code")).to_contain_text("1")
+    view.open("later")
+    expect(view.part("Dependencies")).to_contain_text("slow")
+    view.part("Dependencies").get_by_role("button", name=re.compile("slow, running")).click()
+    expect(view.row("slow")).to_have_attribute("aria-selected", "true")
+    expect(view.part("Dependencies")).to_contain_text("later")
+    view.drawer.get_by_role("button", name="Close").click()
 
 
 def test_a_narrow_view_shows_its_table_and_the_actions_of_several_tasks(shown: OpenNotebook) -> None:
-    view = queue_under(shown, 4)
+    view = queue_under(shown, 5)
     shown.page.set_viewport_size({"width": 620, "height": 900})
     try:
         assert view.root.evaluate("element => element.clientWidth") < 560
@@ -104,7 +135,7 @@ def colours(view: QueueOnPage) -> list[str]:
 
 
 def test_view_is_accessible_in_light_and_dark_themes(shown: OpenNotebook) -> None:
-    view = queue_under(shown, 4)
+    view = queue_under(shown, 5)
     view.open("wrong")
     expect(view.drawer.locator("pre").first).to_contain_text("ZeroDivisionError")
     light = colours(view)
@@ -187,7 +218,7 @@ def test_hostile_tasks_are_text_in_the_whole_view(lab: Lab, page: Page) -> None:
     view.find("<script>")
     expect(view.rows.first).to_contain_text("<script>")
     tags |= set(view.root.evaluate(look))
-    known = "bdi button circle dd div dl dt h3 h4 input option p path pre rect section select span svg title"
+    known = "bdi button circle dd div dl dt h3 h4 input li option p path pre rect section select span svg title ul"
     known += " data:image/svg"  # the source of a picture, which runs no scripts and loads nothing
     assert tags - set(known.split()) == set()
     assert page.evaluate(STRUCK) == [None, False]

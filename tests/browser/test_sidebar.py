@@ -142,22 +142,36 @@ def test_a_killed_farm_is_shown_and_started_again_beside_another_one(lab: Lab, p
     expect(sidebar.button("1 worker")).to_be_visible()
 
 
-def test_a_failed_batch_shows_a_notification_with_a_link(lab: Lab, page: Page) -> None:
+def test_one_notification_names_the_first_failure_and_shows_it(lab: Lab, page: Page) -> None:
     name = "apputils-extension/notification"
     lab.set(name, '{"fetchNews": "false", "checkForUpdates": false}')
     try:
-        notebook = lab.open(page, "told", LOAD, "%%task wrong\n1 / 0")
+        cells = ("%%task wrong\n1 / 0", "%%task worse\n{}['b']", "cardless = %task 6 * 7", "cardless.state", "0")
+        notebook = lab.open(page, "told", LOAD, *cells)
     finally:
         lab.set(name, SETTINGS[name])
     sidebar = Sidebar(page)
     sidebar.show()
     sidebar.hide()
     notebook.run(0, 1)
-    toast = page.locator(".Toastify__toast", has_text="1 task")
-    expect(toast).to_contain_text("failed")
+    toast = page.locator(".Toastify__toast")
+    expect(toast).to_contain_text("wrong failed: ZeroDivisionError: division by zero")
+    notebook.run(2)
+    expect(toast).to_contain_text("2 tasks failed, first: wrong: ZeroDivisionError")
     expect(toast).to_have_count(1)
+    sidebar.queue.filter.evaluate("input => { input.value = 'worse'; input.dispatchEvent(new Event('input')); }")
+    expect(sidebar.queue.row("wrong")).to_have_count(0)
     toast.get_by_role("button", name="Show").click()
     expect(sidebar.panel).to_be_visible()
+    expect(sidebar.queue.row("wrong").and_(page.locator("[aria-selected=true]"))).to_be_in_viewport()
+    expect(sidebar.queue.drawer).to_contain_text("ZeroDivisionError")
+    expect(toast).to_have_count(0)
+    # in the notebook, the cards say it; of the task without a card, its own cell does
+    notebook.run(3)
+    sidebar.queue.shows("6 * 7", "succeeded")
+    notebook.run(5)
+    expect(notebook.output(3)).to_contain_text("has ended: succeeded")
+    expect(page.locator(".jp-OutputArea-output", has_text="has ended")).to_have_count(1)
 
 
 def test_go_to_cell(lab: Lab, page: Page, tmp_path: Path) -> None:
@@ -255,7 +269,7 @@ def test_hostile_names_are_text_in_all_lists(lab: Lab, page: Page, tmp_path: Pat
     running = sidebar.panel.locator('.taskfc-row[data-state="running"]')
     expect(running).to_have_count(2)
     expect(running.first).to_contain_text("window.struck")
-    running.first.dblclick()
+    running.first.click()
     expect(sidebar.queue.drawer.locator("pre")).to_contain_text("window.struck")
     page.evaluate("() => window.jupyterapp.shell.activateById('jp-running-sessions')")
     expect(page.locator("#jp-running-sessions")).to_contain_text("window.struck")

@@ -8,8 +8,9 @@ import pytest
 
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.template import Template
+from taskfc_ext.client.submit.labels import label_of, label_of_source
 from taskfc_ext.client.submit.options import Options
-from taskfc_ext.client.submit.submitter import Submitter, label_of
+from taskfc_ext.client.submit.submitter import Submitter
 from taskfc_ext.errors import TaskTimeout
 from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.tasks import MapTask, StringTask
@@ -147,3 +148,23 @@ def test_labels() -> None:
     assert label_of(test_labels) == "test_labels"
     assert label_of(lambda: 1) == "<lambda>"
     assert label_of("".join) == "str.join"
+
+
+@pytest.mark.parametrize(
+    ("source", "label"),
+    [
+        ("x = 1\ny = 2", "x = 1"),
+        ("\n# load\n%matplotlib inline\nimport numpy as np\nfrom os import path\nmodel = fit(x)", "model = fit(x)"),
+        ("from os import (\n    path,\n    sep,\n)\nfit(x)", "fit(x)"),
+        ("from os import (path)  # (\nfit(x)", "fit(x)"),
+        ("import os, \\\n    sys\nfit(x)", "fit(x)"),
+        ("@cache\ndef f():\n    return 1", "def f():"),
+        ("importance = 3", "importance = 3"),
+        ("# only\n# comments", "# only"),
+        ("import os", "import os"),
+        ("  \n", "empty"),
+        ("y" * 300, "y" * 80),
+    ],
+)
+def test_the_label_of_a_cell_is_its_first_telling_line(source: str, label: str) -> None:
+    assert label_of_source(source) == label

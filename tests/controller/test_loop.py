@@ -258,6 +258,20 @@ def test_details_of_a_finished_task_are_one_answer(farm):
     assert (quiet.task.state, quiet.printed, quiet.failure) == ("succeeded", (), None)
 
 
+def test_details_have_the_source_of_a_cell_and_the_size_of_a_result_where_they_are_asked_for(farm):
+    farm.alice.submit(b"long", b"quiet", kind=Kind.CELL)
+    farm.pump()
+    farm.alice.submit(b"waits", after=(0,))
+    farm.workers[0].end(Outcome.OK, b"a result")
+    farm.pump()
+    asked = ((0, 0), (0, 3), (1, 9), (2, 9))
+    seqs = [farm.alice.ask(GetDetails, taskid=taskid, source=most) for taskid, most in asked]
+    farm.pump()
+    found = [msgspec.convert(farm.alice.answers[seq].value, Details) for seq in seqs]
+    assert [(details.source, details.n_source_cut) for details in found] == [("", 0), ("cod", 1), ("code", 0), ("", 0)]
+    assert found[1].size == len(b"a result")
+
+
 def test_details_of_a_task_that_was_cleared_in_the_same_turn_are_refused(farm):
     farm.alice.submit(b"a")
     farm.pump()

@@ -911,6 +911,12 @@ MUTANTS = (
         "subscribers do not learn which task a task retries",
     ),
     Mutant(
+        "_batch",
+        "parents = (*source.after, *source.inputs)",
+        "parents = source.after",
+        "subscribers do not learn whose results a task takes",
+    ),
+    Mutant(
         "_push",
         "workers_too = facts.workers != subscribers.facts.workers",
         "workers_too = False",

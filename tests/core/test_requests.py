@@ -24,7 +24,7 @@ from taskfc_ext.protocol.infos import BarrierCounts, TaskInfo, TaskProgress, Wor
 from taskfc_ext.protocol.outputs import MAX_DISPLAYS
 from taskfc_ext.protocol.payloads import Outcome
 from taskfc_ext.protocol.records import AbortAsked, Cleared, Dropped, Requeued, StopAsked, Why
-from taskfc_ext.protocol.spec import OnLost
+from taskfc_ext.protocol.spec import Kind, OnLost
 from taskfc_ext.protocol.supervisor_messages import Shutdown
 from taskfc_ext.protocol.worker_messages import Displayed, Finished, Output, Progress
 from tests.core.conversation import (
@@ -378,8 +378,22 @@ def test_details_of_a_finished_task_come_from_the_store():
     talk = finish_tasks()
     effects = talk.ask(messages.GetDetails, taskid=0, known="1.1", tail=9)
     assert messages_to(effects) == [SendDetails(talk.seqs[ALICE], 0, "1.1", 9)]
+    effects = talk.ask(messages.GetDetails, taskid=0, source=5)
+    assert messages_to(effects) == [SendDetails(talk.seqs[ALICE], 0, "", None, 5)]
     (refusal,) = messages_to(talk.ask(messages.GetDetails, taskid=1))
     assert refusal.error is ErrorKind.UNKNOWN_TASK
+
+
+def test_the_source_of_a_running_cell_comes_from_the_store_and_a_function_has_none():
+    talk = Conversation(workers=1)
+    talk.submit(1, kind=Kind.CELL)
+    talk.submit(1)
+    (send,) = messages_to(talk.ask(messages.GetDetails, taskid=0, source=9))
+    assert (send.taskid, send.source, send.live.task.taskid) == (0, 9, 0)
+    (answer,) = messages_to(talk.ask(messages.GetDetails, taskid=0))
+    assert answer.value == send.live, "without a wish for its source, the core has all"
+    (answer,) = messages_to(talk.ask(messages.GetDetails, taskid=1, source=9))
+    assert (answer.value.task.taskid, answer.value.source) == (1, "")
 
 
 def test_an_attempt_shows_nothing_of_the_one_before():

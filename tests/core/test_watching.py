@@ -496,6 +496,19 @@ def has_waited_for_another(talk: Followed) -> Note | None:
     return talk.note(2)
 
 
+def comes_after_others(talk: Followed) -> Note | None:
+    talk.submit(3)
+    talk.submit(1, after=(1, 0), inputs=(2, 1))
+    talk.submit(1, after=tuple(range(4)) * 26)
+    batches = talk.subscriber.batches
+    assert [(batches[first].after, batches[first].n_after) for first in (0, 3, 4)] == [
+        ((), 0),
+        ((1, 0, 2), 0),
+        ((0, 1, 2, 3), 104),
+    ]
+    return talk.note(3)
+
+
 def falls_with_another(talk: Followed) -> Note | None:
     talk.submit(1)
     talk.submit(2, after=(0,))
@@ -538,6 +551,7 @@ def is_cleared(talk: Followed) -> Note | None:
         (recovers, None),
         (is_given_back, None),
         (has_waited_for_another, None),
+        (comes_after_others, None),
         (
             falls_with_another,
             Note(reason="dependency", message="task 2 (f) did not run: task 0, which it comes after, did not succeed"),

@@ -8,8 +8,9 @@ import pytest
 from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 
+from taskfc_ext.errors import VersionMismatch
 from taskfc_ext.ipython import extension
-from tests.ipython.conftest import future_on
+from tests.ipython.conftest import FakeFarms, future_on
 from tests.processes import DEADLINE
 from tests.shells import end_shell, new_shell
 
@@ -192,3 +193,19 @@ def test_two_shells_have_their_own(shell: Any) -> None:
         assert shell.ip.find_line_magic("task") is not None
     finally:
         end_shell(other)
+
+
+def test_loading_beside_a_farm_of_another_version_is_silent(
+    farm: Any, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    class OfAnotherVersion(FakeFarms):
+        def connect(self, name: str, *, owner: str) -> Any:
+            raise VersionMismatch("this client speaks protocol 8, this controller 7")
+
+    monkeypatch.setenv("JPY_SESSION_NAME", "folder/my notebook.ipynb")
+    farm.runs = True
+    ip = new_shell()
+    extension.load(ip, OfAnotherVersion(farm))  # a thread that raised would fail the test
+    extension.unload(ip)
+    end_shell(ip)
+    assert capfd.readouterr() == ("", "")

@@ -152,6 +152,53 @@ def test_it_can_be_switched_off(lines: Any, farm: Any) -> None:
     assert lines("1") == [], "it is no news any more"
 
 
+@pytest.fixture
+def notices(live_shell: Any) -> Any:
+    """Runs a cell in a notebook and returns the notices that it has shown, wherever they are."""
+
+    def run(cell: str) -> list[str]:
+        before = len(live_shell.shown)
+        live_shell.ip.run_cell(cell)
+        return [text for text in live_shell.texts()[before:] if "ended" in text]
+
+    return run
+
+
+def test_a_card_that_lives_shows_the_end_and_no_notice_repeats_it(notices: Any, farm: Any) -> None:
+    notices("%%task fit\n1")
+    farm.fail(0, ValueError("no data"))
+    assert notices("1") == []
+    notices("%task retry 0")
+    farm.succeed(1)
+    assert notices("1") == []
+
+
+def test_tasks_without_a_card_are_reported_under_their_own_cell(
+    notices: Any, farm: Any, live_shell: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publisher, hooks = live_shell.ip.display_pub, []
+    publisher.register_hook, publisher.unregister_hook = hooks.append, lambda hook: None
+    for number in (1, 2):
+        publisher.parent_header = {"msg_id": f"cell {number}"}
+        assert notices(f"x{number} = %task {number}") == []
+    publisher.parent_header = {"msg_id": "cell 3"}
+    farm.fail(1, ValueError("no data"))
+    assert notices("1") == ["task 1 has ended: failed: ValueError: no data"], "the other cell's goes on"
+    assert hooks.pop()({})["parent_header"] == {"msg_id": "cell 2"}
+    farm.succeed(0)
+    assert notices("1") == ["task 0 has ended: succeeded"]
+    assert hooks.pop()({})["parent_header"] == {"msg_id": "cell 1"}
+    assert notices("1") == []
+    assert "ended" not in capsys.readouterr().out
+
+
+def test_without_live_cards_a_notice_is_shown_in_a_notebook_too(notices: Any, farm: Any) -> None:
+    notices("%config TaskMagics.live_cards = False")
+    notices("%%task fit\n1")
+    farm.succeed(0)
+    assert notices("1") == ["task 0 fit has ended: succeeded"]
+
+
 class Unprintable(Exception):
     def __str__(self) -> str:
         raise RuntimeError

@@ -19,7 +19,7 @@ from taskfc_ext.client.start import stop
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.snapshots import QueueDelta, QueueSnapshot
 from taskfc_ext.protocol.states import StateCode
-from taskfc_ext.view.messages import MAX_LOG, TaskDetails
+from taskfc_ext.view.messages import MAX_LOG, TaskDetails, Tasks
 from taskfc_ext.view.view_model import QueueModel
 from tests.conftest import farm_home
 from tests.processes import DEADLINE, until
@@ -124,6 +124,18 @@ def test_the_list_of_farms_has_counts_and_identity(server, client):
         assert (answer.status_code, "repeat the command" in answer.json()["message"]) == (409, True)
 
 
+def test_a_cell_has_its_source_and_a_farm_the_size_of_its_store(server, client):
+    before = server.ask("farms/default").json()["store_bytes"]
+    task = client.submit_cell("# big\nb'x' * 2_000_000", {}, ())
+    task.result(DEADLINE)
+    path = f"farms/default/tasks/{task.taskid}"
+    assert "source" not in server.ask(path).json()
+    details = server.ask(f"{path}?source=1").json()
+    assert (details["source"], details["task"]["label"]) == ("# big\nb'x' * 2_000_000", "b'x' * 2_000_000")
+    assert details["size"] > 2_000_000
+    assert server.ask("farms/default").json()["store_bytes"] > before + 2_000_000
+
+
 def test_a_failed_task_in_all_its_parts_with_nothing_unpickled(server, client):
     task = client.with_options(name="unlucky").submit(fail)
     assert task.exception(DEADLINE) is not None
@@ -134,6 +146,8 @@ def test_a_failed_task_in_all_its_parts_with_nothing_unpickled(server, client):
     assert details.exception.endswith("ValueError")
     assert "no <b>luck</b>" in details.traceback
     assert details.outputs == ()
+    listed = msgspec.json.decode(server.ask("farms/default/tasks?state=failed&n=1").content, type=Tasks)
+    assert [(info.taskid, info.name) for info in listed.tasks] == [(task.taskid, "unlucky")]
     known = server.ask(f"farms/default/tasks/{task.taskid}?known={details.version}")
     assert msgspec.json.decode(known.content, type=TaskDetails).outputs is None
     retried = server.ask("farms/default", do="retry-failed").json()
@@ -146,6 +160,11 @@ def test_a_failed_task_in_all_its_parts_with_nothing_unpickled(server, client):
 @pytest.mark.parametrize(
     ("path", "body", "status", "says"),
     [
+        ("farms/nowhere", None, 404, "nowhere"),
+        ("farms/nowhere/tasks", None, 404, "nowhere"),
+        ("farms/default/tasks?state=done", None, 400, "'done'"),
+        ("farms/default/tasks?n=0", None, 400, "'0'"),
+        ("farms/default/tasks?n=10000000000000", None, 400, "1000"),
         ("farms/nowhere", {"do": "clear"}, 404, "nowhere"),
         ("farms/.hidden", {"do": "clear"}, 400, ".hidden"),
         ("farms/%3Cb%3E", {"do": "clear"}, 400, "<b>"),

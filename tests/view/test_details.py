@@ -8,6 +8,7 @@ import pytest
 
 from taskfc_ext.errors import UnknownTask
 from taskfc_ext.protocol.client_messages import GetDetails
+from taskfc_ext.protocol.limits import MAX_SOURCE
 from taskfc_ext.view.details import task_details
 from taskfc_ext.view.messages import MAX_LOG
 
@@ -21,13 +22,13 @@ ANSWER = {
 }
 
 
-def details(**other):
+def details(*, with_source=False, **other):
     async def ask(kind, **fields):
         asked.append(kind(seq=1, **fields))
         return {**ANSWER, **other}
 
     asked: list = []
-    return asyncio.run(task_details(3, "2.0", ask)), asked
+    return asyncio.run(task_details(3, "2.0", ask, with_source=with_source)), asked
 
 
 def test_text_of_a_task_is_safe_to_print():
@@ -40,6 +41,12 @@ def test_text_of_a_task_is_safe_to_print():
 def test_details_take_one_round_trip():
     _, asked = details()
     assert asked == [GetDetails(seq=1, taskid=3, known="2.0", tail=2 * MAX_LOG)]
+
+
+def test_the_source_comes_where_it_is_wanted():
+    found, asked = details(with_source=True, source="x = \x1b[31m1\n", n_source_cut=7, size=0)
+    assert asked[0].source == MAX_SOURCE
+    assert (found.source, found.n_source_cut, found.size) == ("x = 1\n", 7, 0)
 
 
 def test_outputs_that_the_view_has_are_not_sent_again():

@@ -24,6 +24,7 @@ from taskfc_ext.protocol.client_messages import (
     Watch,
     Watching,
 )
+from taskfc_ext.protocol.limits import MAX_SOURCE
 from taskfc_ext.protocol.snapshots import Batch, Counts, QueueDelta, QueueSnapshot, Run
 from taskfc_ext.protocol.states import StateCode
 from taskfc_ext.testing import FakeFarm
@@ -164,11 +165,12 @@ def test_details_are_json_also_when_an_output_has_a_nan(page: Page) -> None:
 def test_a_drawer_is_updated_in_one_round_trip(farm: FakeFarm, page: Page) -> None:
     page.next("snapshot")
     n_before = len(farm.controller.received)
-    page.say({"number": 5, "details": {"taskid": 1, "known": "1"}})
+    page.say({"number": 5, "details": {"taskid": 1, "known": "1", "source": True}})
     page.next("answer")
     page.next("answer")
     asked = [message for message in farm.controller.received[n_before:] if isinstance(message, Request)]
     assert [(type(message), getattr(message, "taskid", None)) for message in asked] == [(GetDetails, 1)]
+    assert getattr(asked[0], "source", 0) == MAX_SOURCE
 
 
 def test_a_command_for_other_processes_is_refused(page: Page) -> None:

@@ -102,7 +102,9 @@ function addQueueCommands(add: Add, farms: ITaskFarms): void {
     execute: async () => {
       const farm = shownFarm(farms);
       const command = clearCommand(farms.store.queue);
-      if (farm !== undefined && (await confirmClear(farm))) await runIn(farms, identity => ({ ...command, identity }));
+      if (farm === undefined) return;
+      const isAgreed = await confirmClear(farm, await farms.link.storeBytes(farm.name));
+      if (isAgreed) await runIn(farms, identity => ({ ...command, identity }));
     }
   });
 }

@@ -4,6 +4,7 @@ import { Dialog, InputDialog, showDialog } from '@jupyterlab/apputils';
 
 import type { FarmStatus } from '../link/messages';
 import { finishedOf, queuedOf } from '../link/model';
+import { storeText } from '../queue/actions';
 import { plural } from '../queue/format';
 import { checkName, checkWorkers, isManyWorkers } from './limits';
 
@@ -21,11 +22,13 @@ export async function confirmStop(farm: FarmStatus): Promise<boolean> {
   return result.button.accept;
 }
 
-export async function confirmClear(farm: FarmStatus): Promise<boolean> {
+/** @param storeBytes the size of the farm's store, if it is known. */
+export async function confirmClear(farm: FarmStatus, storeBytes: number | null): Promise<boolean> {
   const finished = plural(finishedOf(farm.counts ?? {}), 'finished task');
+  const size = storeBytes === null ? '' : storeText(storeBytes);
   const result = await showDialog({
     title: `Clear the finished tasks of ${farm.name}?`,
-    body: `This deletes ${finished} of all notebooks, with their results.`,
+    body: `This deletes ${finished} of all notebooks, with their results and outputs. ${size}`.trim(),
     buttons: [Dialog.cancelButton(), Dialog.warnButton({ label: 'Clear' })]
   });
   return result.button.accept;

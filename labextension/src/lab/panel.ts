@@ -55,7 +55,8 @@ export class QueuePanel extends Widget {
       kind: 'sidebar',
       ask: question => subscriber.ask(question),
       command: (farm, command) => link.command(farm, command),
-      details: (farm, taskid, known) => link.details(farm, taskid, known),
+      details: (farm, taskid, known, isWithSource) => link.details(farm, taskid, known, isWithSource),
+      storeBytes: farm => link.storeBytes(farm),
       ...(goToCell && { goToCell })
     };
     this.store = new QueueStore(question => subscriber.ask(question));

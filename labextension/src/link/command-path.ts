@@ -3,7 +3,7 @@
 import type { Host } from './host';
 import { KernelPath, terminalFor } from './kernel-path';
 import type { AnyCommand, CommandAnswer, Farms, TaskDetails } from './messages';
-import { addressOfPage, farmPath, request, RequestError, serverAt, taskPath } from './server';
+import { addressOfPage, askStoreBytes, farmPath, request, RequestError, serverAt, taskPath } from './server';
 import type { Server } from './server';
 
 // the list may lack a farm that was started since; a server without the extension is not asked again
@@ -40,8 +40,12 @@ export class ServerPath {
     return request(this.server, farmPath(farm), JSON.stringify(command));
   }
 
-  details(farm: string, taskid: number, known?: string): Promise<TaskDetails> {
-    return request(this.server, taskPath(farm, taskid, known));
+  details(farm: string, taskid: number, known?: string, isWithSource?: boolean): Promise<TaskDetails> {
+    return request(this.server, taskPath(farm, taskid, known, isWithSource));
+  }
+
+  storeBytes(farm: string): Promise<number | null> {
+    return askStoreBytes(this.server, farm);
   }
 
   private list(isForced: boolean): Promise<Farms | null> {
@@ -74,7 +78,7 @@ function needsKernel(command: AnyCommand): boolean {
 }
 
 /** The path of all commands and questions of a view. */
-export class CommandPath implements Pick<Host, 'command' | 'details'> {
+export class CommandPath implements Pick<Host, 'command' | 'details' | 'storeBytes'> {
   /** @param identityOf returns the identity of the farm's processes that the view shows; empty if unknown. */
   constructor(
     private readonly server: ServerPath | null,
@@ -90,12 +94,18 @@ export class CommandPath implements Pick<Host, 'command' | 'details'> {
     return this.through(farm, server => server.command(farm, identified), askKernel);
   }
 
-  details(farm: string, taskid: number, known?: string): Promise<TaskDetails> {
+  details(farm: string, taskid: number, known?: string, isWithSource?: boolean): Promise<TaskDetails> {
     return this.through(
       farm,
-      server => server.details(farm, taskid, known),
-      () => this.kernel.details(farm, taskid, known)
+      server => server.details(farm, taskid, known, isWithSource),
+      () => this.kernel.details(farm, taskid, known, isWithSource)
     );
+  }
+
+  /** The kernel is not asked: the size is shown only where it comes at once. */
+  async storeBytes(farm: string): Promise<number | null> {
+    const isThere = this.server !== null && (await this.server.has(farm, this.identityOf(farm)));
+    return isThere ? this.server!.storeBytes(farm) : null;
   }
 
   private async through<Answer>(

@@ -1,8 +1,18 @@
 // The page's one connection to the farms of this user: a WebSocket that reconnects, and commands over HTTP.
 
 import { FarmState, VIEW_PROTOCOL } from './messages';
-import type { AnyCommand, CommandAnswer, Farms, FarmStatus, TaskDetails, ViewMessage, ViewQuestion } from './messages';
-import { farmPath, NOT_INSTALLED, request, taskPath } from './server';
+import type {
+  AnyCommand,
+  CommandAnswer,
+  Farms,
+  FarmStatus,
+  TaskDetails,
+  TaskInfo,
+  Tasks,
+  ViewMessage,
+  ViewQuestion
+} from './messages';
+import { askStoreBytes, farmPath, NOT_INSTALLED, request, taskPath, tasksPath } from './server';
 import type { Server } from './server';
 import { OTHER_VERSION } from './store';
 
@@ -122,8 +132,18 @@ export class FarmsLink {
     return request(this.server, farmPath(farm), JSON.stringify(command));
   }
 
-  details(farm: string, taskid: number, known?: string): Promise<TaskDetails> {
-    return request(this.server, taskPath(farm, taskid, known));
+  details(farm: string, taskid: number, known?: string, isWithSource?: boolean): Promise<TaskDetails> {
+    return request(this.server, taskPath(farm, taskid, known, isWithSource));
+  }
+
+  /** Get the `n` newest tasks in a state, newest last. */
+  async tasks(farm: string, state: string, n: number): Promise<readonly TaskInfo[]> {
+    return (await request<Tasks>(this.server, tasksPath(farm, state, n))).tasks;
+  }
+
+  /** Get the size of a farm's store in bytes; `null` if the server does not answer. */
+  storeBytes(farm: string): Promise<number | null> {
+    return askStoreBytes(this.server, farm);
   }
 
   dispose(): void {

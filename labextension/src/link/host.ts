@@ -30,7 +30,10 @@ export interface Host {
   command(farm: string, command: AnyCommand, notify?: (text: string) => void): Promise<CommandAnswer>;
 
   /** Get all facts of one task. `known`: the `version` of the outputs that the caller has. */
-  details(farm: string, taskid: number, known?: string): Promise<TaskDetails>;
+  details(farm: string, taskid: number, known?: string, isWithSource?: boolean): Promise<TaskDetails>;
+
+  /** Get the size of a farm's store in bytes; `null` if this host does not know it. */
+  storeBytes(farm: string): Promise<number | null>;
 
   /** Show the cell of a task; returns `false` if it is not found. Absent in hosts that cannot show cells. */
   goToCell?(task: ShownTask): Promise<boolean>;

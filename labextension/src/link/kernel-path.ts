@@ -95,10 +95,10 @@ export class KernelPath {
   }
 
   /** Get the details of a task. Rejects if the kernel is slow; its late answer then answers the next call. */
-  details(farm: string, taskid: number, known?: string): Promise<TaskDetails> {
+  details(farm: string, taskid: number, known?: string, isWithSource = false): Promise<TaskDetails> {
     let answer = this.asked.get(taskid);
     if (answer === undefined) {
-      const details = known ? { taskid, known } : { taskid };
+      const details = { taskid, ...(known && { known }), ...(isWithSource && { source: true }) };
       answer = this.ask<TaskDetails>(number => ({ number, details }));
       answer = answer.finally(() => this.asked.delete(taskid));
       this.asked.set(taskid, answer);

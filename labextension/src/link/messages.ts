@@ -3,6 +3,7 @@
 
 export const VIEW_PROTOCOL = 1;
 export const MAX_LOG = 200000;
+export const MAX_SOURCE = 100000;
 export const MESSAGE_CHARS = 200;
 export const MAX_IDS = 100000;
 export const MAX_WORKERS = 10000;
@@ -68,6 +69,10 @@ export interface Batch {
   /** wall-clock seconds. */
   readonly submitted?: number;
   readonly priority?: number;
+  /** the first tasks that each of them comes after, or takes the result of. */
+  readonly after?: readonly number[];
+  /** the number of those; 0: all are in `after`. */
+  readonly n_after?: number;
   /** the finished task that each of them retries; empty if they are not retries. */
   readonly retry_of?: readonly number[];
 }
@@ -311,6 +316,11 @@ export interface CommandAnswer {
   readonly retried?: readonly (readonly [number, number])[];
 }
 
+/** The details of one farm. `store_bytes`: the size of its store on the disk. */
+export interface FarmDetails {
+  readonly store_bytes: number;
+}
+
 /** One task, as lists show it. */
 export interface TaskInfo {
   readonly taskid: number;
@@ -341,6 +351,11 @@ export interface TaskInfo {
   readonly waits_for: readonly number[];
 }
 
+/** Tasks as lists show them, newest last. */
+export interface Tasks {
+  readonly tasks: readonly TaskInfo[];
+}
+
 /** The details of one task, as a drawer shows them. */
 export interface TaskDetails {
   /** as lists show it. */
@@ -359,6 +374,12 @@ export interface TaskDetails {
   readonly note?: string;
   /** the type of its exception. */
   readonly exception?: string;
+  /** the begin of its source, at most `MAX_SOURCE` characters, if it was asked for; a function has none. */
+  readonly source?: string;
+  /** characters after that. */
+  readonly n_source_cut?: number;
+  /** bytes of its pickled result; absent: it has none. */
+  readonly size?: number | null;
 }
 
 export type ViewMessage = Farms | QueueSnapshot | QueueDelta;

@@ -8,7 +8,7 @@ const EVERY_MS = 1000;
 const AFTER_PROBLEM_MS = [2000, 4000, 8000, 15_000] as const;
 
 export interface PollEvents {
-  /** Called with each answer. `outputs` is `null` if they have not changed. */
+  /** Called with each answer. `outputs` is `null` if they have not changed; only the first one has the source. */
   onDetails(details: TaskDetails): void;
   onProblem(problem: string): void;
 }
@@ -17,6 +17,7 @@ export class Poll {
   taskid = -1;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private known: string | undefined;
+  private hasSource = false;
   private nProblems = 0;
   // changes with the task, so that an answer about the one before is ignored
   private number = 0;
@@ -40,6 +41,7 @@ export class Poll {
     this.taskid = -1;
     this.number += 1;
     this.known = undefined;
+    this.hasSource = false;
     this.nProblems = 0;
   }
 
@@ -48,8 +50,9 @@ export class Poll {
     const number = this.number;
     let isEnded = false;
     try {
-      const details = await this.host.details(farm, this.taskid, this.known);
+      const details = await this.host.details(farm, this.taskid, this.known, !this.hasSource);
       if (number !== this.number) return;
+      this.hasSource = true;
       this.nProblems = 0;
       this.known = details.version ?? this.known;
       isEnded = ['succeeded', 'failed', 'aborted'].includes(details.task.state);

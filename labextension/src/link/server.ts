@@ -1,5 +1,7 @@
 // Requests to the Jupyter server: its addresses, and a connection that has the page's credentials.
 
+import type { FarmDetails } from './messages';
+
 /** Path of the extension, below the base URL. */
 export const API = 'taskfc/api/';
 
@@ -68,10 +70,21 @@ export function farmPath(farm: string): string {
   return `farms/${encodeURIComponent(farm)}`;
 }
 
-/** Return the path for the details of a task. `known`: the version of its outputs that the page has. */
-export function taskPath(farm: string, taskid: number, known = ''): string {
-  const query = known ? `?known=${encodeURIComponent(known)}` : '';
-  return `${farmPath(farm)}/tasks/${taskid}${query}`;
+/** Return the path for the details of a task, see `Host.details`. */
+export function taskPath(farm: string, taskid: number, known = '', isWithSource = false): string {
+  const parts = [known && `known=${encodeURIComponent(known)}`, isWithSource && 'source=1'].filter(Boolean);
+  return `${farmPath(farm)}/tasks/${taskid}${parts.length > 0 ? `?${parts.join('&')}` : ''}`;
+}
+
+/** Return the path for the `n` newest tasks in a state. */
+export function tasksPath(farm: string, state: string, n: number): string {
+  return `${farmPath(farm)}/tasks?state=${state}&n=${n}`;
+}
+
+/** Return the size of a farm's store in bytes; `null` if the server does not answer. */
+export async function askStoreBytes(server: Server, farm: string): Promise<number | null> {
+  const details = await request<FarmDetails>(server, farmPath(farm)).catch(() => null);
+  return details?.store_bytes ?? null;
 }
 
 /** Return the address of the Jupyter server that served this page; `null` if another server did. */

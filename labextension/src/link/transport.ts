@@ -10,8 +10,8 @@ export interface CommandRequest {
 
 export interface DetailsRequest {
   readonly number: number;
-  /** `known`: the `version` of the outputs that the page has. */
-  readonly details: { readonly taskid: number; readonly known?: string };
+  /** `known`: the `version` of the outputs that the page has. `source`: with the task's source. */
+  readonly details: { readonly taskid: number; readonly known?: string; readonly source?: boolean };
 }
 
 /** A sign that a page still shows the widget. */

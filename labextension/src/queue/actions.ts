@@ -8,8 +8,9 @@ import { finishedOf, isFinished } from '../link/model';
 import type { Queue } from '../link/model';
 import type { QueueStore } from '../link/store';
 import { make, setAttribute, setHidden, setText } from './dom';
-import { oneLine, plural } from './format';
+import { formatBytes, oneLine, plural } from './format';
 import { makeIcon } from './icons';
+import type { MenuItem } from './menu';
 
 export type Action = 'abort' | 'retry' | 'hold' | 'release' | 'move' | 'clear' | 'retry-failed';
 
@@ -149,6 +150,19 @@ export class Actions {
     if (focused === release && release.hidden) hold.focus();
   }
 
+  /** Return the actions on the selection as items of a menu. */
+  items(): MenuItem[] {
+    const { store, getTaskids } = this.options;
+    const offers = findOffers(store.queue, getTaskids());
+    const shown = KINDS.filter(({ action }) => !ON_ALL.has(action) && (action !== 'release' || offers.has(action)));
+    return shown.map(({ action, icon, title }) => ({
+      label: title,
+      icon,
+      isEnabled: offers.has(action) && store.isLive,
+      run: () => this.start(action)
+    }));
+  }
+
   private button({ action, icon, title, about }: Kind): HTMLButtonElement {
     const attributes = {
       type: 'button',
@@ -166,10 +180,7 @@ export class Actions {
 
   private start(action: Action): void {
     const { queue } = this.options.store;
-    if (action === 'clear') {
-      const finished = plural(finishedOf(queue.counts), 'finished task');
-      return this.ask(`Delete ${finished} and their results?`, 'Yes, clear', clearCommand(queue));
-    }
+    if (action === 'clear') return this.askClear();
     if (action === 'retry-failed') return void this.send([{ do: 'retry-failed' }]);
     const applicable = [...this.options.getTaskids()].filter(taskid => appliesTo(action, queue, taskid));
     const taskids = applicable.sort((a, b) => a - b);
@@ -188,6 +199,18 @@ export class Actions {
     });
     this.showQuestion(text, agree, this.makeNoButton());
     agree.focus();
+  }
+
+  private askClear(): void {
+    const { host, store } = this.options;
+    const finished = plural(finishedOf(store.queue.counts), 'finished task');
+    const text = `Delete ${finished} of all notebooks, with their results and outputs?`;
+    this.ask(text, 'Yes, clear', clearCommand(store.queue));
+    const asked = this.question.firstElementChild!;
+    void host.storeBytes(store.farm).then(
+      bytes => bytes !== null && asked.isConnected && setText(asked, `${text} ${storeText(bytes)}`),
+      () => undefined
+    );
   }
 
   private askPriority(taskids: readonly number[]): void {
@@ -254,6 +277,11 @@ export class Actions {
       }
     }
   }
+}
+
+/** Write the size of a store, for a question before a clear. */
+export function storeText(bytes: number): string {
+  return `The store takes ${formatBytes(bytes)} of the disk.`;
 }
 
 function messageOf(answer: CommandAnswer): string {

@@ -10,6 +10,7 @@ import { Actions } from './actions';
 import { make, setAttribute, setHidden, setText } from './dom';
 import {
   baseName,
+  formatBytes,
   formatCount,
   formatProgress,
   formatRunning,
@@ -19,8 +20,9 @@ import {
   percentOf,
   plainText
 } from './format';
+import { Graph } from './graph';
 import { iconOf, makeIcon, setIcon } from './icons';
-import { makeOutputElements } from './outputs';
+import { makeOutputElements, splitOutputs } from './outputs';
 import { stateText } from './row';
 import { nameOf } from './select';
 
@@ -34,6 +36,8 @@ export interface DrawerOptions {
   /** Whether the page is visible. */
   readonly isSeen: () => boolean;
   readonly onClose: () => void;
+  /** Show another task. */
+  readonly onChoose: (taskid: number) => void;
 }
 
 export class Drawer {
@@ -52,9 +56,13 @@ export class Drawer {
   private readonly problem = make('p', { class: 'taskfc-problem', hidden: true });
   private readonly death = makeSection('Death of its worker');
   private readonly traceback = makeSection('Traceback', true);
+  private readonly result = makeSection('Result');
   private readonly shown = makeSection('Output');
   private readonly log = makeSection('Printed');
+  private readonly source = makeSection('Code', true);
+  private readonly graph: Graph;
   private readonly cut = make('p', { class: 'taskfc-faint' });
+  private readonly sourceCut = make('p', { class: 'taskfc-faint' });
   private readonly actions: Actions;
   private readonly poll: Poll;
   private readonly cell: HTMLButtonElement;
@@ -74,14 +82,16 @@ export class Drawer {
     this.cell.append(makeIcon('cell'));
     setAttribute(this.cell, 'title', 'Go to the cell');
     setAttribute(this.cell, 'aria-label', 'Go to the cell');
-    this.cell.addEventListener('click', () => void this.goToCell());
+    this.cell.addEventListener('click', () => void goToCell(host, store, this.taskid, report));
     const head = make('div', { class: 'taskfc-drawer-head' }, this.icon, make('h3', {}, this.title), this.cell, close);
     this.bar.append(this.filled);
     const getTaskids = (): number[] => (this.taskid < 0 ? [] : [this.taskid]);
     const restoreFocus = (): void => this.element.focus({ preventScroll: true });
     this.actions = new Actions({ store, host, getTaskids, report, hasQueueButtons: false, restoreFocus });
     this.log.body.before(this.cut);
-    const parts = [this.problem, this.death, this.traceback, this.shown, this.log];
+    this.source.body.after(this.sourceCut);
+    this.graph = new Graph(options.onChoose);
+    const parts = [this.problem, this.death, this.traceback, this.result, this.shown, this.log, this.graph, this.source];
     const body = make('div', { class: 'taskfc-drawer-body', tabindex: 0, role: 'group', 'aria-label': 'Details' });
     body.append(this.facts, this.bar, ...parts.map(part => ('element' in part ? part.element : part)));
     this.element = make(
@@ -112,11 +122,12 @@ export class Drawer {
     if (taskid === this.taskid) return;
     this.actions.withdraw();
     this.outputsVersion = null;
-    for (const part of [this.death, this.traceback, this.shown, this.log]) part.clear();
+    for (const part of [this.death, this.traceback, this.result, this.shown, this.log, this.source]) part.clear();
     this.facts.replaceChildren();
     this.fact.clear();
     setHidden(this.problem, true);
     setText(this.cut, '');
+    setText(this.sourceCut, '');
     this.poll.begin(this.options.store.farm, taskid);
     this.update();
   }
@@ -132,6 +143,7 @@ export class Drawer {
     const { queue, wall } = this.options.store;
     const place = queue.placeOf(this.taskid);
     this.actions.update();
+    this.graph.update(queue, this.taskid);
     if (place < 0) return;
     const state = queue.stateAt(place);
     const note = queue.noteAt(place);
@@ -200,10 +212,18 @@ export class Drawer {
     this.log.setText(plainText(details.log ?? ''), true);
     const nCut = details.n_cut ?? 0;
     setText(this.cut, nCut > 0 ? `${formatCount(nCut)} characters before this are not shown` : '');
-    if (details.outputs != null && (details.version ?? '') !== this.outputsVersion) {
-      this.outputsVersion = details.version ?? '';
-      this.shown.show(makeOutputElements(details.outputs));
+    if (details.source) {
+      this.source.setText(plainText(details.source));
+      const nAfter = details.n_source_cut ?? 0;
+      setText(this.sourceCut, nAfter > 0 ? `${formatCount(nAfter)} characters after this are not shown` : '');
     }
+    if (details.outputs == null || (details.version ?? '') === this.outputsVersion) return;
+    this.outputsVersion = details.version ?? '';
+    const [results, others] = splitOutputs(details.outputs);
+    this.shown.show(makeOutputElements(others));
+    const isPickled = results.length === 0 && !details.source && details.size != null;
+    if (isPickled) this.result.setText(`${formatBytes(details.size)}, pickled: %task result ${this.taskid} shows it`);
+    else this.result.show(makeOutputElements(results));
   }
 
   private showProblem(problem: string): void {
@@ -211,18 +231,23 @@ export class Drawer {
     setHidden(this.problem, false);
   }
 
-  private async goToCell(): Promise<void> {
-    const { store, host, report } = this.options;
-    const batch = store.queue.batchAt(store.queue.placeOf(this.taskid));
-    const { name = null, label = '', owner = '' } = batch ?? {};
-    const task = { farm: store.farm, taskid: this.taskid, name, label, owner };
-    const isFound = await host.goToCell?.(task).catch(() => false);
-    if (isFound) return;
-    const place = owner ? `in ${oneLine(baseName(owner))} or in any open notebook` : 'in any open notebook';
-    const advice = 'If its notebook was renamed or moved, open it and try again';
-    const missing = `The card of task ${task.taskid} was not found ${place}; only tasks made with %%task have one.`;
-    report(`${missing} ${advice}; %task show ${task.taskid} shows a new card.`, true);
-  }
+}
+
+/** Show the cell of a task, or report that it was not found. */
+export async function goToCell(
+  host: Host,
+  store: QueueStore,
+  taskid: number,
+  report: DrawerOptions['report']
+): Promise<void> {
+  const batch = store.queue.batchAt(store.queue.placeOf(taskid));
+  const { name = null, label = '', owner = '' } = batch ?? {};
+  const isFound = await host.goToCell?.({ farm: store.farm, taskid, name, label, owner }).catch(() => false);
+  if (isFound) return;
+  const place = owner ? `in ${oneLine(baseName(owner))} or in any open notebook` : 'in any open notebook';
+  const advice = 'If its notebook was renamed or moved, open it and try again';
+  const missing = `The card of task ${taskid} was not found ${place}; only tasks made with %%task have one.`;
+  report(`${missing} ${advice}; %task show ${taskid} shows a new card.`, true);
 }
 
 function deathsText(n: number): string {

@@ -4,7 +4,7 @@ import { make, setHidden } from './dom';
 import { baseName, oneLine } from './format';
 import { makeIcon } from './icons';
 import { COLUMNS } from './row';
-import { ALL } from './select';
+import { ALL, startsDescending } from './select';
 import type { Criteria, SortKey } from './select';
 
 const TYPED_MS = 120; // the pause in typing after which the filter is applied
@@ -45,7 +45,7 @@ export class FilterBar {
     this.sort.value = ALL.sort;
     this.sort.addEventListener('change', () => {
       const sort = this.sort.value as SortKey;
-      onChoose({ sort, isDescending: sort !== 'name' && sort !== 'worker' && sort !== 'state' });
+      onChoose({ sort, isDescending: startsDescending(sort) });
     });
     const search = make('div', { class: 'taskfc-search' }, makeIcon('filter'), this.text);
     this.element = make('div', { class: 'taskfc-filter', role: 'search' }, search, this.owners, this.sort);

@@ -140,6 +140,14 @@ export function formatRate(perSecond: number): string {
   return `${perSecond < 9.95 ? perSecond.toFixed(1) : formatCount(perSecond)} /s`;
 }
 
+/** Format a size: `512 bytes`, `1.2 kB`, `34 MB`. */
+export function formatBytes(bytes: number): string {
+  if (bytes < 1000) return plural(bytes, 'byte');
+  const power = Math.min(4, Math.floor(Math.log10(bytes) / 3));
+  const value = bytes / 1000 ** power;
+  return `${value < 9.95 ? value.toFixed(1) : Math.round(value)} ${['', 'kB', 'MB', 'GB', 'TB'][power]}`;
+}
+
 /** Return the last part of a path. */
 export function baseName(path: string): string {
   return path.slice(Math.max(path.lastIndexOf('/'), path.lastIndexOf('\\')) + 1);

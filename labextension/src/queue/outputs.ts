@@ -39,6 +39,12 @@ function describe(types: readonly string[]): string {
   return types.length === 0 ? '' : `(${types.join(', ')}: shown in a notebook with %task show)`;
 }
 
+/** Return the outputs that are the value of a cell, and the others. */
+export function splitOutputs(outputs: readonly unknown[]): readonly [unknown[], unknown[]] {
+  const isValue = (output: unknown): boolean => isObject(output) && output.output_type === 'execute_result';
+  return [outputs.filter(isValue), outputs.filter(output => !isValue(output))];
+}
+
 /** Make elements for these outputs. */
 export function makeOutputElements(outputs: readonly unknown[]): HTMLElement[] {
   return outputs

@@ -5,7 +5,7 @@ import type { Note } from '../link/messages';
 import { isFinished } from '../link/model';
 import type { Queue } from '../link/model';
 import { make, setAttribute, setHidden, setText } from './dom';
-import { formatAgo, formatRunning, formatSeconds, formatTime, oneLine, percentOf, STATE_NAMES } from './format';
+import { baseName, formatAgo, formatRunning, formatSeconds, formatTime, oneLine, percentOf, STATE_NAMES } from './format';
 import { iconOf, makeIcon, setIcon } from './icons';
 import { nameOf } from './select';
 import type { SortKey } from './select';
@@ -19,8 +19,9 @@ export interface Column {
 
 export const COLUMNS: readonly Column[] = [
   { key: 'id', title: 'Id', about: 'Id: tasks are numbered in the order of submission' },
-  { key: 'state', title: 'State', about: 'State: running tasks first, then failed and aborted ones' },
+  { key: 'state', title: 'State', about: 'State: unfinished tasks first, running ones before all, then failed ones' },
   { key: 'name', title: 'Task', about: 'Name of the task, or of its code' },
+  { key: 'owner', title: 'Notebook', about: 'Notebook or script that submitted it' },
   { key: 'worker', title: 'Worker', about: 'Worker that runs it or ran it last' },
   { key: 'attempts', title: 'Attempts', about: 'Attempts started' },
   { key: 'elapsed', title: 'Time', about: 'Run time of the current or last attempt' },
@@ -47,6 +48,7 @@ export class Row {
   private readonly state = make('span', { class: 'taskfc-word' });
   private readonly name = make('bdi', { class: 'taskfc-name' });
   private readonly message = make('bdi', { class: 'taskfc-message' });
+  private readonly owner = make('bdi');
   private readonly percent = make('span', { class: 'taskfc-percent' });
   private readonly bar = make('span', { class: 'taskfc-bar' });
   private top = -1;
@@ -58,6 +60,7 @@ export class Row {
       id: cell('id'),
       state: cell('state', this.icon, this.state),
       name: cell('name', this.name, this.message, this.percent, this.bar),
+      owner: cell('owner', this.owner),
       worker: cell('worker'),
       attempts: cell('attempts'),
       elapsed: cell('elapsed'),
@@ -95,6 +98,8 @@ export class Row {
       'title',
       [name, oneLine(note?.message), oneLine(batch?.owner)].filter(Boolean).join('\n')
     );
+    setText(this.owner, oneLine(baseName(batch?.owner ?? ''), 60));
+    setAttribute(this.cells.owner, 'title', oneLine(batch?.owner) || null);
     setText(this.cells.worker, worker < 0 ? '' : String(worker));
     setText(this.cells.attempts, queue.columns.attempts[place] ? String(queue.columns.attempts[place]) : '');
     const elapsed = queue.elapsedAt(place, wall);
@@ -119,7 +124,10 @@ export class Row {
     const percent = progress && percentOf(progress);
     const retryText = retryOf === undefined ? '' : `retry of ${retryOf}`;
     const described = oneLine(progress?.description);
-    setText(this.message, [retryText, described, oneLine(note?.message)].filter(Boolean).join(' · '));
+    const message = oneLine(note?.message);
+    setText(this.message, [retryText, described, message].filter(Boolean).join(' · '));
+    // in a narrow view, the reason takes the place of the run time
+    this.element.classList.toggle('taskfc-mod-reason', message !== '' && state !== StateCode.RUNNING);
     setText(this.percent, percent === null ? '' : `${percent} %`);
     setHidden(this.bar, percent === null);
     if (percent !== null) this.bar.style.width = `${percent}%`;

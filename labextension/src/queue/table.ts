@@ -5,6 +5,7 @@ import { make, newId, setAttribute } from './dom';
 import { makeIcon, setIcon } from './icons';
 import type { Listing } from './listing';
 import { COLUMNS, Row } from './row';
+import { startsDescending } from './select';
 import type { SortKey } from './select';
 import { Selection } from './selection';
 
@@ -15,6 +16,9 @@ export const MAX_DOM_ROWS = 100;
 
 const BEYOND = 6; // extra rows above and below the visible ones, for scrolling
 
+// rows by which the focused one may have moved in a new list to keep its place in view
+const MOST_FOLLOWED = 50;
+
 // assumed while the table has no size, as in a hidden panel
 const DEFAULT_HEIGHT = 320;
 
@@ -23,6 +27,8 @@ export interface TableEvents {
   onSelect(): void;
   /** Called to show the details of a task. */
   onOpen(taskid: number): void;
+  /** Called to show the actions on the selection, at a place in the page. */
+  onMenu(x: number, y: number): void;
   /** Called when Escape was pressed. */
   onEscape(): void;
 }
@@ -55,7 +61,7 @@ export class Table {
     this.element.addEventListener('scroll', () => this.render(), { passive: true });
     this.element.addEventListener('keydown', event => this.onKey(event));
     this.space.addEventListener('click', event => this.onClick(event));
-    this.space.addEventListener('dblclick', event => this.onDoubleClick(event));
+    this.element.addEventListener('contextmenu', event => this.onContextMenu(event));
     this.resized = typeof ResizeObserver === 'undefined' ? null : new ResizeObserver(() => this.onResize());
     this.resized?.observe(this.element);
   }
@@ -68,15 +74,20 @@ export class Table {
     this.element.focus({ preventScroll: true });
   }
 
-  /** Show a new list. Sorted by id, the rows in view keep their place. */
+  /** Show a new list. Sorted by id, the rows in view keep their place; else the row with the focus does. */
   relist(before: Float64Array): void {
     const first = Math.floor(this.element.scrollTop / ROW_HEIGHT);
-    const anchor = before[first];
     const isById = this.listing.criteria.sort === 'id';
+    const { focus } = this.selection;
+    const then = isById || focus < 0 ? first : before.indexOf(focus);
+    const isInView = then >= first && then <= first + this.visibleHeight / ROW_HEIGHT;
     this.render();
-    if (first === 0 || anchor === undefined || !isById) return;
+    const anchor = isById ? before[first] : focus;
+    if (first === 0 || anchor === undefined || anchor < 0 || !isInView) return;
     const now = this.listing.ids.indexOf(anchor);
-    if (now >= 0 && now !== first) this.element.scrollTop += (now - first) * ROW_HEIGHT;
+    // a task that has ended goes to another part of the list, and is not followed there
+    const isNear = isById || Math.abs(now - then) <= MOST_FOLLOWED;
+    if (now >= 0 && now !== then && isNear) this.element.scrollTop += (now - then) * ROW_HEIGHT;
   }
 
   scrollToTop(): void {
@@ -162,9 +173,7 @@ export class Table {
 
   private sortBy(key: SortKey): void {
     const { sort, isDescending } = this.listing.criteria;
-    // numbers and times begin with the largest; names, workers and states with the first
-    const startsDescending = key !== 'name' && key !== 'worker' && key !== 'state';
-    this.listing.choose({ sort: key, isDescending: key === sort ? !isDescending : startsDescending });
+    this.listing.choose({ sort: key, isDescending: key === sort ? !isDescending : startsDescending(key) });
     this.scrollToTop();
     this.markSorted();
   }
@@ -188,17 +197,39 @@ export class Table {
 
   private onClick(event: MouseEvent): void {
     const taskid = this.taskAt(event);
-    if (taskid < 0) return;
+    const isPlain = !event.shiftKey && !event.ctrlKey && !event.metaKey;
+    // the second click of two meets another row if the drawer has moved them
+    if (taskid < 0 || (isPlain && event.detail > 1)) return;
     if (event.shiftKey) this.selection.extend(taskid, this.listing.ids);
     else if (event.ctrlKey || event.metaKey) this.selection.toggle(taskid);
     else this.selection.choose(taskid);
     this.focus();
     this.onSelectionChange();
+    if (isPlain) this.events.onOpen(taskid);
   }
 
-  private onDoubleClick(event: MouseEvent): void {
+  private onContextMenu(event: MouseEvent): void {
+    const isBrowsers = event.shiftKey && event.button === 2;
+    if (isBrowsers || event.target instanceof HTMLInputElement) return;
+    event.preventDefault();
+    event.stopPropagation();
     const taskid = this.taskAt(event);
-    if (taskid >= 0) this.events.onOpen(taskid);
+    if (taskid < 0) return this.openMenu();
+    this.openMenu(taskid, event.clientX, event.clientY);
+  }
+
+  /** Open the menu of the selection, or of this task if it is not selected; at the focused row if no place is given. */
+  private openMenu(taskid = this.selection.focus, x?: number, y?: number): void {
+    if (taskid < 0 || this.listing.ids.indexOf(taskid) < 0) return;
+    if (!this.selection.ids.has(taskid)) {
+      this.selection.choose(taskid);
+      this.onSelectionChange();
+    }
+    if (x !== undefined && y !== undefined) return this.events.onMenu(x, y);
+    this.scrollTo(this.listing.ids.indexOf(taskid));
+    this.render();
+    const { left, bottom } = (this.rows.get(taskid)?.element ?? this.element).getBoundingClientRect();
+    this.events.onMenu(left + ROW_HEIGHT, bottom);
   }
 
   // keyboard
@@ -220,7 +251,9 @@ export class Table {
 
   private onPlainKey(event: KeyboardEvent): boolean {
     const { focus } = this.selection;
-    if (event.key === 'Escape') {
+    if (event.key === 'ContextMenu' || (event.key === 'F10' && event.shiftKey)) {
+      this.openMenu();
+    } else if (event.key === 'Escape') {
       this.events.onEscape();
     } else if (event.key === 'Enter') {
       if (focus >= 0) this.events.onOpen(focus);

@@ -1,19 +1,22 @@
 // The view of one farm's live queue: counts, rate, lanes of workers, and a table with a drawer.
 
 import type { Host } from '../link/host';
+import { StateCode } from '../link/messages';
 import type { ViewMessage } from '../link/messages';
 import { finishedOf, unfinishedOf } from '../link/model';
 import { QueueStore } from '../link/store';
 import { Actions, showMessage } from './actions';
 import { Banner } from './banner';
 import { make, newId, setAttribute, setHidden, setText } from './dom';
-import { Drawer } from './drawer';
+import { Drawer, goToCell } from './drawer';
 import { FilterBar } from './filter-bar';
-import { formatCount, plural } from './format';
+import { formatCount, plainText, plural } from './format';
 import { Header } from './header';
 import { LanesView } from './lanes-view';
 import { Listing } from './listing';
-import { ALL, ownersOf } from './select';
+import { copyText, Menu } from './menu';
+import type { MenuItem } from './menu';
+import { ALL, nameOf, ownersOf } from './select';
 import { Table } from './table';
 
 // also shown after all tasks were cleared
@@ -32,6 +35,7 @@ export class QueueView {
   private readonly listing: Listing;
   private readonly table: Table;
   private readonly drawer: Drawer;
+  private readonly menu: Menu;
   private readonly emptyText = make('span');
   private readonly showAllButton = make(
     'button',
@@ -60,7 +64,7 @@ export class QueueView {
     store?: QueueStore
   ) {
     this.store = store ?? new QueueStore(question => host.ask(question));
-    const report = (text: string, isProblem = false): void => showMessage(this.message, text, isProblem);
+    const { report } = this;
     this.listing = new Listing(this.store, () => this.relist());
     this.banner = new Banner(this.store);
     this.header = new Header(this.store, states => this.choose({ states }));
@@ -69,13 +73,16 @@ export class QueueView {
     this.table = new Table(this.store, this.listing, {
       onSelect: () => this.onSelect(),
       onOpen: taskid => this.openDrawer(taskid),
+      onMenu: (x, y) => this.openMenu(x, y),
       onEscape: () => this.onEscape()
     });
     const getTaskids = (): Iterable<number> => this.table.selection.ids;
     const restoreFocus = (): void => this.table.focus();
     this.actions = new Actions({ store: this.store, host, getTaskids, report, hasQueueButtons: true, restoreFocus });
     const isSeen = (): boolean => this.isSeen;
-    this.drawer = new Drawer({ store: this.store, host, report, isSeen, onClose: () => this.closeDrawer() });
+    this.menu = new Menu(restoreFocus);
+    const onChoose = (taskid: number): void => this.open(taskid);
+    this.drawer = new Drawer({ store: this.store, host, report, isSeen, onClose: () => this.closeDrawer(), onChoose });
     this.root = this.assemble();
     node.append(this.root);
     this.listen();
@@ -97,6 +104,7 @@ export class QueueView {
   show(farm: string): void {
     if (farm === this.farm) return;
     this.closeDrawer();
+    this.toReveal = -1;
     this.actions.withdraw();
     this.table.selection.clear();
     showMessage(this.message, '');
@@ -129,6 +137,8 @@ export class QueueView {
     this.root.remove();
   }
 
+  private readonly report = (text: string, isProblem = false): void => showMessage(this.message, text, isProblem);
+
   private get isSeen(): boolean {
     return this.isOnScreen && document.visibilityState !== 'hidden';
   }
@@ -143,7 +153,8 @@ export class QueueView {
     const root = make(
       'section',
       { class: 'taskfc-queue', 'data-host': this.host.kind, 'aria-label': 'Task queue' },
-      inside
+      inside,
+      this.menu.element
     );
     // keys in the view must not reach the notebook, where letters and arrows are shortcuts
     if (this.host.kind === 'widget') {
@@ -228,9 +239,8 @@ export class QueueView {
     if (this.table.selection.keep(this.listing.ids)) this.actions.update();
     this.table.relist(this.before);
     this.before = this.listing.ids;
-    const taskid = this.toReveal;
-    this.toReveal = -1;
-    if (taskid >= 0) this.table.reveal(taskid);
+    // the list may not have it yet: the snapshot of a farm that was just chosen is on its way
+    if (this.toReveal >= 0 && this.table.reveal(this.toReveal)) this.toReveal = -1;
     this.updateFoot();
   }
 
@@ -264,6 +274,7 @@ export class QueueView {
   }
 
   private onSelect(): void {
+    this.toReveal = -1;
     this.actions.update();
     this.updateFoot();
     const { focus } = this.table.selection;
@@ -273,6 +284,49 @@ export class QueueView {
   private openDrawer(taskid: number): void {
     this.root.classList.add('taskfc-mod-open');
     this.drawer.open(taskid);
+  }
+
+  /** Show the actions on the selected tasks, and those on the one with the focus. */
+  private openMenu(x: number, y: number): void {
+    const { store, host, table } = this;
+    const { focus: taskid, ids } = table.selection;
+    const { queue } = store;
+    const place = queue.placeOf(taskid);
+    const isFailed = queue.stateAt(place) === StateCode.FAILED;
+    const chosen = [...ids].sort((a, b) => a - b);
+    const names = (): string => [...new Set(chosen.map(id => nameOf(queue.batchAt(queue.placeOf(id)))))].join('\n');
+    const copy = (what: string, text: () => string | Promise<string>, isEnabled = true): MenuItem => ({
+      label: `Copy ${what}`,
+      isEnabled,
+      run: () => void this.copy(what, text)
+    });
+    const isOne = ids.size === 1;
+    const show = { label: 'Details', icon: 'details', isEnabled: true, run: () => this.openDrawer(taskid) };
+    const go = {
+      label: 'Go to the cell',
+      icon: 'cell',
+      isEnabled: isOne,
+      run: () => void goToCell(host, store, taskid, this.report)
+    };
+    const label = isOne ? `Task ${taskid}` : plural(ids.size, 'task');
+    const copies = [
+      copy(isOne ? 'id' : 'ids', () => chosen.join(',')),
+      copy(isOne ? 'name' : 'names', names),
+      copy('error', () => this.errorOf(taskid), isOne && isFailed)
+    ];
+    this.menu.open(label, [[show, ...(host.goToCell ? [go] : [])], this.actions.items(), copies], x, y);
+  }
+
+  private async copy(what: string, text: () => string | Promise<string>): Promise<void> {
+    const isCopied = await copyText(await text());
+    this.report(isCopied ? `Copied the ${what}.` : `This page may not use the clipboard: select the ${what} to copy.`, !isCopied);
+  }
+
+  /** Return the traceback of a failed task, or its message. */
+  private async errorOf(taskid: number): Promise<string> {
+    const { store, host } = this;
+    const details = await host.details(store.farm, taskid).catch(() => null);
+    return plainText(details?.traceback || details?.task.message || store.queue.notes.get(taskid)?.message || '');
   }
 
   private closeDrawer(): void {

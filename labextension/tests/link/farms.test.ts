@@ -264,7 +264,13 @@ describe('a command', () => {
 
   test('a request for details has the known version', async () => {
     await link.details('default', 7, 'a b');
-    expect(server.asked).toEqual(['farms/default/tasks/7?known=a%20b']);
+    await link.details('default', 7, '', true);
+    await link.details('default', 7, 'a', true);
+    expect(server.asked).toEqual([
+      'farms/default/tasks/7?known=a%20b',
+      'farms/default/tasks/7?source=1',
+      'farms/default/tasks/7?known=a&source=1'
+    ]);
   });
 });
 

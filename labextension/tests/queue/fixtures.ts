@@ -25,9 +25,13 @@ export class RecordingHost implements Host {
     return this.answer;
   }
 
-  async details(_: string, taskid: number, known?: string): Promise<TaskDetails> {
+  async details(_: string, taskid: number, known?: string, isWithSource?: boolean): Promise<TaskDetails> {
     this.detailed.push([taskid, known]);
-    return this.farm.details(taskid);
+    return this.farm.details(taskid, isWithSource);
+  }
+
+  async storeBytes(): Promise<number | null> {
+    return 1_234_000_000;
   }
 }
 

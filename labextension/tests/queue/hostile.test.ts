@@ -83,6 +83,7 @@ test.each(HOSTILE.map((text, at) => [at, text] as const))(
       log: hostile,
       traceback: hostile,
       note: hostile,
+      source: hostile,
       exception: hostile,
       outputs,
       version: hostile

@@ -72,8 +72,10 @@ test('states and owner restrict the list', () => {
 test.each([
   ['id', false, [0, 1, 2, 3, 12]],
   ['id', true, [12, 3, 2, 1, 0]],
-  ['state', false, [1, 2, 0, 12, 3]],
-  ['state', true, [3, 12, 0, 2, 1]],
+  ['state', false, [1, 0, 12, 2, 3]],
+  ['state', true, [3, 2, 12, 0, 1]],
+  ['owner', false, [12, 1, 0, 3, 2]],
+  ['owner', true, [3, 2, 1, 0, 12]],
   ['name', false, [3, 2, 12, 1, 0]],
   ['name', true, [1, 0, 12, 3, 2]],
   ['worker', false, [3, 2, 1, 12, 0]],

@@ -1,7 +1,7 @@
 // The table: keyboard, pointer, rows and headers.
 
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { MAX_DOM_ROWS } from '../../src/queue/table';
+import { MAX_DOM_ROWS, ROW_HEIGHT } from '../../src/queue/table';
 import { useFakeTimers, show } from './fixtures';
 import type { Shown } from './fixtures';
 
@@ -130,21 +130,23 @@ describe('the keyboard', () => {
   });
 });
 
-test('the pointer: a click selects, Ctrl adds, Shift extends, a double click opens', async () => {
+test('the pointer: a click selects and opens, Ctrl adds, Shift extends', async () => {
   await showSorted();
   const click = (row: number, more: MouseEventInit = {}): void =>
     void shown.node
       .querySelectorAll('.taskfc-row')
       [row]!.dispatchEvent(new MouseEvent('click', { bubbles: true, ...more }));
-  click(1);
+  click(1, { ctrlKey: true });
   click(3, { ctrlKey: true });
   expect(shown.selected()).toEqual([1, 3]);
   click(5, { shiftKey: true });
   expect(shown.selected()).toEqual([3, 4, 5]);
+  expect(shown.find('.taskfc-drawer').hidden).toBe(true);
   click(2);
   expect(shown.selected()).toEqual([2]);
-  shown.node.querySelectorAll('.taskfc-row')[2]!.dispatchEvent(new MouseEvent('dblclick', { bubbles: true }));
-  expect(shown.find('.taskfc-drawer').hidden).toBe(false);
+  expect(shown.find('.taskfc-drawer h3').textContent).toMatch(/^2 /);
+  click(4, { detail: 2 }); // of a double click, the second one meets the row that has moved there
+  expect(shown.selected()).toEqual([2]);
 });
 
 test('of a hundred thousand tasks at most a hundred are in the page, and the grid has the true row count', async () => {
@@ -173,4 +175,20 @@ test('headers sort, and show the order', async () => {
   await waitForFirst(0);
   expect(header.getAttribute('aria-sort')).toBe('ascending');
   expect(shown.node.querySelectorAll('[aria-sort]')).toHaveLength(1);
+});
+
+test('the row with the focus keeps its place in view while tasks above it end', async () => {
+  shown = show({ queued: 200, rate: 5 });
+  await vi.advanceTimersByTimeAsync(2000);
+  const scroller = shown.find('.taskfc-table');
+  scroller.scrollTop = 2400;
+  scroller.dispatchEvent(new Event('scroll'));
+  const row = [...shown.node.querySelectorAll('.taskfc-row')].find(each => each.firstElementChild!.textContent === '103')!;
+  row.dispatchEvent(new MouseEvent('click', { bubbles: true, ctrlKey: true }));
+  const at = (): number => Number(shown.find('.taskfc-mod-focus').getAttribute('aria-rowindex'));
+  const [before, offset] = [at(), at() * ROW_HEIGHT - scroller.scrollTop];
+  shown.view.receive(shown.farm.step(4));
+  await vi.advanceTimersByTimeAsync(2000);
+  expect(at()).toBeLessThan(before - 5);
+  expect(at() * ROW_HEIGHT - scroller.scrollTop).toBe(offset);
 });

@@ -114,7 +114,7 @@ describe('the queue', () => {
 });
 
 describe('sorted by state', () => {
-  const ORDER = ['running', 'failed', 'aborted', 'scheduled', 'waiting', 'succeeded'];
+  const ORDER = ['running', 'scheduled', 'waiting', 'failed', 'aborted', 'succeeded'];
 
   const ranks = (): number[] =>
     [...shown.node.querySelectorAll<HTMLElement>('.taskfc-row')].map(row => ORDER.indexOf(row.dataset.state!));
@@ -308,7 +308,7 @@ describe('actions', () => {
     const taskids = finished();
     expect(taskids.length).toBeGreaterThan(0);
     button('clear').click();
-    expect(text('.taskfc-question > span')).toBe(`Delete ${taskids.length} finished tasks and their results?`);
+    expect(text('.taskfc-question > span')).toBe(`Delete ${taskids.length} finished tasks of all notebooks, with their results and outputs?`);
     shown.view.receive(shown.farm.step(4));
     await settle();
     expect(finished().length).toBeGreaterThan(taskids.length);
@@ -390,6 +390,44 @@ describe('the drawer', () => {
     expect(text('.taskfc-drawer')).toContain('epoch 4: loss 0.2000');
     expect(shown.find<HTMLImageElement>('.taskfc-drawer img').src).toMatch(/^data:image\/svg\+xml,/);
     expect(shown.find('.taskfc-drawer').querySelector('svg polyline')).toBeNull();
+  });
+
+  test('shows the code and the result of a cell, which a poll does not repeat', async () => {
+    shown = show({ queued: 4, rate: 1 }, farm => void farm.step(20));
+    await settle();
+    shown.view.open(1);
+    await settle();
+    const parts = [...shown.node.querySelectorAll<HTMLElement>('.taskfc-drawer .taskfc-part:not([hidden])')];
+    const of = (title: string): string => parts.find(part => part.querySelector('h4')?.textContent === title)?.textContent ?? '';
+    expect(of('Result')).toBe('Result0.9731');
+    expect(of('Code')).toContain('model = fit(x, y)');
+    expect(of('Output')).toBe('Output');
+  });
+
+  test('says how to read the result of a function', async () => {
+    shown = show({ queued: 4, rate: 1 }, farm => void farm.step(20));
+    await settle();
+    const details = shown.farm.details(1);
+    shown.host.details = async () => ({ ...details, outputs: [], version: 'final', source: '', size: 1234 });
+    shown.view.open(1);
+    await settle();
+    expect(text('.taskfc-drawer')).toContain('1.2 kB, pickled: %task result 1 shows it');
+  });
+
+  test('has a picture of the dependencies, in which a click shows the other task', async () => {
+    shown = show({ queued: 3, rate: 0.001 }, farm => {
+      farm.batches[0] = { ...farm.batches[0]!, n: 1, label: 'load' };
+      farm.batches.push({ first: 1, n: 1, label: 'fit', after: [0, 70] }, { first: 2, n: 1, label: 'plot', after: [1] });
+    });
+    await settle();
+    shown.view.open(1);
+    await settle();
+    const boxes = (): string[] => [...shown.node.querySelectorAll('.taskfc-box')].map(box => box.textContent ?? '');
+    expect(boxes()).toEqual(['0 · load', '70', '1 · fit', '2 · plot']);
+    expect(shown.find('button.taskfc-box').getAttribute('aria-label')).toBe('Task 0 load, scheduled');
+    shown.find<HTMLButtonElement>('[data-task="2"]').click();
+    await settle();
+    expect([text('.taskfc-drawer h3'), shown.selected(), boxes()]).toEqual(['2 · plot', [2], ['1 · fit', '2 · plot']]);
   });
 
   test('shows a problem, and closes', async () => {

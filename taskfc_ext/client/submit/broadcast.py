@@ -7,7 +7,7 @@ from typing import Any
 
 from taskfc_ext import serialize
 from taskfc_ext.client.context import context
-from taskfc_ext.client.submit.submitter import label_of, label_of_source
+from taskfc_ext.client.submit.labels import label_of, label_of_source
 from taskfc_ext.errors import BroadcastFailed, UnpicklableArgument
 from taskfc_ext.protocol.infos import BroadcastReport
 from taskfc_ext.protocol.limits import MAX_BODY

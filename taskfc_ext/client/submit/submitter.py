@@ -13,6 +13,7 @@ from taskfc_ext.client.context.pauses import last_submission
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.template import Owner, Template
 from taskfc_ext.client.future.template_cache import LastFunction, TemplateCache
+from taskfc_ext.client.submit.labels import label_of, label_of_source, shorten
 from taskfc_ext.client.submit.options import Options, Task, check_no_option
 from taskfc_ext.drivers.payload_files import LARGE
 from taskfc_ext.drivers.uploads import Sent, UploadedFile
@@ -29,7 +30,6 @@ from taskfc_ext.text import encodable
 LARGE_LOAD = 4 * 10**6
 """Bytes of code whose loading, some 20 ms for each task, is worth a warning."""
 
-_MAX_LABEL = 80
 _NO_KWARGS: dict[str, object] = {}
 _NO_CODE = serialize.digest(b""), b""
 
@@ -177,7 +177,7 @@ class Submitter:
         if self._after:
             raise ValueError("put() stores a value at once, so it cannot come after a task: leave out after=")
         carried_generators.clear()  # as for functions
-        label = f"put({type(value).__name__})"[:_MAX_LABEL]
+        label = shorten(f"put({type(value).__name__})")
         body = self._to_send(serialize.dump_put(value), f"the value of {label}")
         spec = Spec(kind=Kind.VALUE, code=_NO_CODE[0], label=encodable(label))
         name = self.options.name
@@ -309,19 +309,6 @@ class Submitter:
         if task.taskid is None:
             raise ValueError(f"{task!r} belongs to another client, which has to flush() it first")
         return task.taskid
-
-
-def label_of(function: Callable[..., Any]) -> str:
-    """Return a function's name in lists."""
-    function = getattr(function, "func", function)  # a functools.partial
-    name = getattr(function, "__qualname__", None) or type(function).__qualname__
-    return encodable(str(name)).rpartition("<locals>.")[2][:_MAX_LABEL]
-
-
-def label_of_source(source: str) -> str:
-    """Return the name of code in lists: its first line."""
-    first = next((line.strip() for line in source.splitlines() if line.strip()), "")
-    return encodable(first)[:_MAX_LABEL] or "empty"
 
 
 def _spec(

@@ -363,10 +363,13 @@ def outputs_answer(displays: tuple[bytes, ...], version: str, known: str) -> dic
 def _details(farm: Farm, message: GetDetails, now: Now) -> Reply | SendDetails:
     task = farm.tasks.get(message.taskid)
     if task is None:
-        return SendDetails(message.seq, message.taskid, message.known, message.tail)
+        return SendDetails(message.seq, message.taskid, message.known, message.tail, message.source)
     printed = task.history.output if task.history is not None else ()
     info = task_info(farm, task, Reasons(farm), now)
-    return Reply(message.seq, details_answer(info, printed, *_displays_of(task), message))
+    details = details_answer(info, printed, *_displays_of(task), message)
+    if message.source and task.spec.kind in (Kind.CELL, Kind.STRING):
+        return SendDetails(message.seq, message.taskid, message.known, message.tail, message.source, details)
+    return Reply(message.seq, details)
 
 
 def details_answer(

@@ -121,6 +121,7 @@ def _apply_submitted(farm: Farm, record: Submitted) -> list[Task]:
         submitted=record.wall,
         spec=farm.same_spec(record.spec),
         name=record.name,
+        after=record.after,
         after_any=record.after_any,
         inputs=record.inputs,
         retry_of=record.retry_of,

@@ -70,6 +70,7 @@ class Batch(Struct, frozen=True):
     """The data that the `n` tasks of one submission share; their ids count up from `first`.
 
     Attributes:
+        after: the tasks that they come after; those of `inputs` are not among them.
         retry_of: the finished tasks that they are again, one each; empty where they are no retries.
     """
 
@@ -80,6 +81,7 @@ class Batch(Struct, frozen=True):
     submitted: float
     spec: Spec
     name: str | None = None
+    after: tuple[int, ...] = ()
     after_any: bool = False
     inputs: tuple[int, ...] = ()
     retry_of: tuple[int, ...] = ()

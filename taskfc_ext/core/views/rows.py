@@ -23,7 +23,7 @@ from taskfc_ext.protocol.client_messages import Ended
 from taskfc_ext.protocol.payloads import decode_failure
 from taskfc_ext.protocol.records import Submitted
 from taskfc_ext.protocol.rows import Row, columns_of, rows_of
-from taskfc_ext.protocol.snapshots import MESSAGE_CHARS, Batch, Counts, Note, QueueDelta, QueueSnapshot, Run
+from taskfc_ext.protocol.snapshots import MAX_AFTER, MESSAGE_CHARS, Batch, Counts, Note, QueueDelta, QueueSnapshot, Run
 from taskfc_ext.protocol.states import State, StateCode
 
 CODES = {state: StateCode[state.name] for state in State}
@@ -124,6 +124,7 @@ def batch_of_record(record: Submitted) -> Batch:
 
 
 def _batch(source: TaskBatch | Submitted, n: int, submitted: float) -> Batch:
+    parents = (*source.after, *source.inputs)
     return Batch(
         first=source.first,
         n=n,
@@ -132,6 +133,8 @@ def _batch(source: TaskBatch | Submitted, n: int, submitted: float) -> Batch:
         owner=source.owner,
         submitted=submitted,
         priority=source.spec.priority,
+        after=tuple(dict.fromkeys(parents[:MAX_AFTER])),
+        n_after=len(parents) if len(parents) > MAX_AFTER else 0,
         retry_of=source.retry_of,
     )
 
