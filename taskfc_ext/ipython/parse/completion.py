@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from taskfc_ext.ipython.parse.argument import Argument
 from taskfc_ext.ipython.parse.grammar import split_verb
 from taskfc_ext.ipython.parse.tables import SUBMISSION, VERBS
+from taskfc_ext.view.argument import Argument
 
 _TAKE_TASKS = frozenset(name for name, verb in VERBS.items() if any(a.flags == ("tasks",) for a in verb.arguments))
 
