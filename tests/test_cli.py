@@ -211,7 +211,14 @@ def test_a_log_cannot_steer_the_terminal(taskfc: Taskfc, client: BlockingTaskCli
 
 
 def test_unknown_tasks_are_named(taskfc: Taskfc, client: BlockingTaskClient) -> None:
-    for words in (["log", "999999"], ["abort", "999999"], ["clear", "999999"]):
+    for words in (
+        ["log", "999999"],
+        ["log", "-f", "999999"],
+        ["show", "999999"],
+        ["result", "999999"],
+        ["abort", "999999"],
+        ["clear", "999999"],
+    ):
         answer = taskfc(*words)
         assert (answer.code, answer.out) == (1, "")
         assert answer.err.startswith("taskfc: ")

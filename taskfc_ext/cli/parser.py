@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -96,9 +98,6 @@ def _describe(command: Command) -> str:
 
 
 def _wrap(text: str) -> str:
-    import shutil
-    import textwrap
-
     width = max(20, shutil.get_terminal_size().columns - 2)  # as argparse does, which leaves examples alone only raw
     return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
 

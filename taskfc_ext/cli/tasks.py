@@ -155,11 +155,12 @@ def log(arguments: argparse.Namespace) -> int:
 def _follow(client: BlockingTaskClient, taskid: int) -> None:
     """Print the output of a task as it comes, until it has ended."""
     has_rewrites = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-    n_shown = 0
+    before = ""
     for text, is_all in _logs(client, taskid):
+        n_shown = len(before) if text.startswith(before) else 0  # another attempt begins its log again
         end = text.rfind("\n") + 1
         lines, rest = plain_text(text[n_shown:end]), plain_text(text[end:])
-        n_shown = max(n_shown, end)
+        before = text[:end]
         erase = "\r\x1b[K" if has_rewrites else ""
         if lines:
             print(f"{erase}{lines}", end="", flush=True)
@@ -171,9 +172,9 @@ def _logs(client: BlockingTaskClient, taskid: int) -> Iterator[tuple[str, bool]]
     """Yield the whole log of a task again and again, and whether the task had ended before."""
     has_ended = False
     while not has_ended:
-        (task,) = client.list_tasks(taskids=[taskid], limit=1)
-        has_ended = task.state in FINISHED
-        yield client.log(taskid), has_ended
+        found = client.list_tasks(taskids=[taskid], limit=1)
+        has_ended = not found or found[0].state in FINISHED
+        yield client.log(taskid), has_ended  # raises if there is no such task
         if not has_ended:
             try:
                 client.barrier(taskid, timeout=FOLLOW_EVERY)
