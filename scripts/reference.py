@@ -17,9 +17,9 @@ from typing import Any
 from taskfc_ext.cli import make_parser
 from taskfc_ext.ipython.hints import ELSEWHERE
 from taskfc_ext.ipython.magics import CELL_DOC, LINE_DOC, TaskMagics
-from taskfc_ext.ipython.parse.argument import Argument
 from taskfc_ext.ipython.parse.grammar import cell_help, line_help, verb_help
 from taskfc_ext.ipython.parse.tables import SUBMISSION, VERBS
+from taskfc_ext.view.argument import Argument
 
 WIDTH = 80
 """Characters of a line of help, as wide as the site shows without scrolling."""

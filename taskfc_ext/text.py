@@ -18,6 +18,9 @@ _ESCAPE = re.compile(
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
+_STYLE = re.compile(r"(\x1b\[[\d;]*m)")
+"""What `paint` adds. Text of tasks has none: `plain_text` removes it."""
+
 _ESCAPES_BEGIN = "\x1b\x9b\x9d"
 _ASCII_CONTROL = dict.fromkeys(code for code in range(128) if _CONTROL.match(chr(code)))
 
@@ -139,16 +142,31 @@ def table(
     return "\n".join(lines if most is None else [_truncate(line, most) for line in lines])
 
 
+def paint(text: str, style: str) -> str:
+    """Return `text` with the escape sequences of a style, such as "31" for red; tables count only the text."""
+    return f"\x1b[{style}m{text}\x1b[0m" if text else text
+
+
 def _truncate(line: str, most: int) -> str:
     if _width(line) <= most:
         return line
-    while _width(line) > most - 1:
-        line = line[:-1]
-    return line + "…"
+    kept, room = "", most - 1
+    for part in _STYLE.split(line):
+        if _STYLE.fullmatch(part):
+            kept += part
+            continue
+        for char in part:
+            room -= _width(char)
+            if room < 0:
+                return f"{kept}…\x1b[0m" if "\x1b" in kept else f"{kept}…"
+            kept += char
+    return kept
 
 
 def _width(text: str) -> int:
     """Return the width of `text` in columns of a terminal."""
+    if "\x1b" in text:
+        text = _STYLE.sub("", text)
     if text.isascii():
         return len(text)
     return sum(

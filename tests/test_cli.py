@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from taskfc_ext import StringTask, TaskClient, start
 from taskfc_ext.cli import main
 from taskfc_ext.client.attach import attach_to_running
 from taskfc_ext.client.blocking import BlockingTaskClient
-from taskfc_ext.errors import ControllerLost
+from taskfc_ext.errors import ControllerLost, UnknownTask
+from taskfc_ext.protocol.states import UNFINISHED
 from tests.processes import DEADLINE, await_workers, until
+from tests.terminals import TerminalScript
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -62,6 +65,16 @@ def client(module_home: Path) -> Iterator[BlockingTaskClient]:
     assert main(["stop"]) == 0
 
 
+@pytest.fixture
+def ended(client: BlockingTaskClient) -> Iterator[None]:
+    """Ends what a test leaves, also where it fails: the next one finds idle workers."""
+    yield
+    for task in client.list_tasks(states=UNFINISHED):
+        with suppress(UnknownTask):  # it has ended meanwhile, or it stops
+            client.abort(task.taskid)
+    client.barrier()
+
+
 def run_for_ever() -> None:
     while True:
         time.sleep(0.05)
@@ -73,6 +86,9 @@ def run_for_ever() -> None:
 def test_nothing_there_yet(taskfc: Taskfc) -> None:
     assert taskfc("list", "--name", "none").out == "no farms; start one with: taskfc start\n"
     assert taskfc("list", "--json").json == []
+    alone = taskfc()
+    assert (alone.code, alone.err) == (0, "")
+    assert alone.out.startswith("no farm runs\n  taskfc start ")
 
 
 @pytest.mark.parametrize("words", [["status"], ["tasks"], ["log", "1"], ["abort", "1"], ["clear"], ["scale", "2"]])
@@ -92,7 +108,6 @@ def test_a_farm_that_never_was_cannot_be_stopped(taskfc: Taskfc, verb: str) -> N
 @pytest.mark.parametrize(
     "words",
     [
-        [],
         ["fly"],
         ["status", "--name", "../up"],
         ["status", "--name", ".hidden"],
@@ -102,13 +117,33 @@ def test_a_farm_that_never_was_cannot_be_stopped(taskfc: Taskfc, verb: str) -> N
         ["tasks", "--state", "lost"],
         ["tasks", "--limit", "0"],
         ["abort"],
-        ["log", "1", "2"],
+        ["move", "1"],
+        ["move", "1", "--priority", "high"],
+        ["result", "1", "--timeout", "-1"],
+        ["start", "--property", "gpu"],
+        ["completion", "cmd"],
     ],
 )
-def test_bad_usage_is_exit_code_2(taskfc: Taskfc, words: list[str]) -> None:
+def test_bad_usage_is_one_line_and_exit_code_2(taskfc: Taskfc, words: list[str]) -> None:
     answer = taskfc(*words)
-    assert (answer.code, answer.out) == (2, "")
-    assert "usage: taskfc" in answer.err
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert answer.err.startswith("taskfc")
+    assert "--help)" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["ps"], "did you mean `taskfc tasks`?"),
+        (["statsu"], "did you mean `taskfc status`?"),
+        (["start", "4"], "the number of workers is given as -n 4"),
+        (["start", "--worker", "4"], "did you mean --workers?"),
+        (["status", "night"], "the farm's name is given as --name night"),
+        (["scale", "-1"], "'-1' is not a number from 0 to 10000"),
+    ],
+)
+def test_bad_usage_says_what_to_write(taskfc: Taskfc, words: list[str], hint: str) -> None:
+    assert hint in taskfc(*words).err
 
 
 # a farm
@@ -120,6 +155,7 @@ def test_start_reports_a_farm_that_runs_already(taskfc: Taskfc, client: Blocking
     assert answer.json["was"] == "runs already"
     assert answer.json["workers"] == 2
     assert taskfc("start").out.startswith("default: runs already, controller ")
+    assert "default: running\n  taskfc status " in taskfc().out
 
 
 def test_list_shows_it(taskfc: Taskfc, client: BlockingTaskClient, module_home: Path) -> None:
@@ -175,7 +211,14 @@ def test_a_log_cannot_steer_the_terminal(taskfc: Taskfc, client: BlockingTaskCli
 
 
 def test_unknown_tasks_are_named(taskfc: Taskfc, client: BlockingTaskClient) -> None:
-    for words in (["log", "999999"], ["abort", "999999"], ["clear", "999999"]):
+    for words in (
+        ["log", "999999"],
+        ["log", "-f", "999999"],
+        ["show", "999999"],
+        ["result", "999999"],
+        ["abort", "999999"],
+        ["clear", "999999"],
+    ):
         answer = taskfc(*words)
         assert (answer.code, answer.out) == (1, "")
         assert answer.err.startswith("taskfc: ")
@@ -185,7 +228,7 @@ def test_unknown_tasks_are_named(taskfc: Taskfc, client: BlockingTaskClient) -> 
     answer = taskfc("log", "nobody")
     assert answer.err == "taskfc: there is no task named 'nobody' (list them with: taskfc tasks)\n"
     assert taskfc("tasks", "1-1000000").code == 1
-    assert taskfc("log", "1-2").code == 1
+    assert taskfc("log", "1-2", "-f").err == "taskfc log: -f follows one task (see: taskfc log --help)\n"
     assert taskfc("abort", "7-3").err == "taskfc: the range 7-3 runs backwards\n"
     several = taskfc("abort", "999990-999999").err
     assert several == (
@@ -263,11 +306,181 @@ def test_a_reader_that_leaves_is_no_error(module_home: Path, client: BlockingTas
     assert (done.returncode, done.stderr) == (141, b"")
 
 
+@pytest.mark.usefixtures("ended")
+def test_steering_says_what_it_did(taskfc: Taskfc, client: BlockingTaskClient) -> None:
+    busy = [client.submit(run_for_ever) for _ in range(2)]
+    until(lambda: [task.state for task in busy] == ["running"] * 2, "they run")
+    queued = client.submit(abs, -1)
+    client.flush()
+    taskid = queued.taskid
+    assert taskfc("hold", str(taskid)).out == f"Held task {taskid}.\n"
+    assert client.list_tasks(taskids=[taskid])[0].held
+    assert taskfc("move", str(taskid), "--priority", "7").out == f"Moved task {taskid} to priority 7.\n"
+    assert taskfc("release", f"{taskid},{taskid}", "--json").json == {
+        "done": [taskid],
+        "with_a_worker": [],
+        "ended": [],
+    }
+    late = taskfc("hold", str(busy[0].taskid))
+    assert (late.code, late.out) == (1, "")
+    assert "is with a worker already" in late.err
+    for task in busy:
+        task.abort()
+    assert queued.result(DEADLINE) == 1
+    gone = taskfc("hold", str(taskid))
+    assert (gone.code, gone.err) == (1, f"taskfc: Task {taskid} had ended or never existed.\n")
+
+
+@pytest.mark.usefixtures("ended")
+def test_a_result_is_its_text(taskfc: Taskfc, client: BlockingTaskClient) -> None:
+    named = client.with_options(name="squares").submit(pow, 7, 2)
+    hostile = client.submit(str, "\x1b[31mred")
+    broken = client.submit(divmod, 1, 0)
+    endless = client.submit(run_for_ever)
+    client.flush()
+    assert taskfc("result", "squares", str(hostile.taskid)).out == "49\n'\\x1b[31mred'\n"
+    assert taskfc("result", "squares", "--json").json == [{"taskid": named.taskid, "type": "int", "text": "49"}]
+    failed = taskfc("result", str(broken.taskid), "squares")
+    assert (failed.code, failed.out) == (1, "49\n")
+    assert failed.err.startswith(f"taskfc: task {broken.taskid} failed: ZeroDivisionError: ")
+    assert failed.err.endswith(f"(traceback: taskfc show {broken.taskid})\n")
+    late = taskfc("result", str(endless.taskid), "--timeout", "0.1")
+    assert (late.code, late.err) == (1, f"taskfc: task {endless.taskid} has not ended; it goes on\n")
+    assert taskfc("abort", str(endless.taskid)).code == 0
+    client.barrier(endless)
+    assert taskfc("result", str(endless.taskid)).err.count("\n") == 1
+
+
+class Elsewhere:
+    """Cannot be made again in this process."""
+
+    def __reduce__(self) -> Any:
+        return _import_absent, ()
+
+
+def _import_absent() -> None:
+    if "taskfc_ext.worker.app" not in sys.modules:
+        raise ModuleNotFoundError("No module named 'absent'")
+
+
+def test_a_value_whose_modules_are_elsewhere_is_one_line(taskfc: Taskfc, client: BlockingTaskClient) -> None:
+    future = client.submit(Elsewhere)
+    client.barrier(future)
+    answer = taskfc("result", str(future.taskid))
+    assert (answer.code, answer.out, answer.err.count("\n")) == (1, "", 1)
+    assert "No module named 'absent'" in answer.err
+    assert "run this in the folder and the environment of its modules" in answer.err
+
+
+def test_show_has_all_of_a_task(taskfc: Taskfc, client: BlockingTaskClient) -> None:
+    taskid = client.run(StringTask("print('one\\x1b[2J')\nraise ValueError('no')"))
+    client.barrier(taskid)
+    text = taskfc("show", str(taskid)).out
+    assert text.startswith(f"task {taskid}\nstate:     failed\n")
+    assert "\noutput:\none\n" in text
+    assert text.endswith("ValueError: no\n")
+    assert "\x1b" not in text
+    (data,) = taskfc("show", str(taskid), "--json").json
+    assert (data["task"]["state"], data["exception"], data["log"]) == ("failed", "ValueError", "one\x1b[2J\n")
+
+
+def test_history_lists_what_has_run(taskfc: Taskfc, client: BlockingTaskClient) -> None:
+    future = client.with_options(name="hist").submit(abs, -1)
+    client.barrier(future)
+    header, *rows = taskfc("history", "--limit", "2").out.splitlines()
+    assert header.split() == ["id", "name", "state", "submitted", "time", "attempts", "worker"]
+    assert rows[-1].split()[:3] == [str(future.taskid), "hist", "succeeded"]
+    assert [task["name"] for task in taskfc("history", "hist", "--json").json] == ["hist"]
+
+
+def test_workers_are_listed_with_their_processes(taskfc: Taskfc, client: BlockingTaskClient) -> None:
+    pids = [str(worker.pid) for worker in client.workers()]
+    caption, _, header, *rows = taskfc("workers").out.splitlines()
+    assert caption == "default: 2 workers"
+    assert header.split() == ["worker", "pid", "state", "task"]
+    assert [row.split()[1] for row in rows] == pids
+
+
+# in a terminal
+
+
+Run = Callable[..., TerminalScript]
+
+
+@pytest.fixture
+def terminal(module_home: Path, tmp_path: Path) -> Iterator[Run]:
+    """Runs `taskfc` in a terminal of its own."""
+    open_: list[TerminalScript] = []
+
+    def run(*words: str, **variables: str) -> TerminalScript:
+        source = f"import sys\nfrom taskfc_ext.cli import main\nsys.exit(main({list(words)!r}))\n"
+        open_.append(TerminalScript(tmp_path, source, **variables))
+        return open_[-1]
+
+    yield run
+    for script in open_:
+        script.close()
+
+
+@pytest.mark.usefixtures("ended")
+def test_a_log_is_followed_to_the_end_of_its_task(terminal: Run, client: BlockingTaskClient, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    future = client.submit_cell(
+        "import os, time\nprint('begun')\nprint('10 %', end='\\r')\n"
+        f"while not os.path.exists({str(go)!r}):\n    time.sleep(0.01)\nprint('ended')"
+    )
+    client.flush()
+    script = terminal("log", "-f", str(future.taskid))
+    script.read_until("begun")
+    assert "ended" not in script.text
+    go.touch()
+    assert script.read_to_end() == ["begun", "ended"]
+    assert script.process.wait() == 0
+
+
+@pytest.mark.usefixtures("ended")
+def test_ctrl_c_ends_a_wait_and_not_the_task(terminal: Run, client: BlockingTaskClient) -> None:
+    future = client.submit(run_for_ever)
+    until(lambda: future.state == "running", "it runs")
+    script = terminal("status", "--watch")
+    script.read_until(f"{future.taskid} .*running")
+    script.process.send_signal(signal.SIGINT)
+    script.read_until(r"\x1b\[\?25h\x1b\[\?1049l")  # the cursor and the first screen are back
+    assert script.process.wait() == 130
+    first = client.submit(pow, 7, 2)
+    client.flush()
+    script = terminal("result", f"{first.taskid},{future.taskid}")
+    script.read_until("49")
+    script.process.send_signal(signal.SIGINT)
+    assert script.read_to_end() == ["49", "taskfc: the wait has ended, the tasks go on"]
+    assert script.process.wait() == 130
+    assert future.state == "running"
+    future.abort()
+    client.barrier(future)
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_coloured"),
+    [({}, True), ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
+)
+def test_colours_are_for_terminals_that_have_them(
+    terminal: Run, client: BlockingTaskClient, variables: dict[str, str], is_coloured: bool
+) -> None:
+    client.with_options(name="coloured").submit(abs, 1).result()
+    script = terminal("tasks", "coloured", **{"NO_COLOR": "", "FORCE_COLOR": "", **variables})
+    script.read_until("succeeded.*\n")
+    assert ("\x1b[32msucceeded\x1b[0m" in script.text) is is_coloured
+    assert ("\x1b" in script.text) is is_coloured
+
+
 # its end
 
 
 def test_restart_keeps_the_store_and_stop_ends_everything(taskfc: Taskfc) -> None:
-    assert taskfc("start", "-n", "1", "--name", "brief").code == 0
+    assert taskfc("start", "-n", "1", "--name", "brief", "--property", "gpu=true", "--property", "site=north").code == 0
+    assert taskfc("properties", "--name", "brief", "--json").json == {"gpu": True, "site": "north"}
+    refused = taskfc("forget", "brief")
+    assert (refused.code, refused.err) == (1, "taskfc: farm 'brief' runs (stop it first: taskfc stop --name brief)\n")
     with_task = TaskClient("brief")
     taskid = with_task.run(StringTask("x = 6 * 7", pull="x"), block=False)
     with_task.barrier(taskid)
@@ -282,6 +495,9 @@ def test_restart_keeps_the_store_and_stop_ends_everything(taskfc: Taskfc) -> Non
     assert taskfc("stop", "--name", "brief").out == "brief: stopped; unfinished tasks stay in its store\n"
     assert _farm(taskfc, "brief")["state"] == "stopped"
     assert taskfc("stop", "--name", "brief").out == "brief: was not running\n"
+    assert taskfc("forget", "brief").out == "brief: deleted, with its tasks and results\n"
+    assert "brief" not in [farm["name"] for farm in taskfc("list", "--json").json]
+    assert taskfc("forget", "brief").err == "taskfc: there is no farm 'brief' (list the farms with: taskfc list)\n"
     assert not _alive(answer.json["pid"])
 
 

@@ -1,10 +1,11 @@
 // The plugins of JupyterLab, registered.
 
 import { commands } from './lab/commands';
+import { completion } from './lab/completion';
 import { notifications } from './lab/notifications';
 import { running } from './lab/running';
 import { keptTables } from './lab/saved-table';
 import { sidebar } from './lab/sidebar';
 import { statusBar } from './lab/status-bar';
 
-export default [sidebar, commands, statusBar, running, notifications, keptTables];
+export default [sidebar, commands, statusBar, running, notifications, keptTables, completion];

@@ -12,9 +12,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from taskfc_ext.errors import TaskFCError
+from taskfc_ext.ipython.completion import make_matcher
+from taskfc_ext.ipython.inspection import wrap_inspection
 from taskfc_ext.ipython.magics import TaskMagics
-from taskfc_ext.ipython.parse.completion import complete
 from taskfc_ext.ipython.sessions import Farms, LocalFarms
 from taskfc_ext.ipython.welcome import welcome
 
@@ -30,6 +30,7 @@ def load(shell: Any, farms: Farms | None = None) -> None:
         _register_magics(shell, magics),
         _register_card(shell, magics),
         _register_completion(shell, magics),
+        wrap_inspection(shell),
         _register_event(shell, magics),
     ]
     atexit.register(magics.close)
@@ -83,27 +84,10 @@ def _register_card(shell: Any, magics: TaskMagics) -> Undo:
 
 
 def _register_completion(shell: Any, magics: TaskMagics) -> Undo:
-    def words(shell: Any, event: Any) -> list[str]:
-        return complete(event.text_until_cursor, task_names)
-
-    def task_names() -> list[str]:
-        try:
-            return magics.notebook().task_names()
-        except TaskFCError:  # Tab does not report problems of the farm
-            return []
-
-    for key in ("%task", "%%task"):
-        shell.set_hook("complete_command", words, str_key=key)
-    dispatcher = shell.strdispatchers["complete_command"]
-
-    def undo() -> None:
-        for key in ("%task", "%%task"):
-            chain = dispatcher.strs[key]
-            chain.chain[:] = [(priority, hook) for priority, hook in chain.chain if hook.__func__ is not words]
-            if not chain.chain:
-                del dispatcher.strs[key]
-
-    return undo
+    matchers = shell.Completer.custom_matchers
+    matcher = make_matcher(shell, magics)
+    matchers.append(matcher)
+    return lambda: matchers.remove(matcher) if matcher in matchers else None
 
 
 def _register_event(shell: Any, magics: TaskMagics) -> Undo:

@@ -60,26 +60,6 @@ def parse_amounts(text: str) -> Amounts:
     return tuple(found)
 
 
-def add_engine_options(parser: argparse.ArgumentParser) -> None:
-    """Add `--on`, `--resources` and `--idle` to a command of the terminal."""
-    parser.add_argument(
-        "--on",
-        metavar="ENGINE",
-        help="run the workers on the cluster of a Dask scheduler (tcp://head:8786, or its scheduler file), or of Ray "
-        "(ray://head:10001; ray: this machine is a node of it); home: here",
-    )
-    parser.add_argument(
-        "--resources",
-        type=parse_amounts,
-        default=(),
-        metavar="NAME=N,...",
-        help="the farm's own, for tasks that name them: licence=2; on an engine, what each worker takes: GPU=1",
-    )
-    parser.add_argument(
-        "--idle", type=float, metavar="S", help="end a worker there after S idle seconds (60; 0: never)"
-    )
-
-
 def engine_arguments(on: object, resources: Sequence[tuple[str, float]], idle: float | None) -> dict[str, Any]:
     """Return the arguments of `start` and `restart` for an engine and for resources; only what is given.
 

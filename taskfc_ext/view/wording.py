@@ -1,8 +1,8 @@
 """The wording of tasks and of results of actions, each once for all views. Pure.
 
 Callers are `commands.py` and `server_extension/starting.py` for the widget and the sidebar, `ipython/` for magics and
-cards, and `cli.py` for the terminal, which cannot hold, release or move tasks. The browser writes the rows of its queue
-view itself: `stateText` in `labextension/src/queue/row.ts` follows `state_text`.
+cards, and `cli/` for the terminal. The browser writes the rows of its queue view itself: `stateText` in
+`labextension/src/queue/row.ts` follows `state_text`.
 """
 
 from __future__ import annotations

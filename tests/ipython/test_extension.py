@@ -8,6 +8,7 @@ import pytest
 from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 
+from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.errors import VersionMismatch
 from taskfc_ext.ipython import extension
 from tests.ipython.conftest import FakeFarms, future_on
@@ -19,12 +20,11 @@ FUTURE = ".".join(extension.FUTURE)
 
 def traces(ip: InteractiveShell) -> dict[str, Any]:
     tables = ip.magics_manager.magics
-    hooks = ip.strdispatchers["complete_command"].strs
     return {
         "magics": {kind: tables[kind].get("task") for kind in ("line", "cell")},
         "registry": sorted(ip.magics_manager.registry),
         "configurables": len(ip.configurables),
-        "hooks": {key: len(chain.chain) for key, chain in hooks.items()},
+        "matchers": list(ip.Completer.custom_matchers),
         "events": {name: list(found) for name, found in ip.events.callbacks.items()},
         "formatter": [str(key) for key in ip.display_formatter.ipython_display_formatter.deferred_printers],
     }
@@ -44,8 +44,9 @@ def test_loading_twice_is_loading_once(shell: Any) -> None:
     once = traces(shell.ip)
     extension.load(shell.ip)
     twice = traces(shell.ip)
-    for key in ("registry", "configurables", "hooks", "formatter"):
+    for key in ("registry", "configurables", "formatter"):
         assert once[key] == twice[key]
+    assert len(once["matchers"]) == len(twice["matchers"]) == 1
 
 
 def test_a_shadowed_magic_comes_back(shell: Any) -> None:
@@ -147,18 +148,33 @@ def test_a_terminal_is_never_written_to_later(shell: Any, farm: Any) -> None:
     assert len(shell.shown) == 1
 
 
-def test_completion_is_registered(shell: Any) -> None:
-    shell.ip.Completer.use_jedi = False
+@pytest.mark.parametrize("use_jedi", [False, True])
+def test_our_completions_come_alone(shell: Any, use_jedi: bool) -> None:
+    shell.ip.Completer.use_jedi = use_jedi
 
     def complete(text: str) -> list[str]:
+        cursor = text.index("|") if "|" in text else len(text)
         with provisionalcompleter():
-            return [found.text for found in shell.ip.Completer.completions(text, len(text))]
+            return [found.text for found in shell.ip.Completer.completions(text.replace("|", ""), cursor)]
 
     shell.run("%%task fit-1\n1")
+    shell.run("fast = 3")
+    shell.ip.user_ns["client"] = object.__new__(BlockingTaskClient)  # not connected: only its type counts
     assert complete("%task abo") == ["abort"]
     assert complete("%task wait --t") == ["--timeout"]
-    assert complete("%%task --retr") == ["--retries", "--retry-on"]
+    assert complete("%%task --retr|\nx = 1") == ["--retries", "--retry-on"]
     assert complete("%task wait fi") == ["fit-1"]
+    assert complete("%%task --on-lost ") == ["retry", "fail"]
+    assert complete("%%task -o |\nalpha = 1\nbeta = alpha(") == ["alpha", "beta", "*"]
+    assert complete("%%task --timeout ") == [""]
+    assert complete("%%task --timeout 3") == ["3"]
+    assert "pow" in complete("%task po")
+    assert complete("%%task -i fas|\nprint(fast)") == ["fast"]
+    assert complete("x = client.with_options(\n    retries=2, pri") == ["priority="]
+    assert "*" not in complete("%%task fit\nfas|")
+    assert "fast" in complete("%%task fit\nfas|")
+    assert "priority=" not in complete("fast.with_options(pri")
+    assert "fast" in complete("client.with_options(retries=fa")
 
 
 def test_loading_imports_nothing_slow_and_starts_nothing() -> None:

@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest';
 
-import { addMagic } from '../../src/lab/cell-magic';
+import { addMagic, isMagicLine } from '../../src/lab/cell-magic';
 
 test.each([
   ['1 / 0', '%%task\n1 / 0'],
@@ -14,4 +14,19 @@ test.each([
 ])('%j is submitted as %j', (source, submitted) => {
   expect(addMagic(source)).toBe(submitted);
   expect(addMagic(submitted)).toBe(submitted);
+});
+
+test.each([
+  ['%%task fit --re', true],
+  ['\n%%task |', true],
+  ['%%task a \\\n  --re|\nx = 1', true],
+  ['x = 1\nt = %task res', true],
+  ['  %task', true],
+  ['%%task fit\nx', false],
+  ['x = 1\n%%task ', false],
+  ['%tasks x', false],
+  ['a % task', false]
+])('%j is a line of a magic: %j', (text, expected) => {
+  const [before = ''] = text.split('|');
+  expect(isMagicLine(text.replace('|', '').split('\n'), before.split('\n').length - 1)).toBe(expected);
 });

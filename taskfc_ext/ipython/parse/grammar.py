@@ -14,11 +14,11 @@ from typing import Any, NoReturn
 
 from taskfc_ext.ipython.hints import ELSEWHERE, MEANT, did_you_mean
 from taskfc_ext.ipython.parse import requests
-from taskfc_ext.ipython.parse.argument import Argument
 from taskfc_ext.ipython.parse.first_line import Expand, words_of
 from taskfc_ext.ipython.parse.requests import BadUsage, Request, Run, Status, Submission
 from taskfc_ext.ipython.parse.tables import EVERYWHERE, OF_THE_FARM, SUBMISSION, VERBS
 from taskfc_ext.near_misses import nearest, nearest_option
+from taskfc_ext.view.argument import Argument
 
 _FIRST_WORD = re.compile(r"\s*([A-Za-z_]\w*)(?=\s|;|$)")
 _OPERATOR = re.compile(

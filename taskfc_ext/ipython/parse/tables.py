@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from taskfc_ext.ipython.parse import requests
-from taskfc_ext.ipython.parse.argument import Argument, argument, flag, with_settings
 from taskfc_ext.ipython.parse.requests import Request
 from taskfc_ext.ipython.parse.values import (
     amounts,
@@ -24,6 +23,7 @@ from taskfc_ext.ipython.parse.values import (
     variable,
 )
 from taskfc_ext.protocol.limits import MAX_IDS, MAX_PRIORITY, MAX_RETRIES, MAX_SEED, MAX_UNITS, MAX_WORKERS
+from taskfc_ext.view.argument import Argument, argument, flag, with_settings
 from taskfc_ext.view.engine_words import parse_amounts
 
 

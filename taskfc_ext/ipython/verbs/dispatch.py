@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskfc_ext.client.progress.counts import FutureCounts
 from taskfc_ext.client.progress.long_wait import LongWait
-from taskfc_ext.errors import UnknownTask, UnknownTasks
+from taskfc_ext.errors import UnknownTask
 from taskfc_ext.ipython.cards.render import Table, tasks_table
 from taskfc_ext.ipython.interrupts import waiting
 from taskfc_ext.ipython.notebook import Notebook, error_line
@@ -20,13 +20,15 @@ from taskfc_ext.ipython.verbs.history import history
 from taskfc_ext.ipython.verbs.retry import retry
 from taskfc_ext.ipython.verbs.submit import bind_out, say_bound, submit_expression, wait_for_success
 from taskfc_ext.ipython.verbs.wait import wait
-from taskfc_ext.protocol.infos import TaskInfo, WorkerInfo
+from taskfc_ext.protocol.infos import WorkerInfo
 from taskfc_ext.protocol.limits import MAX_IDS
 from taskfc_ext.protocol.states import FINISHED, UNFINISHED
 from taskfc_ext.text import as_sentence, one_line, plain_text, plural, workers_table, workers_text
 from taskfc_ext.view import wording
 from taskfc_ext.view.engine_words import HOME, RAY, engine_arguments, warnings_as_lines
+from taskfc_ext.view.newest import running_and_newest
 from taskfc_ext.view.selection import Selection, names_one
+from taskfc_ext.view.steering import steer
 
 if TYPE_CHECKING:
     from taskfc_ext.client.blocking import BlockingTaskClient
@@ -124,7 +126,7 @@ def _status(notebook: Notebook, request: requests.Status) -> None:
         rows = client.list_tasks(taskids=notebook.taskids(request.tasks, everybodys=request.all), limit=MAX_IDS)
     else:
         owner = None if request.all else notebook.session.owner
-        rows = _running_and_newest(client, owner)
+        rows = running_and_newest(client, owner, NEWEST)
     caption = _caption(notebook, client)
     if not request.tasks and not request.all:
         caption += "; this notebook's running and newest tasks" if rows else "; none of this notebook"
@@ -134,21 +136,13 @@ def _status(notebook: Notebook, request: requests.Status) -> None:
 def _widget(notebook: Notebook) -> None:
     """Show the queue of all notebooks: live if there are widgets, else and in the saved notebook as a table."""
     client = notebook.session.client_if_running()
-    rows = _running_and_newest(client, None) if client is not None else []
+    rows = running_and_newest(client, None, NEWEST) if client is not None else []
     caption = _no_farm(notebook)
     if client is not None:
         caption = _caption(notebook, client)
         caption += f"; as of {datetime.now():%Y-%m-%d %H:%M:%S}"
     table = tasks_table(caption, rows).bundle()
     notebook.show(notebook.queues.bundle(table) if notebook.has_widgets else table)
-
-
-def _running_and_newest(client: Any, owner: str | None) -> list[TaskInfo]:
-    """Return what runs, however long the queue behind it, and the newest of the others."""
-    running = client.list_tasks(owner=owner, states=("running",), limit=NEWEST)
-    shown = {task.taskid: task for task in (*running, *client.list_tasks(owner=owner, limit=NEWEST))}
-    newest = sorted(shown, key=lambda taskid: (shown[taskid].state == "running", taskid))[-NEWEST:]
-    return [shown[taskid] for taskid in sorted(newest)]
 
 
 def _result(notebook: Notebook, request: requests.Result) -> Any:
@@ -204,29 +198,9 @@ def _abort(notebook: Notebook, tasks: Selection) -> None:
         notebook.say(wording.describe_abort(aborted, {task.taskid for task in unfinished}))
 
 
-def _steer(notebook: Notebook, tasks: Selection, steer: Callable[[list[int]], Iterable[int] | None], verb: str) -> None:
-    """Call `steer` with the unfinished tasks, and print the result.
-
-    Args:
-        steer: does it, and returns the tasks that a worker has already.
-        verb: see `describe_steering`.
-    """
-    taskids = list(dict.fromkeys(notebook.taskids(tasks)))
-    gone: list[int] = []
-    given: Iterable[int] | None = ()
-    while taskids:
-        try:
-            given = steer(taskids)
-            break
-        except UnknownTasks as error:  # it was done for the others, and asking again tells what became of them
-            wrong = set(error.taskids).intersection(taskids)
-            if not wrong:
-                raise
-            gone += [taskid for taskid in taskids if taskid in wrong]
-            taskids = [taskid for taskid in taskids if taskid not in wrong]
-    given = list(given or ())
-    done = [taskid for taskid in taskids if taskid not in given]
-    notebook.say(wording.describe_steering(verb, done, ended=gone, given=given))
+def _steer(notebook: Notebook, tasks: Selection, act: Callable[[list[int]], Iterable[int] | None], verb: str) -> None:
+    """Call `act` with the unfinished tasks, see `steer`, and print the result; `verb` as in `describe_steering`."""
+    notebook.say(steer(act, notebook.taskids(tasks)).describe(verb))
 
 
 def _log(notebook: Notebook, request: requests.Log) -> None:

@@ -1,4 +1,4 @@
-"""One argument of a magic, for `argparse`: an entry of the tables."""
+"""One argument of a magic or of a command of the terminal, for `argparse`: an entry of the tables. Pure."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def argument(*flags: str, help: str, **settings: Any) -> Argument:
     return Argument(flags, {"help": help, **settings})
 
 
-def flag(name: str, help: str) -> Argument:
-    """Return an option without a value."""
-    return argument(name, help=help, action="store_true")
+def flag(name: str, help: str, *more: str) -> Argument:
+    """Return an option without a value. `more`: its other names."""
+    return argument(name, *more, help=help, action="store_true")
 
 
 def with_settings(one: Argument, **settings: Any) -> Argument:

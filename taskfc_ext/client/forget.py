@@ -1,0 +1,37 @@
+"""Deletion of a stopped farm's store."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+from taskfc_ext.client.farm.interface import Condition
+from taskfc_ext.client.farm.launch import LocalFarm
+from taskfc_ext.drivers.files import try_lock
+from taskfc_ext.drivers.paths import known_farms
+from taskfc_ext.errors import ControllerUnavailable, StartFailed
+from taskfc_ext.text import name_option
+
+
+def forget(name: str) -> None:
+    """Delete the store of the farm `name`, with all its tasks and results.
+
+    Raises:
+        ControllerUnavailable: there is no such farm.
+        StartFailed: it runs, or has died and may come back.
+    """
+    if name not in known_farms():
+        raise ControllerUnavailable(f"there is no farm {name!r}", hint="list the farms with: taskfc list")
+    farm = LocalFarm(name)
+    store = farm.paths.store
+    condition = farm.condition()
+    if condition is not Condition.STOPPED:
+        runs = "runs" if condition is Condition.ALIVE else "has died, and its tasks may go on"
+        raise StartFailed(f"farm {name!r} {runs}", hint=f"stop it first: taskfc stop{name_option(name)}")
+    # a name that no farm can have: whoever starts the farm now begins with an empty store
+    doomed = store.with_name(f".{name}.{os.getpid()}")
+    with open(farm.paths.lock, "ab") as lock:
+        if not try_lock(lock.fileno()):
+            raise StartFailed(f"the store {store} is in use", hint="stop the farm first")
+        store.rename(doomed)
+    shutil.rmtree(doomed)
