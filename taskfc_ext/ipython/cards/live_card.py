@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from taskfc_ext.ipython.cards import rich
 from taskfc_ext.ipython.cards.render import AS_OF, Bundle, Card, card_bundle
 from taskfc_ext.protocol.states import UNFINISHED, UNSUCCESSFUL
+from taskfc_ext.view.cards import OF_CARD
 
 NOTHING: Bundle = {"text/plain": "", "text/html": "<!-- -->", "text/latex": "", "text/markdown": ""}
 """Replaces an output that is gone: invisible in every front end and in every format of nbconvert."""
@@ -124,7 +125,8 @@ class LiveCard:
         self._buttons = make(act, self.card.farm, self.card.taskid, verbs)
         if self._buttons is None:
             return False
-        self._publish(self._buttons.bundle(), display_id=self._buttons_id, update=False)
+        bundle = self._buttons.bundle()
+        self._publish(bundle, display_id=self._buttons_id, update=False, metadata={OF_CARD: self._id})
         return True
 
     def update(self, *, again: bool = False) -> None:
@@ -149,7 +151,7 @@ class LiveCard:
 
     def _send_card(self, *, update: bool) -> None:
         is_live = self.card.state in (*UNFINISHED, "stopping") and not self.is_stale
-        bundle = card_bundle(self.card, is_live=is_live)
+        bundle = card_bundle(self.card, is_live=is_live, card_id=self._id)
         bundle["text/html"] += NO_BROKEN_BUTTONS + (NO_TIME_IF_LIVE if is_live else "")
         self.size = _size(bundle)
         self._publish(bundle, display_id=self._id, update=update)
@@ -161,7 +163,7 @@ class LiveCard:
         """
         again = again and self._n_reserved > 0
         for place, output in enumerate(self._outputs_beneath()):
-            data, metadata = output["data"], output["metadata"]
+            data, metadata = output["data"], {**output["metadata"], OF_CARD: self._id}
             if place < len(self._beneath):
                 display_id, shown = self._beneath[place]
                 if shown == output and not again:

@@ -45,6 +45,7 @@ def _read_card(future: TaskFuture, now: datetime, formatter: Any) -> Card:
     return Card(
         as_of=now,
         taskid=future.taskid,
+        submitted=info.submitted,
         title=title,
         state=state_of(info),
         reason=reason_of(info),
@@ -118,6 +119,7 @@ def _ended_card(
     return Card(
         as_of=now,
         taskid=future.taskid,
+        submitted=facts.submitted,
         title=title,
         state=future.state,
         attempts=facts.attempts,
