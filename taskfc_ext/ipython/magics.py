@@ -137,6 +137,7 @@ class TaskMagics(Magics):
             make_buttons=self._make_buttons,
             context=partial(context_of_cell, shell),
             sees_updates_only=partial(is_headless, shell),
+            find_again=self.session.find_again,
         )
         self.queues = QueueWidgets(self.session, self.board)
         switch.turn(self.progress)

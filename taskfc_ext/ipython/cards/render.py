@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -28,6 +28,9 @@ _NO_MATH = "mathjax_ignore tex2jax_ignore"
 
 # the queue view recognises by this class the table that stands in for a widget
 _PLAIN = f"taskfc-plain {_NO_MATH}"
+
+FARM_STOPPED = "farm stopped"
+"""The reason of a task that waits for the start of its farm."""
 
 AS_OF = "taskfc-as-of"
 """The class of the time on a live card."""
@@ -63,6 +66,11 @@ class Card:
     retry_of: int | None = None
     progress: TaskProgress | None = None
     outputs: tuple[rich.Output, ...] = ()
+
+    def with_what_was_seen(self, seen: Card) -> Card:
+        """Return the card of a task whose farm was stopped, with what was seen of it before."""
+        kept = {name: getattr(seen, name) for name in ("submitted", "attempts", "output", "outputs")}
+        return replace(self, **kept)
 
 
 def card_bundle(card: Card, *, is_live: bool = False, card_id: str = "") -> Bundle:
@@ -111,7 +119,7 @@ def card_html(card: Card, *, is_live: bool = False) -> str:
     """
     colour = look.COLOURS.get(card.state, "inherit")
     state, *facts = _facts(card)
-    as_of = f'<span class="{AS_OF}"> · {_as_of(card)}</span>' if is_live else f" · {_as_of(card)}"
+    as_of = f'<span class="{AS_OF}"> · {_as_of(card)}{_show_now(card)}</span>' if is_live else f" · {_as_of(card)}"
     more = "".join(f" · {_escape(fact)}" for fact in facts)
     head = (
         f'<span style="color: {colour}" aria-hidden="true">{icon(card.state)}</span> '
@@ -194,6 +202,10 @@ def _facts(card: Card) -> list[str]:
 
 def _as_of(card: Card) -> str:
     return f"as of {card.as_of:%Y-%m-%d %H:%M:%S}"
+
+
+def _show_now(card: Card) -> str:
+    return "" if card.taskid is None else f" · <code>%task show {card.taskid}</code> shows it now"
 
 
 def _tail(output: str) -> str:
