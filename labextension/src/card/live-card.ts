@@ -50,7 +50,7 @@ export class LiveCard implements DrawnCard {
     private readonly desk: CardDesk,
     private readonly host: CardHost
   ) {
-    host.place.append(this.view.element, this.row.element);
+    host.place.append(this.row.element);
     this.ends = [desk.link.onChange(() => this.update()), desk.onTick(() => this.update())];
   }
 
@@ -155,14 +155,14 @@ export class LiveCard implements DrawnCard {
   }
 
   private showSaved(offers: readonly Verb[], hidden: Hidden): void {
-    this.view.element.hidden = true;
+    this.view.element.remove(); // a page has one card of a task
     this.host.showSaved(true);
     this.host.showOutputs([]);
     this.finish(offers, hidden);
   }
 
   private showView(offers: readonly Verb[], hidden: Hidden): void {
-    this.view.element.hidden = false;
+    if (this.view.element.parentElement === null) this.host.place.prepend(this.view.element);
     this.host.showSaved(false);
     this.finish(offers, hidden);
   }
