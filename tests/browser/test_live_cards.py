@@ -128,8 +128,8 @@ def test_a_notebook_that_was_closed_has_true_cards_when_it_is_opened_again(
     notebook = lab.open(page, "closed", LOAD, PICTURE.format(gate=gate))
     notebook.run(0, 1)
     expect(notebook.output(1).locator(".drawn:visible")).to_have_count(1)
-    save(notebook)
-    notebook.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    save(notebook)  # the kernel changes its card no more
     notebook.command("application:close")
     expect(page.locator(".jp-NotebookPanel")).to_have_count(0)
     gate.touch()
@@ -143,6 +143,7 @@ def test_an_untrusted_notebook_shows_the_state_and_runs_nothing(lab: Lab, page: 
     notebook = lab.open(page, "mine", LOAD, PICTURE.format(gate=tmp_path / "gate"))
     notebook.run(0, 1)
     shows(notebook.card(1), "drawing")
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
     save(notebook)
     saved = json.loads(notebook.path.read_text())
     cells = [nbformat.v4.new_code_cell(cell["source"], outputs=cell["outputs"]) for cell in saved["cells"]]

@@ -83,13 +83,13 @@ export function headlineOfEnded(task: TaskInfo): Headline {
 }
 
 /** Return the line of an unfinished task whose farm does not run, as it was seen last. `now`: in seconds. */
-export function headlineOfAsleep(card: TaskCard, seen: Headline | null, now: number): Headline {
+export function headlineOfAsleep(card: TaskCard, seen: Headline | null, why: string, now: number): Headline {
   const was = seen === null ? `${card.state} as of ${formatTime(card.as_of, now)}` : seen.state;
   return {
     taskid: seen?.taskid ?? card.taskid,
     title: seen?.title ?? oneLine(card.title),
     state: 'waiting',
-    text: 'waiting (farm stopped)',
+    text: `waiting (${why})`,
     facts: [`was ${was}`],
     progress: null,
     elapsed: NaN,

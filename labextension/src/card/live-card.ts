@@ -1,6 +1,6 @@
 // The card of one task, drawn from the state of its farm; where that is not known, the saved form with what to do.
 
-import { CARD_VERSION } from '../link/messages';
+import { CARD_VERSION, FarmState } from '../link/messages';
 import type { TaskCard, TaskDetails } from '../link/messages';
 import { RequestError } from '../link/server';
 import type { Follower } from '../link/shared-queues';
@@ -15,6 +15,9 @@ import { findLiveButtons, retryInKernel } from './kernel-parts';
 import { outputsBeneath, textsOnCard } from './outputs';
 import { farmSituation, newestRetry, taskSituation } from './situation';
 import { CardView } from './view';
+
+/** A line, and what to type at its end. */
+type Advice = readonly [] | readonly [string] | readonly [string, string];
 
 const CLEARED = 'cleared from the store';
 
@@ -79,7 +82,7 @@ export class LiveCard implements DrawnCard {
     const farm = farmSituation(link.state, link.isKnown, status);
     if (farm === 'live' && follower.store.isLive) this.showLive(card, follower);
     else if (farm === 'unreachable') this.showUnreachable(card);
-    else if (farm === 'asleep') this.showAsleep(card);
+    else if (farm === 'asleep') this.showAsleep(card, status?.state === FarmState.DEAD ? 'farm died' : 'farm stopped');
     else if (this.head === null || farm !== 'away') this.showWhatIsKnown(card, '');
     else this.showWhatIsKnown(card, status?.message ?? '');
   }
@@ -118,28 +121,27 @@ export class LiveCard implements DrawnCard {
   }
 
   private showUnreachable(card: TaskCard): void {
-    this.showSaved([], 'none');
-    const isOver = isFinal(card.state) || performance.now() - this.madeAt < KERNEL_BACK_AFTER_MS;
-    if (isOver || findLiveButtons(this.host.kernelParts()) !== null) return;
+    const isKept = isFinal(card.state) || findLiveButtons(this.host.kernelParts()) !== null;
+    if (isKept || performance.now() - this.madeAt < KERNEL_BACK_AFTER_MS) return this.showSaved([], 'none');
     const asOf = formatTime(card.as_of, Date.now() / 1000);
-    this.row.setHidden(false);
-    this.row.advise(`This card is of ${asOf}, and its kernel has ended. Type %load_ext taskfc_ext, then`, showLine(card));
+    const stale = `This card is of ${asOf}, and its kernel has ended. Type %load_ext taskfc_ext, then`;
+    this.showSaved([], 'none', [stale, `%task show ${card.taskid}`]);
   }
 
-  private showAsleep(card: TaskCard): void {
+  private showAsleep(card: TaskCard, why: string): void {
     const seen = this.head;
     if (isFinal(card.state) || seen?.isFinal) return this.showWhatIsKnown(card, '');
     if (seen === null) this.view.showTexts(this.host.savedTexts());
-    this.view.showHead(card.farm, headlineOfAsleep(card, seen, Date.now() / 1000), '');
-    this.showView([], seen === null ? 'buttons' : 'all');
+    this.view.showHead(card.farm, headlineOfAsleep(card, seen, why, Date.now() / 1000), '');
+    const start = card.farm === 'default' ? '%task start' : `%task start --name ${card.farm}`;
+    this.showView([], seen === null ? 'buttons' : 'all', ['It goes on with', start]);
   }
 
   /** Show the last form with a notice: what was drawn, or what was saved. */
   private showWhatIsKnown(card: TaskCard, notice: string): void {
     if (this.head === null) {
-      this.showSaved([], notice ? 'buttons' : 'none');
-      this.row.setHidden(!notice);
-      if (notice) this.row.advise(`Task ${card.taskid} is ${notice}.`);
+      if (notice) this.showSaved([], 'buttons', [`Task ${card.taskid} is ${notice}.`]);
+      else this.showSaved([], 'none');
       return;
     }
     this.view.showHead(card.farm, this.head, oneLine(notice));
@@ -154,23 +156,26 @@ export class LiveCard implements DrawnCard {
     if (head.hasBegun) this.ask(head.taskid, head.state);
   }
 
-  private showSaved(offers: readonly Verb[], hidden: Hidden): void {
+  private showSaved(offers: readonly Verb[], hidden: Hidden, advice: Advice = []): void {
     this.view.element.remove(); // a page has one card of a task
     this.host.showSaved(true);
     this.host.showOutputs([]);
-    this.finish(offers, hidden);
+    this.finish(offers, hidden, advice);
   }
 
-  private showView(offers: readonly Verb[], hidden: Hidden): void {
-    if (this.view.element.parentElement === null) this.host.place.prepend(this.view.element);
+  private showView(offers: readonly Verb[], hidden: Hidden, advice: Advice = []): void {
+    if (this.view.element.parentElement === null) {
+      this.host.place.prepend(this.view.element);
+      this.host.showOutputs(outputsBeneath(this.details?.outputs ?? []));
+    }
     this.host.showSaved(false);
-    this.finish(offers, hidden);
+    this.finish(offers, hidden, advice);
   }
 
-  private finish(offers: readonly Verb[], hidden: Hidden): void {
+  private finish(offers: readonly Verb[], hidden: Hidden, [text = '', typed = '']: Advice): void {
     this.row.offer(`task ${this.head?.taskid ?? this.card?.taskid ?? ''}`, offers);
-    this.row.advise('');
-    this.row.setHidden(hidden === 'none');
+    this.row.advise(text, typed);
+    this.row.setHidden(hidden === 'none' && !text);
     this.host.hideKernelParts(hidden);
   }
 
@@ -198,9 +203,9 @@ export class LiveCard implements DrawnCard {
     const isOther = details.task.taskid === this.card?.taskid && details.task.submitted !== this.card.submitted;
     if (isOther) this.isCleared = true;
     else {
-      const outputs = details.outputs ?? this.details?.outputs;
-      this.details = { ...details, outputs };
-      this.showDetails();
+      const isNew = details.outputs != null;
+      this.details = isNew ? details : { ...details, outputs: this.details?.outputs };
+      this.showDetails(isNew);
     }
     this.update();
   }
@@ -213,10 +218,11 @@ export class LiveCard implements DrawnCard {
     this.update();
   }
 
-  private showDetails(): void {
+  private showDetails(areOutputsNew = true): void {
     const { log = '', traceback = '', note = '', outputs } = this.details ?? {};
     this.view.showPrinted(log);
     this.view.showFailure(traceback, note);
+    if (!areOutputsNew) return;
     this.view.showTexts(textsOnCard(outputs ?? []));
     this.host.showOutputs(outputsBeneath(outputs ?? []));
   }
@@ -231,8 +237,4 @@ export class LiveCard implements DrawnCard {
     const identity = this.desk.link.status(card.farm)?.identity ?? '';
     return (await this.desk.link.command(card.farm, { do: verb, taskids: [taskid], identity })).said;
   }
-}
-
-function showLine({ taskid }: TaskCard): string {
-  return `%task show ${taskid}`;
 }
