@@ -260,7 +260,7 @@ describe('a farm that stops', () => {
   test('before anything was seen of it: the saved texts, with the state as it was', () => {
     world.become(FarmState.STOPPED);
     show();
-    expect(host.shown).toMatch(/^◌ task 7 fit · waiting \(farm stopped\) · was running as of .*saved text \| It goes on with %task start$/);
+    expect(host.shown).toMatch(/^◌ task 7 fit · waiting \(farm stopped\) · was running as of .*saved text \| It goes on with %task start --name f$/);
   });
 
   test('while it is shown: the task waits, and goes on when the farm does', async () => {
@@ -268,7 +268,7 @@ describe('a farm that stops', () => {
     world.tell(queue([[7, StateCode.RUNNING]]));
     await settle();
     world.become(FarmState.STOPPED);
-    expect(host.shown).toBe('◌ task 7 fit · waiting (farm stopped) · was runningsaid | It goes on with %task start');
+    expect(host.shown).toBe('◌ task 7 fit · waiting (farm stopped) · was runningsaid | It goes on with %task start --name f');
     world.become(FarmState.LIVE);
     world.tell(queue([[7, StateCode.SCHEDULED]]));
     expect(host.shown).toBe('○ task 7 fit · scheduled said | Abort');
