@@ -68,8 +68,8 @@ def test_without_the_server_extension_the_kernel_gets_the_abort_or_advice_is_sho
     shows(notebook.card(1), "aborted")  # at the end of the cell, every kernel receives it
 
 
-def test_buttons_survive_a_reload_but_not_their_kernel(lab: Lab, page: Page) -> None:
-    notebook = lab.open(page, "gone", LOAD, "%%task wrong\nprint('tried')\n1 / 0")
+def test_buttons_of_a_kernel_survive_a_reload_but_not_their_kernel(plain_lab: Lab, page: Page) -> None:
+    notebook = plain_lab.open(page, "gone", LOAD, "%%task wrong\nprint('tried')\n1 / 0")
     notebook.run(0, 1)
     shows(notebook.card(1), "ZeroDivisionError")
     expect(buttons(notebook.output(1)).get_by_role("button", name="Retry")).to_be_visible()

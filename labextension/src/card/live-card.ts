@@ -62,7 +62,7 @@ export class LiveCard implements DrawnCard {
     this.card = isTaskCard(data) ? data : null;
     if (this.card?.farm !== before?.farm) {
       this.follower?.dispose();
-      this.follower = this.card && this.desk.queues.follow(this.card.farm, () => this.update());
+      this.follower = null;
     }
     if (this.card?.taskid !== before?.taskid || this.card?.submitted !== before?.submitted) this.forget();
     this.update();
@@ -75,12 +75,14 @@ export class LiveCard implements DrawnCard {
   }
 
   update(): void {
-    const { card, follower } = this;
-    const { link } = this.desk;
-    if (card === null || follower === null) return this.showSaved([], 'none');
+    const { card } = this;
+    const { link, queues } = this.desk;
+    if (card === null) return this.showSaved([], 'none');
     const status = link.status(card.farm);
+    // a notebook may name any farm: only those that exist are watched
+    if (status !== undefined) this.follower ??= queues.follow(card.farm, () => this.update());
     const farm = farmSituation(link.state, link.isKnown, status);
-    if (farm === 'live' && follower.store.isLive) this.showLive(card, follower);
+    if (farm === 'live' && this.follower?.store.isLive) this.showLive(card, this.follower);
     else if (farm === 'unreachable') this.showUnreachable(card);
     else if (farm === 'asleep') this.showAsleep(card, status?.state === FarmState.DEAD ? 'farm died' : 'farm stopped');
     else if (this.head === null || farm !== 'away') this.showWhatIsKnown(card, '');
@@ -103,9 +105,15 @@ export class LiveCard implements DrawnCard {
     const taskid = newestRetry(queue, card.taskid);
     if (taskid !== card.taskid) this.draw(card, headlineOfPlace(queue, queue.placeOf(taskid), store.wall));
     else if (situation === 'cleared' || this.isCleared) this.showCleared(card);
-    else if (isFinal(card.state)) this.showSaved(offersOf(card.state), 'buttons');
+    else if (isFinal(card.state)) this.showFinal(offersOf(card.state));
     else if (situation === 'listed') this.draw(card, headlineOfPlace(queue, queue.placeOf(taskid), store.wall));
     else this.showUnlisted(card);
+  }
+
+  /** Show the form that the kernel has saved of the end, which has more of the notebook than the farm knows. */
+  private showFinal(offers: readonly Verb[]): void {
+    this.head = null;
+    this.showSaved(offers, 'buttons');
   }
 
   private showUnlisted(card: TaskCard): void {
@@ -130,7 +138,8 @@ export class LiveCard implements DrawnCard {
 
   private showAsleep(card: TaskCard, why: string): void {
     const seen = this.head;
-    if (isFinal(card.state) || seen?.isFinal) return this.showWhatIsKnown(card, '');
+    if (seen?.isFinal) return this.showWhatIsKnown(card, '');
+    if (isFinal(card.state)) return this.showFinal([]);
     if (seen === null) this.view.showTexts(this.host.savedTexts());
     this.view.showHead(card.farm, headlineOfAsleep(card, seen, why, Date.now() / 1000), '');
     const start = card.farm === 'default' ? '%task start' : `%task start --name ${card.farm}`;
@@ -152,7 +161,9 @@ export class LiveCard implements DrawnCard {
     if (head.taskid !== this.head?.taskid && this.head !== null) this.forget();
     this.head = head;
     this.view.showHead(card.farm, head, '');
-    this.showView(head.offers, 'all');
+    const lacksDetails = head.hasBegun && this.details === null;
+    if (lacksDetails && head.taskid === card.taskid) this.view.showTexts(this.host.savedTexts()); // until they are here
+    this.showView(head.offers, lacksDetails ? 'buttons' : 'all');
     if (head.hasBegun) this.ask(head.taskid, head.state);
   }
 
@@ -203,7 +214,7 @@ export class LiveCard implements DrawnCard {
     const isOther = details.task.taskid === this.card?.taskid && details.task.submitted !== this.card.submitted;
     if (isOther) this.isCleared = true;
     else {
-      const isNew = details.outputs != null;
+      const isNew = details.outputs != null || this.details === null;
       this.details = isNew ? details : { ...details, outputs: this.details?.outputs };
       this.showDetails(isNew);
     }

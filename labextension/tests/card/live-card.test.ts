@@ -225,6 +225,17 @@ describe('what is shown', () => {
     expect(host.shown).toBe('✔ task 7 fit · succeeded · 8.00 s · cleared from the storesaid');
   });
 
+  test('a task whose end the kernel saved, and that is cleared then', async () => {
+    const card = show();
+    world.tell(queue([[7, StateCode.RUNNING]], { running: 1 }));
+    await settle();
+    world.tell(queue([[7, StateCode.SUCCEEDED]], { succeeded: 1 }));
+    card.show({ ...CARD, state: 'succeeded' });
+    expect(host.shown).toBe('SAVED');
+    world.tell(queue([], {}));
+    expect(host.shown).toBe('SAVED | Task 7 is cleared from the store.');
+  });
+
   test('an old task that the queue does not list any more is asked for, once', async () => {
     world.details = async () => ({ task: { ...INFO, state: 'succeeded', elapsed: 2 }, log: 'done' });
     show();
@@ -325,6 +336,12 @@ describe('a page that cannot follow the farm', () => {
     show({ ...CARD, state: 'succeeded' });
     await vi.advanceTimersByTimeAsync(6000);
     expect(host.shown).toBe('SAVED');
+  });
+
+  test('a farm that does not exist here is not watched: a notebook may name anything', () => {
+    show({ ...CARD, farm: '../../etc' });
+    world.tell();
+    expect([host.shown, world.watched]).toEqual(['SAVED', []]);
   });
 
   test.each([null, 'text', { ...CARD, version: 99 }, { ...CARD, taskid: '7' }])('not a card: %j', async data => {
