@@ -1,4 +1,4 @@
-"""What the output of a card tells a page that can draw it live, beside its saved HTML and text.
+"""Data of a card for pages that draw it live, in its output beside its saved HTML and text.
 
 A page that knows the type draws the card from the state of the farm; any other one shows the saved form.
 """

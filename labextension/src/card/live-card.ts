@@ -85,8 +85,7 @@ export class LiveCard implements DrawnCard {
     if (farm === 'live' && this.follower?.store.isLive) this.showLive(card, this.follower);
     else if (farm === 'unreachable') this.showUnreachable(card);
     else if (farm === 'asleep') this.showAsleep(card, status?.state === FarmState.DEAD ? 'farm died' : 'farm stopped');
-    else if (this.head === null || farm !== 'away') this.showWhatIsKnown(card, '');
-    else this.showWhatIsKnown(card, status?.message ?? '');
+    else this.showWhatIsKnown(card, farm === 'away' && this.head !== null ? (status?.message ?? '') : '');
   }
 
   private forget(): void {

@@ -1,4 +1,4 @@
-// What a page knows of the task of a card. Pure.
+// The farm and the task of a card, as far as a page knows them. Pure.
 
 import type { LinkState } from '../link/farms';
 import { FarmState } from '../link/messages';
