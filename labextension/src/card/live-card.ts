@@ -102,7 +102,8 @@ export class LiveCard implements DrawnCard {
     const { queue } = store;
     const situation = taskSituation(queue, card);
     const taskid = newestRetry(queue, card.taskid);
-    if (taskid !== card.taskid) this.draw(card, headlineOfPlace(queue, queue.placeOf(taskid), store.wall));
+    if (situation === 'dropped') this.showCleared(card);
+    else if (taskid !== card.taskid) this.draw(card, headlineOfPlace(queue, queue.placeOf(taskid), store.wall));
     else if (situation === 'cleared' || this.isCleared) this.showCleared(card);
     else if (isFinal(card.state)) this.showFinal(offersOf(card.state));
     else if (situation === 'listed') this.draw(card, headlineOfPlace(queue, queue.placeOf(taskid), store.wall));
