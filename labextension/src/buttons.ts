@@ -8,7 +8,7 @@
 
 import { ActionRow } from './card/action-row';
 import type { Verb } from './card/action-row';
-import { RETRY_IN_KERNEL } from './card/kernel-parts';
+import { ENDED, RETRY_IN_KERNEL } from './card/kernel-parts';
 import type { RetryInKernel } from './card/kernel-parts';
 import { CommandPath, serverPathOfPage } from './link/command-path';
 import { KernelPath } from './link/kernel-path';
@@ -43,6 +43,7 @@ class Buttons {
     model.on('change:offers', this.onChange);
     model.on('change:what', this.onChange);
     model.on('msg:custom', this.onMessage);
+    model.on('comm_live_update', this.onKernelEnd);
     this.onChange();
     this.checkCard();
   }
@@ -54,6 +55,7 @@ class Buttons {
     this.model.off('change:offers', this.onChange);
     this.model.off('change:what', this.onChange);
     this.model.off('msg:custom', this.onMessage);
+    this.model.off('comm_live_update', this.onKernelEnd);
     this.row.element.remove();
   }
 
@@ -85,6 +87,9 @@ class Buttons {
       this.row.advise(`Now ${state}; the card above is from before this page was loaded.`, show);
     }, STALE_AFTER_MS);
   };
+
+  // the kernel was restarted: nothing keeps the card up to date, and its time shows again
+  private readonly onKernelEnd = (): void => this.row.element.classList.add(ENDED);
 
   private readonly onChange = (): void => this.row.offer(this.model.get('what'), this.model.get('offers'));
 }
