@@ -91,6 +91,7 @@ NOTEBOOK = [
     *_each("notebook", "load", dict.fromkeys([OURS, "ipyparallel", "dask"], 3)),
     _ours("page", "card", 10),
     _ours("page", "abort", 5),
+    _ours("page", "reload", 50),
 ]
 
 QUEUE = [

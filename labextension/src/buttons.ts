@@ -3,18 +3,19 @@
 // An abort goes through the Jupyter server if that knows the farm, so that it works while the kernel is blocked and after
 // the kernel was restarted. A retry needs the kernel, which has the notebook's modules as they are now. A kernel that runs
 // a cell may not receive the message: after a while the row shows a command for the terminal.
+//
+// A page that draws the card live hides these buttons, and has its own; its retry comes here, as an event.
 
+import { ActionRow } from './card/action-row';
+import type { Verb } from './card/action-row';
+import { ENDED, RETRY_IN_KERNEL } from './card/kernel-parts';
+import type { RetryInKernel } from './card/kernel-parts';
 import { CommandPath, serverPathOfPage } from './link/command-path';
-import { problemOf } from './link/host';
-import { KernelPath, splitCommandFrom } from './link/kernel-path';
+import { KernelPath } from './link/kernel-path';
 import { isNumbered } from './link/transport';
 import type { FromKernel, ToKernel } from './link/transport';
 
 const STALE_AFTER_MS = 1000; // a card that can be redrawn is redrawn much sooner
-
-type Verb = 'abort' | 'retry';
-
-const LABELS: Record<Verb, string> = { abort: 'Abort', retry: 'Retry' };
 
 /** The part of anywidget's model that is used here. */
 interface Model {
@@ -27,34 +28,23 @@ interface Model {
 }
 
 class Buttons {
-  private readonly row = document.createElement('div');
-  private readonly choices = document.createElement('span');
-  private readonly status = document.createElement('span');
-  private readonly stale = document.createElement('span');
+  private readonly row = new ActionRow((verb, show) => this.act(verb, show));
   private readonly kernel = new KernelPath(message => this.model.send(message));
   private readonly path = new CommandPath(serverPathOfPage(), this.kernel, () => this.model.get('identity'));
-  private nClicks = 0;
   private checkTimer: ReturnType<typeof setTimeout> | undefined;
-  private isAsking = false;
 
   constructor(
     private readonly model: Model,
     private readonly el: HTMLElement
   ) {
-    this.row.className = 'taskfc-buttons';
-    this.row.setAttribute('role', 'group');
-    // keys must not reach the front end, which has shortcuts on Enter and Escape
-    this.row.addEventListener('keydown', event => this.onKey(event));
-    this.status.className = 'taskfc-buttons-status';
-    this.status.setAttribute('role', 'status');
-    this.stale.setAttribute('role', 'status');
-    this.row.append(this.stale, this.choices, this.status);
-    el.append(this.row);
+    this.row.element.addEventListener(RETRY_IN_KERNEL, this.onRetry);
+    el.append(this.row.element);
     model.on('change:state', this.checkCard);
     model.on('change:offers', this.onChange);
     model.on('change:what', this.onChange);
     model.on('msg:custom', this.onMessage);
-    this.showChoices();
+    model.on('comm_live_update', this.onKernelEnd);
+    this.onChange();
     this.checkCard();
   }
 
@@ -65,58 +55,21 @@ class Buttons {
     this.model.off('change:offers', this.onChange);
     this.model.off('change:what', this.onChange);
     this.model.off('msg:custom', this.onMessage);
-    this.row.remove();
+    this.model.off('comm_live_update', this.onKernelEnd);
+    this.row.element.remove();
   }
 
-  private showChoices(): void {
-    this.isAsking = false;
-    this.row.setAttribute('aria-label', this.model.get('what'));
-    const verbs = this.model.get('offers');
-    this.choices.replaceChildren(...verbs.map(verb => makeButton(LABELS[verb], () => this.ask(verb))));
-  }
-
-  private ask(verb: Verb): void {
-    this.showStatus('');
-    this.isAsking = true;
-    const yes = makeButton(`Yes, ${verb}`, () => this.run(verb));
-    this.choices.replaceChildren(
-      `${LABELS[verb]} ${this.model.get('what')}?`,
-      yes,
-      makeButton('No', () => this.closeQuestion())
-    );
-    yes.focus();
-  }
-
-  private closeQuestion(): void {
-    this.showChoices();
-    this.choices.querySelector('button')?.focus();
-  }
-
-  private onKey(event: KeyboardEvent): void {
-    event.stopPropagation();
-    if (event.key === 'Escape' && this.isAsking) this.closeQuestion();
-  }
-
-  private run(verb: Verb): void {
-    this.closeQuestion();
-    this.showStatus('…');
-    const click = ++this.nClicks;
-    const show = (text: string): void => {
-      if (click === this.nClicks) this.showStatus(text); // else there was another click meanwhile
-    };
+  private async act(verb: Verb, show: (text: string) => void): Promise<string> {
     const command = { do: verb, taskids: [this.model.get('taskid')] };
-    this.path.command(this.model.get('farm'), command, show).then(
-      answer => show(answer.said),
-      (error: unknown) => show(problemOf(error))
-    );
+    return (await this.path.command(this.model.get('farm'), command, show)).said;
   }
 
-  /** Show a line; a command for the terminal at its end is shown as code. */
-  private showStatus(text: string): void {
-    const [advice, command] = splitCommandFrom(text);
-    this.status.replaceChildren(advice);
-    if (command !== null) this.status.append(' ', makeCode(command));
-  }
+  private readonly onRetry = (event: Event): void => {
+    const { taskid, show, answer } = (event as RetryInKernel).detail;
+    if (taskid !== this.model.get('taskid')) return; // another task has taken its place
+    event.preventDefault();
+    answer(this.act('retry', show));
+  };
 
   private readonly onMessage = (message: FromKernel): void => {
     if (isNumbered(message)) this.kernel.receive(message);
@@ -128,34 +81,17 @@ class Buttons {
     this.checkTimer = setTimeout(() => {
       const card = this.el.closest('.jp-OutputArea')?.querySelector<HTMLElement>('.taskfc-card[data-state]');
       const state = this.model.get('state');
-      this.stale.replaceChildren();
-      if (!card || !state || card.dataset.state === state) return;
+      const isStale = card && state && card.dataset.state !== state;
+      if (!isStale) return this.row.advise('');
       const show = `%task show ${this.model.get('what').replace('task ', '')}`;
-      this.stale.append(`Now ${state}; the card above is from before this page was loaded.`, ' ', makeCode(show));
+      this.row.advise(`Now ${state}; the card above is from before this page was loaded.`, show);
     }, STALE_AFTER_MS);
   };
 
-  private readonly onChange = (): void => {
-    // an open question stays, so that nothing moves under the pointer; the answer reports if it is too late
-    if (this.isAsking && this.model.get('offers').length > 0) return;
-    this.showStatus(''); // the message was about the former state
-    this.showChoices();
-  };
-}
+  // the kernel was restarted: nothing keeps the card up to date, and its time shows again
+  private readonly onKernelEnd = (): void => this.row.element.classList.add(ENDED);
 
-function makeButton(text: string, run: () => void): HTMLButtonElement {
-  const made = document.createElement('button');
-  made.type = 'button';
-  made.className = 'taskfc-button';
-  made.textContent = text;
-  made.addEventListener('click', run);
-  return made;
-}
-
-function makeCode(text: string): HTMLElement {
-  const made = document.createElement('code');
-  made.textContent = text;
-  return made;
+  private readonly onChange = (): void => this.row.offer(this.model.get('what'), this.model.get('offers'));
 }
 
 function render({ model, el }: { model: Model; el: HTMLElement }): () => void {

@@ -1,5 +1,6 @@
 // The plugins of JupyterLab, registered.
 
+import { cards } from './lab/cards';
 import { commands } from './lab/commands';
 import { completion } from './lab/completion';
 import { notifications } from './lab/notifications';
@@ -8,4 +9,4 @@ import { keptTables } from './lab/saved-table';
 import { sidebar } from './lab/sidebar';
 import { statusBar } from './lab/status-bar';
 
-export default [sidebar, commands, statusBar, running, notifications, keptTables, completion];
+export default [sidebar, commands, statusBar, running, notifications, cards, keptTables, completion];

@@ -142,6 +142,7 @@ class TaskMagics(Magics):
             make_buttons=self._make_buttons,
             context=partial(context_of_cell, shell),
             sees_updates_only=partial(is_headless, shell),
+            find_again=self.session.find_again,
         )
         self.queues = QueueWidgets(self.session, self.board)
         switch.turn(self.progress)
@@ -222,7 +223,7 @@ class TaskMagics(Magics):
             self.session.notices.mark_shown(future)
 
     def after_cell(self) -> None:
-        """Do the work of the main thread: report ended tasks, publish cards again, bind names to retried tasks."""
+        """Do the work of the main thread: report ended tasks, publish cards again, bind names to new futures."""
         try:
             for context, line in self.session.notices.after_cell():  # before the cards: they read the results too
                 if self.notify:
@@ -230,12 +231,12 @@ class TaskMagics(Magics):
         except Exception:  # in a result's own code, or of a closed stream: not an error of the cell
             logger.debug("ended tasks could not be reported", exc_info=True)
         self.board.after_cell()
-        if self.board.retried:
+        if self.board.renewed:
             from taskfc_ext.ipython.verbs.retry import rebind
 
             new = {}
-            while self.board.retried:
-                taskid, future = self.board.retried.popleft()
+            while self.board.renewed:
+                taskid, future = self.board.renewed.popleft()
                 new[future.farm, taskid] = future
             rebind(self._shell.user_ns, lambda farm, taskid: new.get((farm, taskid)))
 

@@ -56,11 +56,12 @@ class CardBoard:
         make_buttons: makes the buttons beneath a live card.
         context: returns the context of the running cell; new outputs appear under that cell.
         sees_updates_only: tells whether the front end takes only updates for a cell while another cell runs.
+        find_again: returns a new future for a task whose farm was stopped, when that runs again; else `None`.
         clock: monotonic seconds.
 
     Attributes:
-        retried: ids of tasks that a button has run again, each with the new future. The main thread takes them from
-            here and rebinds the names of the notebook.
+        renewed: ids of tasks with the future that takes the place of theirs: a button has run them again, or their
+            farm runs again. The main thread takes them from here and rebinds the names of the notebook.
     """
 
     def __init__(
@@ -72,20 +73,23 @@ class CardBoard:
         make_buttons: MakeButtons = lambda act, farm, taskid, verbs: None,
         context: Callable[[], Context] = copy_context,
         sees_updates_only: Callable[[], bool] = lambda: False,
+        find_again: Callable[[Any], Any] = lambda future: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.is_live = is_live
-        self.retried: deque[tuple[int, Any]] = deque()
+        self.renewed: deque[tuple[int, Any]] = deque()
         self._publish = publish
         self._make_card = make_card
         self._make_buttons = make_buttons
         self._context = context
         self._sees_updates_only = sees_updates_only
+        self._find_again = find_again
         self._clock = clock
         self._changed = threading.Condition()
         self._publishing = threading.Lock()  # an older update must not overtake a newer one
         self._shown: list[LiveCard] = []
         self._with_buttons: deque[LiveCard] = deque(maxlen=MAX_BUTTONS)
+        self._asleep: deque[LiveCard] = deque(maxlen=MAX_LIVE)
         self._thread: threading.Thread | None = None
         self._closed = False
         self._early: Any = None
@@ -128,6 +132,31 @@ class CardBoard:
                     entry.is_unpublished = False
             if entry.is_settled:
                 self._drop(entry)
+                if entry.future.is_given_up:
+                    self._asleep.append(entry)
+        for _ in range(len(self._asleep)):
+            self._wake(self._asleep.popleft())
+
+    def _wake(self, entry: LiveCard) -> None:
+        """Follow a task again whose farm was stopped, if that runs again."""
+        try:
+            future = self._find_again(entry.future)
+            card = None if future is None else self._make_card(future, datetime.now())
+        except Exception:  # it was stopped again, or results run user code
+            logger.debug("the card of %r could not be updated", entry.future, exc_info=True)
+            card = None
+        if card is None:
+            self._asleep.append(entry)
+            return
+        if entry.card.submitted not in (None, card.submitted):
+            return  # the store is a fresh one: this is another task
+        with self._publishing:
+            entry.become(future, card)
+            entry.begun = self._clock()
+            entry.update(again=True)
+            entry.is_unpublished = False
+        self.renewed.append((future.taskid, future))
+        self._follow(entry)
 
     def close(self) -> None:
         """End the thread and remove the buttons; the cards stay as they are."""
@@ -157,6 +186,8 @@ class CardBoard:
         settled = future.done()
         try:
             card, is_stale = self._make_card(future, datetime.now()), False
+            if future.is_given_up:
+                card = card.with_what_was_seen(entry.card)
         except Exception:  # the controller may be away, and results run user code
             logger.debug("the card of %r could not be updated", future, exc_info=True)
             card, is_stale = entry.card, True
@@ -195,7 +226,7 @@ class CardBoard:
             entry.become(new, card)
             entry.begun = self._clock()
             self._send_from_thread(entry)
-        self.retried.append((future.taskid, new))
+        self.renewed.append((future.taskid, new))
         self._follow(entry)
         return describe_retry([future.taskid], {future.taskid: new.taskid})
 

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from taskfc_ext.ipython.cards import rich
-from taskfc_ext.ipython.cards.render import AS_OF, Bundle, Card, card_bundle
+from taskfc_ext.ipython.cards.render import AS_OF, FARM_STOPPED, Bundle, Card, card_bundle
 from taskfc_ext.protocol.states import UNFINISHED, UNSUCCESSFUL
+from taskfc_ext.view.cards import OF_CARD
 
 NOTHING: Bundle = {"text/plain": "", "text/html": "<!-- -->", "text/latex": "", "text/markdown": ""}
 """Replaces an output that is gone: invisible in every front end and in every format of nbconvert."""
@@ -32,9 +33,11 @@ NO_BROKEN_BUTTONS = (
 """Hides JupyterLab's message about a widget that was lost with its kernel: it says nothing about the task."""
 
 NO_TIME_IF_LIVE = (
-    f"<style>.jp-OutputArea-child:has(~ .jp-OutputArea-child .taskfc-buttons) .{AS_OF} {{ display: none }}</style>"
+    "<style>.jp-OutputArea-child:has(~ .jp-OutputArea-child .taskfc-buttons:not(.taskfc-mod-ended))"
+    f" .{AS_OF} {{ display: none }}</style>"
 )
-"""Hides the time on a live card. A saved notebook has no buttons and shows it: there the card is out of date."""
+"""Hides the time on a live card, and what to type to see it now. A saved notebook has no buttons and shows both, as the
+page of a kernel that has ended does: there the card is out of date."""
 
 
 class Publish(Protocol):
@@ -67,7 +70,7 @@ MakeButtons = Callable[[Callable[[str], str], str, int, tuple[str, ...]], Button
 
 def offers(card: Card) -> tuple[str, ...]:
     """Return the verbs that a card's task allows."""
-    if card.taskid is None:
+    if card.taskid is None or card.reason == FARM_STOPPED:
         return ()
     return ("abort",) if card.state in UNFINISHED else ("retry",) if card.state in UNSUCCESSFUL else ()
 
@@ -124,7 +127,8 @@ class LiveCard:
         self._buttons = make(act, self.card.farm, self.card.taskid, verbs)
         if self._buttons is None:
             return False
-        self._publish(self._buttons.bundle(), display_id=self._buttons_id, update=False)
+        bundle = self._buttons.bundle()
+        self._publish(bundle, display_id=self._buttons_id, update=False, metadata={OF_CARD: self._id})
         return True
 
     def update(self, *, again: bool = False) -> None:
@@ -148,8 +152,9 @@ class LiveCard:
             buttons.close()
 
     def _send_card(self, *, update: bool) -> None:
-        is_live = self.card.state in (*UNFINISHED, "stopping") and not self.is_stale
-        bundle = card_bundle(self.card, is_live=is_live)
+        is_updated = not self.is_stale and self.card.reason != FARM_STOPPED
+        is_live = is_updated and self.card.state in (*UNFINISHED, "stopping")
+        bundle = card_bundle(self.card, is_live=is_live, card_id=self._id)
         bundle["text/html"] += NO_BROKEN_BUTTONS + (NO_TIME_IF_LIVE if is_live else "")
         self.size = _size(bundle)
         self._publish(bundle, display_id=self._id, update=update)
@@ -161,7 +166,7 @@ class LiveCard:
         """
         again = again and self._n_reserved > 0
         for place, output in enumerate(self._outputs_beneath()):
-            data, metadata = output["data"], output["metadata"]
+            data, metadata = output["data"], {**output["metadata"], OF_CARD: self._id}
             if place < len(self._beneath):
                 display_id, shown = self._beneath[place]
                 if shown == output and not again:

@@ -1,0 +1,251 @@
+// The card of one task, drawn from the state of its farm; where that is not known, the saved form with what to do.
+
+import { CARD_VERSION, FarmState } from '../link/messages';
+import type { TaskCard, TaskDetails } from '../link/messages';
+import { RequestError } from '../link/server';
+import type { Follower } from '../link/shared-queues';
+import { formatTime, oneLine } from '../queue/format';
+import { ActionRow } from './action-row';
+import type { Verb } from './action-row';
+import type { CardDesk } from './desk';
+import { headlineOfAsleep, headlineOfEnded, headlineOfPlace, isFinal, offersOf } from './headline';
+import type { Headline } from './headline';
+import type { CardHost, DrawnCard, Hidden } from './host';
+import { findLiveButtons, retryInKernel } from './kernel-parts';
+import { outputsBeneath, textsOnCard } from './outputs';
+import { farmSituation, newestRetry, taskSituation } from './situation';
+import { CardView } from './view';
+
+/** A line, and what to type at its end. */
+type Advice = readonly [] | readonly [string] | readonly [string, string];
+
+const CLEARED = 'cleared from the store';
+
+// a widget needs this long to come back after a reload, if its kernel still runs
+const KERNEL_BACK_AFTER_MS = 4000;
+
+const ASKED_EVERY_MS = 900;
+
+/** Whether the data of an output are those of a card that this page understands. */
+export function isTaskCard(data: unknown): data is TaskCard {
+  const card = data as Partial<TaskCard> | null;
+  const isIt = typeof card === 'object' && card?.version === CARD_VERSION && Number.isSafeInteger(card.taskid);
+  return isIt && [card.card, card.farm, card.title, card.state].every(text => typeof text === 'string');
+}
+
+export class LiveCard implements DrawnCard {
+  private readonly view = new CardView();
+  private readonly row = new ActionRow<Verb>((verb, show) => this.act(verb, show));
+  private readonly madeAt = performance.now();
+  private readonly ends: (() => void)[];
+  private card: TaskCard | null = null;
+  private follower: Follower | null = null;
+  /** The line that was drawn last from the state of the farm. */
+  private head: Headline | null = null;
+  private details: TaskDetails | null = null;
+  private isCleared = false;
+  // the task and the state that details were asked for last, and when
+  private askedFor = '';
+  private askedAt = -Infinity;
+  private isDisposed = false;
+
+  constructor(
+    private readonly desk: CardDesk,
+    private readonly host: CardHost
+  ) {
+    host.place.append(this.row.element);
+    this.ends = [desk.link.onChange(() => this.update()), desk.onTick(() => this.update())];
+  }
+
+  show(data: unknown): void {
+    const before = this.card;
+    this.card = isTaskCard(data) ? data : null;
+    if (this.card?.farm !== before?.farm) {
+      this.follower?.dispose();
+      this.follower = null;
+    }
+    if (this.card?.taskid !== before?.taskid || this.card?.submitted !== before?.submitted) this.forget();
+    this.update();
+  }
+
+  dispose(): void {
+    this.isDisposed = true;
+    this.follower?.dispose();
+    this.ends.forEach(end => end());
+  }
+
+  update(): void {
+    const { card } = this;
+    const { link, queues } = this.desk;
+    if (card === null) return this.showSaved([], 'none');
+    const status = link.status(card.farm);
+    // a notebook may name any farm: only those that exist are watched
+    if (status !== undefined) this.follower ??= queues.follow(card.farm, () => this.update());
+    const farm = farmSituation(link.state, link.isKnown, status);
+    if (farm === 'live' && this.follower?.store.isLive) this.showLive(card, this.follower);
+    else if (farm === 'unreachable') this.showUnreachable(card);
+    else if (farm === 'asleep') this.showAsleep(card, status?.state === FarmState.DEAD ? 'farm died' : 'farm stopped');
+    else this.showWhatIsKnown(card, farm === 'away' && this.head !== null ? (status?.message ?? '') : '');
+  }
+
+  private forget(): void {
+    this.head = this.details = null;
+    this.isCleared = false;
+    this.askedFor = '';
+    this.view.showPrinted('');
+    this.showDetails();
+  }
+
+  // one for each situation
+
+  private showLive(card: TaskCard, { store }: Follower): void {
+    const { queue } = store;
+    const situation = taskSituation(queue, card);
+    const taskid = newestRetry(queue, card.taskid);
+    if (situation === 'dropped') this.showCleared(card);
+    else if (taskid !== card.taskid) this.draw(card, headlineOfPlace(queue, queue.placeOf(taskid), store.wall));
+    else if (situation === 'cleared' || this.isCleared) this.showCleared(card);
+    else if (isFinal(card.state)) this.showFinal(offersOf(card.state));
+    else if (situation === 'listed') this.draw(card, headlineOfPlace(queue, queue.placeOf(taskid), store.wall));
+    else this.showUnlisted(card);
+  }
+
+  /** Show the form that the kernel has saved of the end, which has more of the notebook than the farm knows. */
+  private showFinal(offers: readonly Verb[]): void {
+    this.head = null;
+    this.showSaved(offers, 'buttons');
+  }
+
+  private showUnlisted(card: TaskCard): void {
+    if (this.details?.task.taskid === card.taskid) this.draw(card, headlineOfEnded(this.details.task));
+    else this.showWhatIsKnown(card, '');
+    this.ask(card.taskid, 'unlisted');
+  }
+
+  private showCleared(card: TaskCard): void {
+    const isOfKernel = !isFinal(card.state) && findLiveButtons(this.host.kernelParts()) !== null;
+    if (isOfKernel) return this.showSaved([], 'none'); // the kernel's farm has only the name of the one here
+    this.showWhatIsKnown(card, CLEARED);
+  }
+
+  private showUnreachable(card: TaskCard): void {
+    const isKept = isFinal(card.state) || findLiveButtons(this.host.kernelParts()) !== null;
+    if (isKept || performance.now() - this.madeAt < KERNEL_BACK_AFTER_MS) return this.showSaved([], 'none');
+    const asOf = formatTime(card.as_of, Date.now() / 1000);
+    const stale = `This card is of ${asOf}, and its kernel has ended. Type %load_ext taskfc_ext, then`;
+    this.showSaved([], 'none', [stale, `%task show ${card.taskid}`]);
+  }
+
+  private showAsleep(card: TaskCard, why: string): void {
+    const seen = this.head;
+    if (seen?.isFinal) return this.showWhatIsKnown(card, '');
+    if (isFinal(card.state)) return this.showFinal([]);
+    if (seen === null) this.view.showTexts(this.host.savedTexts());
+    this.view.showHead(card.farm, headlineOfAsleep(card, seen, why, Date.now() / 1000), '');
+    const start = card.farm === 'default' ? '%task start' : `%task start --name ${card.farm}`;
+    this.showView([], seen === null ? 'buttons' : 'all', ['It goes on with', start]);
+  }
+
+  /** Show the last form with a notice: what was drawn, or what was saved. */
+  private showWhatIsKnown(card: TaskCard, notice: string): void {
+    if (this.head === null) {
+      if (notice) this.showSaved([], 'buttons', [`Task ${card.taskid} is ${notice}.`]);
+      else this.showSaved([], 'none');
+      return;
+    }
+    this.view.showHead(card.farm, this.head, oneLine(notice));
+    this.showView([], 'all');
+  }
+
+  private draw(card: TaskCard, head: Headline): void {
+    if (head.taskid !== this.head?.taskid && this.head !== null) this.forget();
+    this.head = head;
+    this.view.showHead(card.farm, head, '');
+    const lacksDetails = head.hasBegun && this.details === null;
+    if (lacksDetails && head.taskid === card.taskid) this.view.showTexts(this.host.savedTexts()); // until they are here
+    this.showView(head.offers, lacksDetails ? 'buttons' : 'all');
+    if (head.hasBegun) this.ask(head.taskid, head.state);
+  }
+
+  private showSaved(offers: readonly Verb[], hidden: Hidden, advice: Advice = []): void {
+    this.view.element.remove(); // a page has one card of a task
+    this.host.showSaved(true);
+    this.host.showOutputs([]);
+    this.finish(offers, hidden, advice);
+  }
+
+  private showView(offers: readonly Verb[], hidden: Hidden, advice: Advice = []): void {
+    if (this.view.element.parentElement === null) {
+      this.host.place.prepend(this.view.element);
+      this.host.showOutputs(outputsBeneath(this.details?.outputs ?? []));
+    }
+    this.host.showSaved(false);
+    this.finish(offers, hidden, advice);
+  }
+
+  private finish(offers: readonly Verb[], hidden: Hidden, [text = '', typed = '']: Advice): void {
+    this.row.offer(`task ${this.head?.taskid ?? this.card?.taskid ?? ''}`, offers);
+    this.row.advise(text, typed);
+    this.row.setHidden(hidden === 'none' && !text);
+    this.host.hideKernelParts(hidden);
+  }
+
+  // details
+
+  /** Ask for the details of a task, unless those of this state are here; a task that runs is asked for each second. */
+  private ask(taskid: number, state: string): void {
+    const what = `${taskid} ${state}`;
+    const isHere = this.details?.task.taskid === taskid && isFinal(this.details.task.state);
+    const isTooEarly = what === this.askedFor && performance.now() - this.askedAt < ASKED_EVERY_MS;
+    if (isHere || isTooEarly || !this.host.isInView() || this.card === null) return;
+    this.askedFor = what;
+    this.askedAt = performance.now();
+    const { link, requests } = this.desk;
+    const { farm } = this.card;
+    const known = this.details?.task.taskid === taskid ? (this.details.version ?? '') : '';
+    requests.ask([farm, taskid, known, state].join('/'), () => link.details(farm, taskid, known)).then(
+      details => this.receive(what, details),
+      (error: unknown) => this.onProblem(what, error)
+    );
+  }
+
+  private receive(what: string, details: TaskDetails): void {
+    if (this.isDisposed || what !== this.askedFor) return;
+    const isOther = details.task.taskid === this.card?.taskid && details.task.submitted !== this.card.submitted;
+    if (isOther) this.isCleared = true;
+    else {
+      const isNew = details.outputs != null || this.details === null;
+      this.details = isNew ? details : { ...details, outputs: this.details?.outputs };
+      this.showDetails(isNew);
+    }
+    this.update();
+  }
+
+  private onProblem(what: string, error: unknown): void {
+    if (this.isDisposed || what !== this.askedFor) return;
+    const isLive = this.follower?.store.isLive ?? false;
+    if (!isLive || !(error instanceof RequestError) || error.status !== 404 || !what.endsWith('unlisted')) return;
+    this.isCleared = true;
+    this.update();
+  }
+
+  private showDetails(areOutputsNew = true): void {
+    const { log = '', traceback = '', note = '', outputs } = this.details ?? {};
+    this.view.showPrinted(log);
+    this.view.showFailure(traceback, note);
+    if (!areOutputsNew) return;
+    this.view.showTexts(textsOnCard(outputs ?? []));
+    this.host.showOutputs(outputsBeneath(outputs ?? []));
+  }
+
+  private async act(verb: Verb, show: (text: string) => void): Promise<string> {
+    const { card, head } = this;
+    if (card === null) return '';
+    const taskid = head?.taskid ?? card.taskid;
+    const parts = this.host.kernelParts();
+    const answer = verb === 'retry' ? retryInKernel(parts, taskid, show) : null;
+    if (answer !== null) return answer;
+    const identity = this.desk.link.status(card.farm)?.identity ?? '';
+    return (await this.desk.link.command(card.farm, { do: verb, taskids: [taskid], identity })).said;
+  }
+}
