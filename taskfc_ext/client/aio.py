@@ -16,11 +16,12 @@ import msgspec
 
 from taskfc_ext.client.chunk import check_chunksize
 from taskfc_ext.client.farm.silence import wait_for_answer
-from taskfc_ext.client.find import find_task
+from taskfc_ext.client.find import find_task, ids_of, raise_if_refused
+from taskfc_ext.client.future.endings import Endings
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.future.waiting import wait
-from taskfc_ext.client.imap import Endings, ItemResults, check_window
+from taskfc_ext.client.imap import ItemResults, check_window
 from taskfc_ext.client.local import Unpicklable
 from taskfc_ext.client.mapper import Mapper, ParallelFunction, results_of, submit_items
 from taskfc_ext.client.progress.long_wait import LongWait
@@ -33,7 +34,7 @@ from taskfc_ext.client.session.watch import QueueWatch
 from taskfc_ext.client.submit.broadcast import broadcast_fields, workers_that_ran
 from taskfc_ext.client.submit.options import Options, Task, TaskOptions, check_id, check_priority, check_wait
 from taskfc_ext.client.submit.submitter import Submitter
-from taskfc_ext.errors import ControllerStopped, RequestRefused, TaskFCError
+from taskfc_ext.errors import ControllerStopped, TaskFCError
 from taskfc_ext.protocol.batches import chunks
 from taskfc_ext.protocol.client_messages import (
     Abort,
@@ -349,7 +350,7 @@ class FCTaskClient(Unpicklable):
         endings = Endings()
         if future.call_at_end(endings.add):
             await endings.take()
-        _raise_if_refused(future)
+        raise_if_refused(future)
         return future
 
     def submit_cell(
@@ -661,7 +662,7 @@ class FCTaskClient(Unpicklable):
     async def _check_accepted(self, *futures: TaskFuture) -> None:
         await self.flush()
         for future in futures:
-            _raise_if_refused(future)
+            raise_if_refused(future)
 
     async def _result(self, future: TaskFuture) -> Any:
         try:
@@ -672,26 +673,4 @@ class FCTaskClient(Unpicklable):
             raise
 
     async def _ids(self, tasks: Task | Iterable[Task]) -> tuple[int, ...]:
-        # text is a sequence as well, but not of tasks
-        if isinstance(tasks, str | bytes) or not isinstance(tasks, TaskFuture | int | Iterable):
-            given: object = tasks
-            hint = "; seconds are for timeout=" if isinstance(given, float) else ""
-            raise TypeError(f"tasks are given as an id, a future or a sequence of these, not {given!r}{hint}")
-        several = (tasks,) if isinstance(tasks, TaskFuture | int) else tuple(tasks)
-        if any(isinstance(task, TaskFuture) and not task.accepted for task in several):
-            await self.flush()
-        ids = []
-        for task in several:
-            if isinstance(task, TaskFuture):
-                _raise_if_refused(task)
-            ids.append(check_id(task.taskid if isinstance(task, TaskFuture) else task))
-        return tuple(ids)
-
-
-def _raise_if_refused(future: TaskFuture) -> None:
-    if future.is_held:
-        raise RequestRefused(f"{future!r} waits in its executor and is not in the queue yet", hint="wait or cancel it")
-    if not future.accepted:
-        error = future.exception()
-        if error is not None:
-            raise error
+        return await ids_of(tasks, self.flush)
