@@ -10,7 +10,7 @@ import copy
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
 import msgspec
 
@@ -21,9 +21,11 @@ from taskfc_ext.client.future.endings import Endings
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.future.waiting import wait
+from taskfc_ext.client.group.group import TaskGroup
+from taskfc_ext.client.group.results import results_of
 from taskfc_ext.client.imap import ItemResults, check_window
 from taskfc_ext.client.local import Unpicklable
-from taskfc_ext.client.mapper import Mapper, ParallelFunction, results_of, submit_items
+from taskfc_ext.client.mapper import Mapper, ParallelFunction, submit_items
 from taskfc_ext.client.progress.long_wait import LongWait
 from taskfc_ext.client.session import replies
 from taskfc_ext.client.session.barrier import BarrierProgress
@@ -229,7 +231,19 @@ class FCTaskClient(Unpicklable):
         (taskid,) = await self._ids((task,))
         return await self.remote_reference.resubmit(taskid, here=here)
 
-    async def map(self, func: Callable[..., Any], *sequences: Iterable[Any], chunksize: int = 1) -> list[Any]:
+    @overload
+    async def map(
+        self, func: Callable[..., Any], *sequences: Iterable[Any], chunksize: int = 1, block: Literal[True] = True
+    ) -> list[Any]: ...
+
+    @overload
+    async def map(
+        self, func: Callable[..., Any], *sequences: Iterable[Any], chunksize: int = 1, block: Literal[False]
+    ) -> TaskGroup: ...
+
+    async def map(
+        self, func: Callable[..., Any], *sequences: Iterable[Any], chunksize: int = 1, block: bool = True
+    ) -> list[Any] | TaskGroup:
         """Apply `func` to the items of `sequences`, one task an item, load balanced; return the list of results.
 
         Waits for all of them. If some failed, the exception of the first failed item is raised, with a note that names
@@ -240,13 +254,18 @@ class FCTaskClient(Unpicklable):
             sequences: one for each argument of `func`, all of one length.
             chunksize: the number of items in a task. More than 1 pays for items of less than a millisecond. After an
                 error the later items of its chunk do not run.
+            block: wait; else return the group of the tasks at once, as `map_async` does.
 
         Raises:
             TypeError: there is no sequence, an argument is not one, or `chunksize` is not an int.
             ValueError: the sequences are of different lengths, or `chunksize` is less than 1.
         """
-        chunksize = check_chunksize(chunksize)
-        return await results_of(submit_items(self.submitter, func, sequences, chunksize), chunksize)
+        group = self.map_async(func, *sequences, chunksize=chunksize)
+        return await results_of(group) if block else group
+
+    def map_async(self, func: Callable[..., Any], *sequences: Iterable[Any], chunksize: int = 1) -> TaskGroup:
+        """Submit the tasks of a `map`; return their group at once: a sequence of futures, with counts and results."""
+        return submit_items(self.submitter, func, sequences, check_chunksize(chunksize))
 
     def imap(
         self, func: Callable[..., Any], *iterables: Iterable[Any], window: int | None = None, ordered: bool = True
@@ -299,11 +318,11 @@ class FCTaskClient(Unpicklable):
         submitter = Submitter(self.remote_reference, self.submitter.options.of_task(options))
 
         async def run(func: Callable[..., Any], sequences: tuple[Iterable[Any], ...]) -> list[Any]:
-            futures = submit_items(submitter, func, sequences)
+            group = submit_items(submitter, func, sequences)
             if block:
-                return await results_of(futures)
-            await self._check_accepted(*futures)
-            return [future.taskid for future in futures]
+                return await results_of(group)
+            await self._check_accepted(*group)
+            return [future.taskid for future in group]
 
         return Mapper(self, run, options, block=block)
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, Literal, Self, TypeVar, Unpack, overload
 
 from taskfc_ext.client.aio import FCTaskClient
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.waiting import drive, iterate
+from taskfc_ext.client.group.group import TaskGroup
+from taskfc_ext.client.group.results import results_of
 from taskfc_ext.client.local import Unpicklable
 from taskfc_ext.client.mapper import Mapper, ParallelFunction
 from taskfc_ext.client.session.replies import Answer
@@ -85,8 +87,24 @@ class BlockingTaskClient(Unpicklable):
     def resubmit(self, task: Task, *, here: bool = True) -> dict[int, int]:
         return drive(self._client.resubmit(task, here=here))
 
-    def map(self, func: Callable[..., Any], *sequences: Iterable[Any], chunksize: int = 1) -> list[Any]:
-        return drive(self._client.map(func, *sequences, chunksize=chunksize))
+    @overload
+    def map(
+        self, func: Callable[..., Any], *sequences: Iterable[Any], chunksize: int = 1, block: Literal[True] = True
+    ) -> list[Any]: ...
+
+    @overload
+    def map(
+        self, func: Callable[..., Any], *sequences: Iterable[Any], chunksize: int = 1, block: Literal[False]
+    ) -> TaskGroup: ...
+
+    def map(
+        self, func: Callable[..., Any], *sequences: Iterable[Any], chunksize: int = 1, block: bool = True
+    ) -> list[Any] | TaskGroup:
+        group = self._client.map_async(func, *sequences, chunksize=chunksize)
+        return drive(results_of(group)) if block else group
+
+    def map_async(self, func: Callable[..., Any], *sequences: Iterable[Any], chunksize: int = 1) -> TaskGroup:
+        return self._client.map_async(func, *sequences, chunksize=chunksize)
 
     def imap(
         self, func: Callable[..., Any], *iterables: Iterable[Any], window: int | None = None, ordered: bool = True
