@@ -14,6 +14,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, nee
 from traitlets import Bool, Integer, TraitError, Unicode, validate
 
 from taskfc_ext.client.context.owner import default_owner
+from taskfc_ext.client.group.front import set_front
 from taskfc_ext.client.progress import switch
 from taskfc_ext.errors import (
     FarmError,
@@ -25,10 +26,12 @@ from taskfc_ext.errors import (
     remote_traceback_of,
 )
 from taskfc_ext.ipython.cards.board import CardBoard
+from taskfc_ext.ipython.cards.group_card import make_any_card
 from taskfc_ext.ipython.cards.live_card import Buttons
 from taskfc_ext.ipython.cards.publishing import context_of_cell, has_kernel, is_headless, publish
 from taskfc_ext.ipython.cards.queue_widgets import QueueWidgets
-from taskfc_ext.ipython.cards.snapshot import make_card, remote_lines
+from taskfc_ext.ipython.cards.snapshot import remote_lines
+from taskfc_ext.ipython.cards.waits import GroupWaits
 from taskfc_ext.ipython.cell.expansion import expand_values
 from taskfc_ext.ipython.notebook import Notebook, error_line
 from taskfc_ext.ipython.parse.first_line import joined_lines
@@ -118,7 +121,9 @@ class TaskMagics(Magics):
         True, help="Whether a line after the next cell reports the tasks that have ended and that nobody waited for."
     ).tag(config=True)
 
-    progress = Bool(True, help="Whether a wait of more than 2 seconds shows a bar under its cell.").tag(config=True)
+    progress = Bool(True, help="Whether a wait of more than 2 seconds shows its progress under its cell.").tag(
+        config=True
+    )
 
     def __init__(self, shell: Any, farms: Farms) -> None:
         try:
@@ -129,7 +134,7 @@ class TaskMagics(Magics):
         self._shell = shell
         self.undo: list[Callable[[], None]] = []  # called by unloading
         self.session = Session(farms, default_owner(namespace=shell.user_ns), self.farm, self.n_workers)
-        card_maker = partial(make_card, formatter=shell.display_formatter)
+        card_maker = partial(make_any_card, formatter=shell.display_formatter)
         self.board = CardBoard(
             partial(publish, shell),
             card_maker,
@@ -140,6 +145,7 @@ class TaskMagics(Magics):
         )
         self.queues = QueueWidgets(self.session, self.board)
         switch.turn(self.progress)
+        set_front(GroupWaits(shell, self.board))
         self.observe(self._apply_config, ["farm", "n_workers", "live_cards", "progress"])
 
     def _apply_config(self, change: Any) -> None:
@@ -211,7 +217,7 @@ class TaskMagics(Magics):
         return Notebook(self._shell, self.session, self.board, self.queues, namespace)
 
     def show_future(self, future: Any) -> None:
-        """Show the card of a future; IPython calls this to display it."""
+        """Show the card of a future or of a group; IPython calls this to display it."""
         self.board.show(future)
 
     def after_cell(self) -> None:
@@ -239,6 +245,7 @@ class TaskMagics(Magics):
         self.board.close()
         self.session.close()
         switch.turn(True)
+        set_front(None)
 
     def _make_buttons(
         self, act: Callable[[str], str], farm: str, taskid: int, verbs: tuple[str, ...]

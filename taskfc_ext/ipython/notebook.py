@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from taskfc_ext.client.group.front import WaitInterrupted
 from taskfc_ext.errors import ControllerUnavailable, ResultExpired, TaskFCError, UnknownTask, UnknownTasks
 from taskfc_ext.ipython.cards.board import CardBoard
+from taskfc_ext.ipython.cards.group_card import is_group
 from taskfc_ext.ipython.cards.publishing import has_kernel
 from taskfc_ext.ipython.cards.queue_widgets import QueueWidgets
 from taskfc_ext.ipython.cards.render import Bundle
@@ -26,13 +28,6 @@ if TYPE_CHECKING:
     from taskfc_ext.protocol.infos import TaskInfo
 
 SEE_TASKS = "`%task status --all` lists the newest"
-
-
-class WaitInterrupted(KeyboardInterrupt):
-    """Ctrl-C during a wait: the tasks go on. Shown in one line."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [f"KeyboardInterrupt: {self}"]
 
 
 class WaitTimedOut(TimeoutError):
@@ -131,7 +126,7 @@ class Notebook:
         value = self.namespace.get(text)
         if is_future(value):
             return [value]
-        if isinstance(value, list | tuple) and value and all(map(is_future, value)):
+        if (isinstance(value, list | tuple) or is_group(value)) and value and all(map(is_future, value)):
             return list(value)
         client = self.session.client()
         self._flush()  # the newest one may not be accepted yet

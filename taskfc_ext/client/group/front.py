@@ -21,7 +21,7 @@ class Front(Protocol):
 
 
 class WaitInterrupted(KeyboardInterrupt):
-    """Ctrl-C during a wait for a group: its tasks go on. IPython shows it in one line."""
+    """Ctrl-C during a wait: the tasks go on. IPython shows it in one line."""
 
     def _render_traceback_(self) -> list[str]:
         return [f"KeyboardInterrupt: {self}"]

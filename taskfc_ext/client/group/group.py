@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar, overload
 
 from taskfc_ext.client.future.future import TaskFuture
@@ -197,12 +197,29 @@ class TaskGroup(Sequence[TaskFuture]):
             return []
         old = [self._futures[place] for place in places]
         new = drive(old[0].owner.retry_all(old))
-        self._counter.replace(dict(zip(places, new, strict=True)))
-        self._n_first = 0
-        self._n_before, self._began = self.counts.done, time.time()
+        self._put(dict(zip(places, new, strict=True)))
         return new
 
+    def replace(self, new: Callable[[str, int], TaskFuture | None]) -> None:
+        """Put the futures of retried tasks into the places of the old ones.
+
+        Args:
+            new: returns the new future, by the farm and the id of the old task; `None` for a task that was not retried.
+        """
+        retried = {
+            place: future
+            for place, old in enumerate(self._futures)
+            if old.taskid is not None and (future := new(old.farm, old.taskid)) is not None
+        }
+        if retried:
+            self._put(retried)
+
     # inside
+
+    def _put(self, new: Mapping[int, TaskFuture]) -> None:
+        self._counter.replace(new)
+        self._n_first = 0
+        self._n_before, self._began = self.counts.done, time.time()
 
     def _drive(self, coroutine: Coroutine[Any, Any, T], timeout: float | None) -> T:
         try:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextvars
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from taskfc_ext.ipython.cards import rich
+from taskfc_ext.ipython.cards.group_card import GroupCard, group_bundle
 from taskfc_ext.ipython.cards.render import AS_OF, Bundle, Card, card_bundle
 from taskfc_ext.protocol.states import UNFINISHED, UNSUCCESSFUL
 
@@ -65,7 +67,11 @@ MakeButtons = Callable[[Callable[[str], str], str, int, tuple[str, ...]], Button
 """
 
 
-def offers(card: Card) -> tuple[str, ...]:
+AnyCard = Card | GroupCard
+"""The contents of a card."""
+
+
+def offers(card: AnyCard) -> tuple[str, ...]:
     """Return the verbs that a card's task allows."""
     if card.taskid is None:
         return ()
@@ -76,7 +82,7 @@ class LiveCard:
     """A card under a cell.
 
     Args:
-        future: the task; a retry replaces it.
+        future: the task, or a group of tasks; a retry replaces the task.
         card: the contents.
         publish: sends a bundle.
         context: that of the cell; by default the current one.
@@ -90,7 +96,9 @@ class LiveCard:
         size: bytes of the last update, approximately.
     """
 
-    def __init__(self, future: Any, card: Card, publish: Publish, context: contextvars.Context | None = None) -> None:
+    def __init__(
+        self, future: Any, card: AnyCard, publish: Publish, context: contextvars.Context | None = None
+    ) -> None:
         self.future = future
         self.card = card
         self.context = contextvars.copy_context() if context is None else context
@@ -133,7 +141,7 @@ class LiveCard:
         self._send_beneath(again=again)
         self._offer()
 
-    def become(self, future: Any, card: Card) -> None:
+    def become(self, future: Any, card: AnyCard) -> None:
         """Become the card of another task."""
         self.future, self.card = future, card
         self.is_settled, self.is_unpublished = False, True
@@ -149,7 +157,8 @@ class LiveCard:
 
     def _send_card(self, *, update: bool) -> None:
         is_live = self.card.state in (*UNFINISHED, "stopping") and not self.is_stale
-        bundle = card_bundle(self.card, is_live=is_live)
+        make = partial(group_bundle, self.card) if isinstance(self.card, GroupCard) else partial(card_bundle, self.card)
+        bundle = make(is_live=is_live)
         bundle["text/html"] += NO_BROKEN_BUTTONS + (NO_TIME_IF_LIVE if is_live else "")
         self.size = _size(bundle)
         self._publish(bundle, display_id=self._id, update=update)
