@@ -138,7 +138,7 @@ SMOKE = [
     _ours("flow", "flow", 4),
     _ours("notebook", "cell", 2),
     _ours("notebook", "load", 1),
-    _ours("notebook", "group_card", 200),
+    _ours("notebook", "group_card", 20),
     _ours("page", "card", 1),
     _ours("queue", "widget", 1),
     _ours("queue", "cost", 1),
