@@ -21,13 +21,13 @@ from pathlib import Path
 import msgspec.inspect as shapes
 
 from taskfc_ext.protocol import limits, snapshots
-from taskfc_ext.view import messages
+from taskfc_ext.view import cards, messages
 
 FILE = Path(__file__).resolve().parent.parent / "labextension" / "src" / "link" / "messages.ts"
 
 HEAD = """\
 // Messages between Python and a view of queues. Written by scripts/write_messages.py from the structs of
-// taskfc_ext/view/messages.py and taskfc_ext/protocol/: change them there, and run the script.
+// taskfc_ext/view/ and taskfc_ext/protocol/: change them there, and run the script.
 """
 
 CONSTANTS = {
@@ -37,10 +37,15 @@ CONSTANTS = {
     "MAX_IDS": limits.MAX_IDS,
     "MAX_WORKERS": limits.MAX_WORKERS,
     "FARM_NAME": limits.FARM_NAME,
+    "CARD_TYPE": cards.CARD_TYPE,
+    "GROUP_TYPE": cards.GROUP_TYPE,
+    "CARD_VERSION": cards.CARD_VERSION,
+    "OF_CARD": cards.OF_CARD,
 }
 
 TO_PAGE = {"ViewMessage": messages.ViewMessage}
 ANSWERS = (messages.CommandAnswer, messages.TaskDetails)
+SAVED = (cards.TaskCard, cards.GroupOfTasks)
 FROM_PAGE = {"ViewQuestion": messages.ViewQuestion, "AnyCommand": messages.AnyCommand}
 
 WIDTH = 116
@@ -64,7 +69,7 @@ def write() -> str:
     """Return the text of the file."""
     parts = [HEAD, "\n".join(f"export const {name} = {_literal(value)};" for name, value in CONSTANTS.items()) + "\n"]
     asked = {cls for union in FROM_PAGE.values() for cls in union.__args__}
-    roots = [*(cls for union in TO_PAGE.values() for cls in union.__args__), *ANSWERS, *asked]
+    roots = [*(cls for union in TO_PAGE.values() for cls in union.__args__), *ANSWERS, *SAVED, *asked]
     done: dict[type, str] = {}
     for cls in sorted(roots, key=_place):
         _declare(shapes.type_info(cls), done, asked)

@@ -12,7 +12,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.mark.parametrize(
-    "script", [["scripts/write_messages.py"], ["scripts/draw_states.py"], ["-m", "benchmarks.publish"]], ids=" ".join
+    "script",
+    [
+        ["scripts/write_messages.py"],
+        ["scripts/write_look.py"],
+        ["scripts/draw_states.py"],
+        ["-m", "benchmarks.publish"],
+    ],
+    ids=" ".join,
 )
 def test_a_generated_file_is_what_its_script_would_write_now(script: list[str]) -> None:
     command = [sys.executable, *script, "--check"]

@@ -1,60 +1,51 @@
-// The buttons under the card of one task. Their `render` is called by anywidget for each view of a model.
+// The buttons under the card of one task, or of a group. Their `render` is called by anywidget for each view of a model.
 //
 // An abort goes through the Jupyter server if that knows the farm, so that it works while the kernel is blocked and after
 // the kernel was restarted. A retry needs the kernel, which has the notebook's modules as they are now. A kernel that runs
 // a cell may not receive the message: after a while the row shows a command for the terminal.
+//
+// A page that draws the card live hides these buttons, and has its own; its retry comes here, as an event.
 
+import { ActionRow } from './card/action-row';
+import type { Verb } from './card/action-row';
+import { RETRY_IN_KERNEL } from './card/kernel-parts';
+import type { RetryInKernel } from './card/kernel-parts';
+import { idsOf } from './card/ranges';
 import { CommandPath, serverPathOfPage } from './link/command-path';
-import { problemOf } from './link/host';
-import { KernelPath, splitCommandFrom } from './link/kernel-path';
+import { KernelPath } from './link/kernel-path';
 import { isNumbered } from './link/transport';
 import type { FromKernel, ToKernel } from './link/transport';
 
 const STALE_AFTER_MS = 1000; // a card that can be redrawn is redrawn much sooner
 
-type Verb = 'abort' | 'retry';
-
-const LABELS: Record<Verb, string> = { abort: 'Abort', retry: 'Retry' };
-
 /** The part of anywidget's model that is used here. */
 interface Model {
   get(name: 'what' | 'state' | 'farm' | 'identity'): string;
-  get(name: 'offers'): Verb[];
+  get(name: 'offers'): string[];
   get(name: 'taskid'): number;
+  get(name: 'ranges'): [number, number][];
   send(content: ToKernel): void;
   on(event: string, listener: (content: FromKernel) => void): void;
   off(event: string, listener: (content: FromKernel) => void): void;
 }
 
 class Buttons {
-  private readonly row = document.createElement('div');
-  private readonly choices = document.createElement('span');
-  private readonly status = document.createElement('span');
-  private readonly stale = document.createElement('span');
+  private readonly row = new ActionRow<string>((verb, show) => this.act(verb, show));
   private readonly kernel = new KernelPath(message => this.model.send(message));
   private readonly path = new CommandPath(serverPathOfPage(), this.kernel, () => this.model.get('identity'));
-  private nClicks = 0;
   private checkTimer: ReturnType<typeof setTimeout> | undefined;
-  private isAsking = false;
 
   constructor(
     private readonly model: Model,
     private readonly el: HTMLElement
   ) {
-    this.row.className = 'taskfc-buttons';
-    this.row.setAttribute('role', 'group');
-    // keys must not reach the front end, which has shortcuts on Enter and Escape
-    this.row.addEventListener('keydown', event => this.onKey(event));
-    this.status.className = 'taskfc-buttons-status';
-    this.status.setAttribute('role', 'status');
-    this.stale.setAttribute('role', 'status');
-    this.row.append(this.stale, this.choices, this.status);
-    el.append(this.row);
+    this.row.element.addEventListener(RETRY_IN_KERNEL, this.onRetry);
+    el.append(this.row.element);
     model.on('change:state', this.checkCard);
     model.on('change:offers', this.onChange);
     model.on('change:what', this.onChange);
     model.on('msg:custom', this.onMessage);
-    this.showChoices();
+    this.onChange();
     this.checkCard();
   }
 
@@ -65,58 +56,24 @@ class Buttons {
     this.model.off('change:offers', this.onChange);
     this.model.off('change:what', this.onChange);
     this.model.off('msg:custom', this.onMessage);
-    this.row.remove();
+    this.row.element.remove();
   }
 
-  private showChoices(): void {
-    this.isAsking = false;
-    this.row.setAttribute('aria-label', this.model.get('what'));
-    const verbs = this.model.get('offers');
-    this.choices.replaceChildren(...verbs.map(verb => makeButton(LABELS[verb], () => this.ask(verb))));
+  /** Carry out a verb of one task, or that of a group: *abort all*, *retry failed*. */
+  private async act(offer: string, show: (text: string) => void): Promise<string> {
+    const [verb, isGroup] = offer.split(' ') as [Verb, string?];
+    const command = { do: verb, taskids: idsOf(this.model.get('ranges')) };
+    // only the kernel knows which tasks of a group have failed: no line of a terminal does the same
+    const advise = isGroup && verb === 'retry' ? (): void => undefined : show;
+    return (await this.path.command(this.model.get('farm'), command, advise)).said;
   }
 
-  private ask(verb: Verb): void {
-    this.showStatus('');
-    this.isAsking = true;
-    const yes = makeButton(`Yes, ${verb}`, () => this.run(verb));
-    this.choices.replaceChildren(
-      `${LABELS[verb]} ${this.model.get('what')}?`,
-      yes,
-      makeButton('No', () => this.closeQuestion())
-    );
-    yes.focus();
-  }
-
-  private closeQuestion(): void {
-    this.showChoices();
-    this.choices.querySelector('button')?.focus();
-  }
-
-  private onKey(event: KeyboardEvent): void {
-    event.stopPropagation();
-    if (event.key === 'Escape' && this.isAsking) this.closeQuestion();
-  }
-
-  private run(verb: Verb): void {
-    this.closeQuestion();
-    this.showStatus('…');
-    const click = ++this.nClicks;
-    const show = (text: string): void => {
-      if (click === this.nClicks) this.showStatus(text); // else there was another click meanwhile
-    };
-    const command = { do: verb, taskids: [this.model.get('taskid')] };
-    this.path.command(this.model.get('farm'), command, show).then(
-      answer => show(answer.said),
-      (error: unknown) => show(problemOf(error))
-    );
-  }
-
-  /** Show a line; a command for the terminal at its end is shown as code. */
-  private showStatus(text: string): void {
-    const [advice, command] = splitCommandFrom(text);
-    this.status.replaceChildren(advice);
-    if (command !== null) this.status.append(' ', makeCode(command));
-  }
+  private readonly onRetry = (event: Event): void => {
+    const { taskid, show, answer } = (event as RetryInKernel).detail;
+    if (taskid !== this.model.get('taskid')) return; // another task has taken its place
+    event.preventDefault();
+    answer(this.act(this.model.get('offers').find(offer => offer.startsWith('retry')) ?? 'retry', show));
+  };
 
   private readonly onMessage = (message: FromKernel): void => {
     if (isNumbered(message)) this.kernel.receive(message);
@@ -128,34 +85,15 @@ class Buttons {
     this.checkTimer = setTimeout(() => {
       const card = this.el.closest('.jp-OutputArea')?.querySelector<HTMLElement>('.taskfc-card[data-state]');
       const state = this.model.get('state');
-      this.stale.replaceChildren();
-      if (!card || !state || card.dataset.state === state) return;
-      const show = `%task show ${this.model.get('what').replace('task ', '')}`;
-      this.stale.append(`Now ${state}; the card above is from before this page was loaded.`, ' ', makeCode(show));
+      const isStale = card && state && card.dataset.state !== state;
+      if (!isStale) return this.row.advise('');
+      const what = this.model.get('what');
+      const show = what.startsWith('task ') ? `%task show ${what.slice('task '.length)}` : '';
+      this.row.advise(`Now ${state}; the card above is from before this page was loaded.`, show);
     }, STALE_AFTER_MS);
   };
 
-  private readonly onChange = (): void => {
-    // an open question stays, so that nothing moves under the pointer; the answer reports if it is too late
-    if (this.isAsking && this.model.get('offers').length > 0) return;
-    this.showStatus(''); // the message was about the former state
-    this.showChoices();
-  };
-}
-
-function makeButton(text: string, run: () => void): HTMLButtonElement {
-  const made = document.createElement('button');
-  made.type = 'button';
-  made.className = 'taskfc-button';
-  made.textContent = text;
-  made.addEventListener('click', run);
-  return made;
-}
-
-function makeCode(text: string): HTMLElement {
-  const made = document.createElement('code');
-  made.textContent = text;
-  return made;
+  private readonly onChange = (): void => this.row.offer(this.model.get('what'), this.model.get('offers'));
 }
 
 function render({ model, el }: { model: Model; el: HTMLElement }): () => void {

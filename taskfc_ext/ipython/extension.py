@@ -29,8 +29,8 @@ def load(shell: Any, farms: Farms | None = None) -> None:
     magics = TaskMagics(shell, farms or LocalFarms())
     undo = [
         _register_magics(shell, magics),
-        _register_card(shell, magics, FUTURE),
-        _register_card(shell, magics, GROUP),
+        _register_card(shell, FUTURE, magics.show_future),
+        _register_card(shell, GROUP, magics.show_group),
         _register_completion(shell, magics),
         _register_event(shell, magics),
     ]
@@ -72,9 +72,9 @@ def _register_magics(shell: Any, magics: TaskMagics) -> Undo:
     return undo
 
 
-def _register_card(shell: Any, magics: TaskMagics, shown: tuple[str, str]) -> Undo:
+def _register_card(shell: Any, shown: tuple[str, str], show: Callable[[Any], None]) -> Undo:
     formatter = shell.display_formatter.ipython_display_formatter
-    before = formatter.for_type_by_name(*shown, magics.show_future)
+    before = formatter.for_type_by_name(*shown, show)
 
     def undo() -> None:
         formatter.pop(".".join(shown), None)

@@ -43,6 +43,9 @@ from taskfc_ext.text import one_line
 
 logger = logging.getLogger(__name__)
 
+ACCEPTED_WITHIN = 2.0
+"""Seconds that the display of a group waits for the ids of its tasks, without which its card has no buttons."""
+
 LINE_DOC = f"""Run an expression as a task, or steer the task farm.
 
     %task EXPR          a line as a task: `%task fit(3)`, `t = %task fit(3)`
@@ -142,6 +145,7 @@ class TaskMagics(Magics):
             make_buttons=self._make_buttons,
             context=partial(context_of_cell, shell),
             sees_updates_only=partial(is_headless, shell),
+            find_again=self.session.find_again,
         )
         self.queues = QueueWidgets(self.session, self.board)
         switch.turn(self.progress)
@@ -217,8 +221,13 @@ class TaskMagics(Magics):
         return Notebook(self._shell, self.session, self.board, self.queues, namespace)
 
     def show_future(self, future: Any) -> None:
-        """Show the card of a future or of a group; IPython calls this to display it."""
+        """Show the card of a future; IPython calls this to display it."""
         self.board.show(future)
+
+    def show_group(self, group: Any) -> None:
+        """Show the card of a group; IPython calls this to display it."""
+        group.flush(ACCEPTED_WITHIN)
+        self.board.show(group)
 
     def after_cell(self) -> None:
         """Do the work of the main thread: report ended tasks, publish cards again, bind names to retried tasks."""

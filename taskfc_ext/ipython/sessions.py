@@ -9,7 +9,7 @@ import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from taskfc_ext.errors import FarmError
+from taskfc_ext.errors import FarmError, UnknownTask
 from taskfc_ext.ipython.notices import Notices
 
 if TYPE_CHECKING:
@@ -190,6 +190,16 @@ class Session:
         if sent is not None:
             future.sent_names = sent
         return future
+
+    def find_again(self, future: TaskFuture) -> TaskFuture | None:
+        """Return a new future for a task whose farm was stopped; `None` if that does not run, or has not the task."""
+        name, taskid = future.farm, future.taskid
+        try:
+            if name != self.name or taskid is None or not self.farms.runs(name):
+                return None
+            return self.future(taskid)
+        except (FarmError, UnknownTask):
+            return None
 
     def client_of(self, name: str) -> BlockingTaskClient | None:
         """Return the client of a farm, if it is connected."""

@@ -224,7 +224,29 @@ def test_a_future_that_was_given_up_is_looked_at_once(board: CardBoard, farm: An
     future._settle_with(ControllerStopped("the farm was stopped"))
     assert board.update() is None
     assert board.update() is None
-    assert sent.messages[-1][0].startswith("? task 0 fit · unknown")
+    assert sent.messages[-1][0] == "◌ task 0 fit · waiting (farm stopped)"
+
+
+def test_a_card_whose_farm_was_stopped_goes_on_when_that_runs_again(farm: Any, sent: Sent, clock: Clock) -> None:
+    found: list[Any] = []
+    board = CardBoard(
+        sent, make_card, is_live=True, clock=clock, find_again=lambda future: found.pop() if found else None
+    )
+    future = submit(farm)
+    farm.set(0, state="running", attempts=1)
+    farm.logs[0] = "half way\n"
+    board.show(future)
+    future._settle_with(ControllerStopped("the farm was stopped"))
+    board.after_cell()
+    assert sent.messages[-1][0] == "◌ task 0 fit · waiting (farm stopped)"
+    assert "half way" in sent.bundles[-1]["text/plain"]
+    board.after_cell()
+    n_sent = len(sent.messages)
+    found.append(farm.future(0))
+    board.after_cell()
+    assert [message[0] for message in sent.messages[n_sent:]] == ["▶ task 0 fit · running"]
+    assert len({message[2] for message in sent.messages}) == 1  # all in its place
+    board.close()
 
 
 def test_a_finished_task_is_shown_and_forgotten(board: CardBoard, farm: Any, sent: Sent) -> None:

@@ -38,7 +38,7 @@ def card(counts: GroupCounts, **changes: Any) -> GroupCard:
             "✘ map fit · failed · 3 items · 1 succeeded · 2 failed · 10.0 s · 0.3 a second",
         ),
         (card(GroupCounts(2, aborted=2), throughput=0.0), "⊘ map fit · aborted · 2 items · 10.0 s"),
-        (card(GroupCounts(2, unknown=2), throughput=0.0), "? map fit · unknown · 0 of 2 · 10.0 s"),
+        (card(GroupCounts(2, unknown=2), throughput=0.0), "◌ map fit · waiting · farm stopped · 0 of 2 · 10.0 s"),
     ],
 )
 def test_the_first_line(shown: GroupCard, text: str) -> None:

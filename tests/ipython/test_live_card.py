@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from taskfc_ext.ipython.cards.live_card import NOTHING, LiveCard, offers
 from taskfc_ext.ipython.cards.render import Bundle, Card
+from taskfc_ext.view.cards import CARD_TYPE, OF_CARD
 
 SEEN = datetime(2026, 1, 1)
 
@@ -236,3 +238,18 @@ def test_an_output_that_was_not_sent_is_sent_with_the_next_update(page: Page) ->
 
 def refuse(bundle: Bundle, *, display_id: str, update: bool, metadata: dict[str, Any] | None = None) -> None:
     raise LookupError("parent_header")
+
+
+def test_all_that_the_kernel_shows_of_a_card_has_its_id() -> None:
+    marks: list[Any] = []
+
+    def publish(bundle: Bundle, *, metadata: dict[str, Any] | None = None, **_: object) -> None:
+        marks.append(bundle[CARD_TYPE]["card"] if CARD_TYPE in bundle else (metadata or {}).get(OF_CARD))
+
+    entry = LiveCard(None, replace(card("running", "<b>one</b>"), submitted=1.0), publish)
+    entry.show()
+    with_buttons(entry)
+    entry.card = replace(card("running", "<b>one</b>", "<b>two</b>"), submitted=1.0)
+    entry.update()
+    assert len(marks) == 5
+    assert len(set(marks)) == 1

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import datetime
 from html.parser import HTMLParser
 
@@ -15,6 +16,7 @@ from taskfc_ext.ipython.cards.render import (
     tasks_table,
 )
 from taskfc_ext.protocol.infos import TaskInfo, TaskProgress
+from taskfc_ext.view.cards import CARD_TYPE, CARD_VERSION
 from taskfc_ext.view.wording import ICONS, farm_caption
 
 SEEN = datetime(2026, 11, 22, 9, 38, 17)
@@ -42,6 +44,29 @@ def test_a_card_names_the_task_that_it_retries() -> None:
 def test_a_running_card() -> None:
     card = Card(as_of=SEEN, state="running", taskid=3, title="fit", attempts=2, elapsed=2.0, output="a\nb\n")
     assert card_text(card) == ("▶ task 3 fit · running · 2.00 s · attempt 2 · as of 2026-11-22 09:38:17\n    a\n    b")
+
+
+def test_a_page_learns_which_task_it_can_draw() -> None:
+    card = Card(as_of=SEEN, state="running", taskid=3, farm="night", submitted=12.5, title="fit\n\x1b[31m")
+    told = card_bundle(card, card_id="c1")[CARD_TYPE]
+    assert told == {
+        "version": CARD_VERSION,
+        "card": "c1",
+        "farm": "night",
+        "taskid": 3,
+        "submitted": 12.5,
+        "title": "fit",
+        "state": "running",
+        "as_of": SEEN.timestamp(),
+    }
+    assert set(card_bundle(card)) == {"text/plain", "text/html"}
+    assert CARD_TYPE not in card_bundle(replace(card, taskid=None), card_id="c1")  # not accepted yet
+
+
+def test_a_card_that_may_be_out_of_date_says_what_to_type() -> None:
+    card = Card(as_of=SEEN, state="running", taskid=3)
+    assert "<code>%task show 3</code> shows it now</span>" in card_html(card, is_live=True)
+    assert "%task show" not in card_html(replace(card, state="succeeded"))
 
 
 def test_a_page_finds_the_card_of_a_task() -> None:

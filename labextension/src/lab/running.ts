@@ -5,9 +5,8 @@ import { IRunningSessionManagers } from '@jupyterlab/running';
 import type { IRunningSessions } from '@jupyterlab/running';
 import { Signal } from '@lumino/signaling';
 
-import type { PageSubscriber } from '../link/farms';
 import { FarmState, StateCode } from '../link/messages';
-import { QueueStore } from '../link/store';
+import type { Follower } from '../link/shared-queues';
 import { formatProgress, percentOf, plural } from '../queue/format';
 import { nameOf } from '../queue/select';
 import { tasksIcon } from './icon';
@@ -30,19 +29,13 @@ export const running: JupyterFrontEndPlugin<void> = {
   }
 };
 
-/** A subscription to the queue of one farm. */
-interface Subscription {
-  readonly store: QueueStore;
-  readonly subscriber: PageSubscriber;
-}
-
 class RunningTasks implements IRunningSessions.IManager {
   readonly name = 'Tasks';
   readonly shutdownLabel = 'Abort';
   readonly shutdownAllLabel = 'Abort All';
   readonly runningChanged = new Signal<this, void>(this);
 
-  private readonly subscriptions = new Map<string, Subscription>();
+  private readonly subscriptions = new Map<string, Follower>();
   private timer: ReturnType<typeof setTimeout> | undefined;
   private shown = '';
 
@@ -72,21 +65,15 @@ class RunningTasks implements IRunningSessions.IManager {
   /** Subscribe to all live farms. Of the others nothing is known, so their tasks are not listed. */
   private subscribeToAll(): void {
     const live = this.farms.link.farms.filter(farm => farm.state === FarmState.LIVE).map(farm => farm.name);
-    for (const [name, { subscriber }] of this.subscriptions) {
+    for (const [name, follower] of this.subscriptions) {
       if (live.includes(name)) continue;
-      subscriber.dispose();
+      follower.dispose();
       this.subscriptions.delete(name);
       this.redraw();
     }
-    for (const name of live) if (!this.subscriptions.has(name)) this.subscribe(name);
-  }
-
-  private subscribe(name: string): void {
-    const subscriber = this.farms.link.subscribe(message => store.receive(message));
-    const store = new QueueStore(question => subscriber.ask(question));
-    store.onChange(() => this.redraw());
-    this.subscriptions.set(name, { store, subscriber });
-    store.show(name);
+    for (const name of live) {
+      if (!this.subscriptions.has(name)) this.subscriptions.set(name, this.farms.queues.follow(name, () => this.redraw()));
+    }
   }
 
   private redraw(): void {

@@ -12,6 +12,7 @@ import { FarmsLink } from '../link/farms';
 import { problemOf } from '../link/host';
 import { FarmState } from '../link/messages';
 import type { AnyCommand, CommandAnswer } from '../link/messages';
+import { SharedQueues } from '../link/shared-queues';
 import type { QueueStore } from '../link/store';
 import { addFarm } from './answers';
 import { askForName, askHowManyWorkers, confirmStop } from './dialogs';
@@ -50,6 +51,7 @@ export const sidebar: JupyterFrontEndPlugin<ITaskFarms> = {
 
 class TaskFarms implements ITaskFarms, FarmActions {
   readonly link = new FarmsLink(jupyterServer());
+  readonly queues = new SharedQueues(this.link);
   readonly panel: QueuePanel;
   farm = '';
 

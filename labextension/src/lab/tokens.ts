@@ -5,11 +5,15 @@ import type { ISignal } from '@lumino/signaling';
 
 import type { FarmsLink } from '../link/farms';
 import type { AnyCommand, CommandAnswer } from '../link/messages';
+import type { SharedQueues } from '../link/shared-queues';
 import type { QueueStore } from '../link/store';
 
 /** The task farms of this page, as shared by the sidebar, the status bar, the commands and the other plugins. */
 export interface ITaskFarms {
   readonly link: FarmsLink;
+
+  /** The queues that parts of this page follow. */
+  readonly queues: SharedQueues;
 
   /** The farm that the sidebar shows and commands act on; empty while there is none. */
   readonly farm: string;

@@ -1,5 +1,5 @@
 // Messages between Python and a view of queues. Written by scripts/write_messages.py from the structs of
-// taskfc_ext/view/messages.py and taskfc_ext/protocol/: change them there, and run the script.
+// taskfc_ext/view/ and taskfc_ext/protocol/: change them there, and run the script.
 
 export const VIEW_PROTOCOL = 1;
 export const MAX_LOG = 200000;
@@ -7,6 +7,10 @@ export const MESSAGE_CHARS = 200;
 export const MAX_IDS = 100000;
 export const MAX_WORKERS = 10000;
 export const FARM_NAME = '[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}';
+export const CARD_TYPE = 'application/vnd.taskfc.card+json';
+export const GROUP_TYPE = 'application/vnd.taskfc.group+json';
+export const CARD_VERSION = 1;
+export const OF_CARD = 'taskfc_card';
 
 /** The number of tasks in each state. `n_ended`: ends since the controller started; it never decreases. */
 export interface Counts {
@@ -183,6 +187,45 @@ export interface QueueDelta {
   readonly rows?: Rows;
   /** ranges of tasks that were cleared: (first, n). */
   readonly cleared?: readonly (readonly [number, number])[];
+}
+
+/** The card of one task, as its kernel saw it last. */
+export interface TaskCard {
+  readonly version: number;
+  /** id of the card, which the outputs beneath it have in their metadata. */
+  readonly card: string;
+  /** name of the task's farm. */
+  readonly farm: string;
+  readonly taskid: number;
+  /** wall-clock seconds; tells the task from one of the same id in a fresh store. */
+  readonly submitted: number;
+  /** the task's name, or the label of its code. */
+  readonly title: string;
+  /** as the card shows it. */
+  readonly state: string;
+  /** wall-clock seconds of that. */
+  readonly as_of: number;
+}
+
+/** The card of a group of tasks, as its kernel saw it last. */
+export interface GroupOfTasks {
+  readonly version: number;
+  /** id of the card, which its buttons have in their metadata. */
+  readonly card: string;
+  /** name of the tasks' farm. */
+  readonly farm: string;
+  /** the first and the last id of each range of tasks. */
+  readonly ranges: readonly (readonly [number, number])[];
+  /** wall-clock seconds of the client; tells the tasks from those of the same ids in a fresh store. */
+  readonly submitted: number;
+  /** the map, with the name of its function. */
+  readonly title: string;
+  /** as the card shows it. */
+  readonly state: string;
+  /** the number of items, which are more than the tasks where a task has a chunk of them. */
+  readonly total: number;
+  /** wall-clock seconds of that. */
+  readonly as_of: number;
 }
 
 /** The state of a farm, as one word. */

@@ -12,6 +12,7 @@ from taskfc_ext.client.group.completed import AsCompleted
 from taskfc_ext.client.group.counts import GroupCounter, GroupCounts, end_of
 from taskfc_ext.client.group.frame import input_names, make_frame
 from taskfc_ext.client.group.results import ends_of, results_of
+from taskfc_ext.protocol.ids import ranges_of
 from taskfc_ext.protocol.infos import TaskProgress
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ class TaskGroup(Sequence[TaskFuture]):
     Args:
         futures: of the tasks.
         call: the map.
+
+    Attributes:
+        submitted: when it was submitted, in seconds since the epoch.
     """
 
     def __init__(self, futures: Sequence[TaskFuture], call: Call) -> None:
@@ -58,7 +62,8 @@ class TaskGroup(Sequence[TaskFuture]):
         self._counter = GroupCounter(self._futures, call.items_of)
         self._n_first = 0  # tasks at the start that have ended, at least
         self._n_before = 0  # items that had ended when the tasks of now were submitted
-        self._began = time.time()
+        self.submitted = self._began = time.time()
+        self._ranges: tuple[tuple[int, int], ...] = ()
 
     # the sequence
 
@@ -99,6 +104,16 @@ class TaskGroup(Sequence[TaskFuture]):
     def as_completed(self) -> AsCompleted:
         """Return an iterator over the futures, in the order in which their tasks end: for `for` and `async for`."""
         return AsCompleted(self._futures)
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until the farm has accepted all tasks; return whether it has after `timeout` seconds."""
+        if not self._futures or all(future.accepted for future in self._futures):
+            return True
+        try:
+            drive(self._futures[0].owner.wait_until_accepted(), timeout)
+        except TimeoutError:
+            return False
+        return True
 
     def done(self) -> bool:
         """Return whether all tasks have ended, in any state. Never blocks."""
@@ -174,6 +189,13 @@ class TaskGroup(Sequence[TaskFuture]):
         """The name of the farm; empty for a map of no items."""
         return self._futures[0].farm if self._futures else ""
 
+    @property
+    def id_ranges(self) -> tuple[tuple[int, int], ...]:
+        """The first and the last id of each range of tasks; empty until all are accepted. For this package."""
+        if not self._ranges and all(future.accepted for future in self._futures):
+            self._ranges = ranges_of(future.taskid for future in self._futures if future.taskid is not None)
+        return self._ranges
+
     def abort(self) -> int:
         """Stop the tasks that have not ended, running or not; return their number. Their results raise `TaskAborted`.
 
@@ -218,7 +240,7 @@ class TaskGroup(Sequence[TaskFuture]):
 
     def _put(self, new: Mapping[int, TaskFuture]) -> None:
         self._counter.replace(new)
-        self._n_first = 0
+        self._n_first, self._ranges = 0, ()
         self._n_before, self._began = self.counts.done, time.time()
 
     def _drive(self, coroutine: Coroutine[Any, Any, T], timeout: float | None) -> T:

@@ -303,6 +303,10 @@ class RemoteController:
         """
         await wait(self._begin_cancel(future, cancelling=False))
 
+    async def wait_until_accepted(self) -> None:
+        """Wait until all earlier submissions have been accepted or refused."""
+        await wait(self.flush())
+
     async def abort_all(self, futures: Sequence[TaskFuture]) -> int:
         """Stop those of these tasks that have not ended; return their number."""
         verdicts = [self._begin_cancel(future, cancelling=False) for future in futures]

@@ -22,6 +22,7 @@ from typing import Any
 
 from taskfc_ext.ipython.cards.group_card import is_group
 from taskfc_ext.ipython.cards.live_card import RESERVED, AnyCard, LiveCard, MakeButtons, Publish
+from taskfc_ext.ipython.cards.render import Card
 from taskfc_ext.protocol.states import FINISHED
 from taskfc_ext.view.wording import describe_abort, describe_retry
 
@@ -59,6 +60,7 @@ class CardBoard:
         make_buttons: makes the buttons beneath a live card.
         context: returns the context of the running cell; new outputs appear under that cell.
         sees_updates_only: tells whether the front end takes only updates for a cell while another cell runs.
+        find_again: returns a new future for a task whose farm was stopped, when that runs again; else `None`.
         clock: monotonic seconds.
 
     Attributes:
@@ -75,6 +77,7 @@ class CardBoard:
         make_buttons: MakeButtons = lambda act, farm, taskid, verbs: None,
         context: Callable[[], Context] = copy_context,
         sees_updates_only: Callable[[], bool] = lambda: False,
+        find_again: Callable[[Any], Any] = lambda future: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.is_live = is_live
@@ -84,11 +87,13 @@ class CardBoard:
         self._make_buttons = make_buttons
         self._context = context
         self._sees_updates_only = sees_updates_only
+        self._find_again = find_again
         self._clock = clock
         self._changed = threading.Condition()
         self._publishing = threading.Lock()  # an older update must not overtake a newer one
         self._shown: list[LiveCard] = []
         self._with_buttons: deque[LiveCard] = deque(maxlen=MAX_BUTTONS)
+        self._asleep: deque[LiveCard] = deque(maxlen=MAX_LIVE)
         self._thread: threading.Thread | None = None
         self._closed = False
         self._early: Any = None
@@ -131,6 +136,26 @@ class CardBoard:
                     entry.is_unpublished = False
             if entry.is_settled:
                 self._drop(entry)
+                if isinstance(entry.card, Card) and entry.future.is_given_up:
+                    self._asleep.append(entry)
+        for _ in range(len(self._asleep)):
+            self._wake(self._asleep.popleft())
+
+    def _wake(self, entry: LiveCard) -> None:
+        """Follow a task again whose farm was stopped, if that runs again."""
+        future = self._find_again(entry.future)
+        if future is None:
+            self._asleep.append(entry)
+            return
+        card = self._make_card(future, datetime.now())
+        if entry.card.submitted not in (None, card.submitted):
+            return  # the store is a fresh one: this is another task
+        with self._publishing:
+            entry.become(future, card)
+            entry.begun = self._clock()
+            entry.update(again=True)
+            entry.is_unpublished = False
+        self._follow(entry)
 
     def close(self) -> None:
         """End the thread and remove the buttons; the cards stay as they are."""
@@ -161,6 +186,8 @@ class CardBoard:
         began = self._clock()
         try:
             card, is_stale = self._make_card(future, datetime.now()), False
+            if isinstance(card, Card) and isinstance(entry.card, Card) and future.is_given_up:
+                card = card.with_what_was_seen(entry.card)
         except Exception:  # the controller may be away, and results run user code
             logger.debug("the card of %r could not be updated", future, exc_info=True)
             card, is_stale = entry.card, True

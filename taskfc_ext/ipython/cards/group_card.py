@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import msgspec
+
 from taskfc_ext.ipython.cards import rich
-from taskfc_ext.ipython.cards.render import _COLOURS as COLOURS
-from taskfc_ext.ipython.cards.render import _FAINT as FAINT
-from taskfc_ext.ipython.cards.render import _NO_MATH as NO_MATH
-from taskfc_ext.ipython.cards.render import _TROUGH as TROUGH
-from taskfc_ext.ipython.cards.render import AS_OF, Bundle, Card, shorten
+from taskfc_ext.ipython.cards.look import COLOURS, FAINT, TROUGH
+from taskfc_ext.ipython.cards.render import AS_OF, FARM_STOPPED, NO_MATH, Bundle, Card, shorten
 from taskfc_ext.ipython.cards.snapshot import make_card
 from taskfc_ext.text import format_seconds, one_line, percent, plain_text, plural
+from taskfc_ext.view.cards import GROUP_TYPE, MAX_RANGES, GroupOfTasks
 from taskfc_ext.view.wording import icon
 
 if TYPE_CHECKING:  # importing the client takes long, and `%load_ext` imports this
@@ -38,6 +38,8 @@ class GroupCard:
         elapsed: seconds from the submission to now, or to the last end.
         throughput: items that have ended in a second, on average.
         failures: of the tasks that were noticed first: which task, and the type and text of its exception.
+        ranges: the ids of the tasks: the first and the last of each range. Empty until all are accepted.
+        submitted: wall-clock seconds.
     """
 
     as_of: datetime
@@ -47,17 +49,29 @@ class GroupCard:
     elapsed: float
     throughput: float
     failures: tuple[tuple[str, str], ...] = ()
-    taskid: ClassVar[None] = None
+    ranges: tuple[tuple[int, int], ...] = ()
+    submitted: float = 0.0
     outputs: ClassVar[tuple[rich.Output, ...]] = ()
 
     @property
     def state(self) -> str:
         """The state of the group: running until all have ended; then the worst of theirs."""
         counts = self.counts
+        if counts.unknown:
+            return "waiting"
         if counts.unfinished:
             return "running"
-        states = ((counts.unknown, "unknown"), (counts.failed, "failed"), (counts.aborted, "aborted"))
-        return next((state for n, state in states if n), "succeeded")
+        return "failed" if counts.failed else "aborted" if counts.aborted else "succeeded"
+
+    @property
+    def taskid(self) -> int | None:
+        """The id of the first task; `None` until all are accepted."""
+        return self.ranges[0][0] if self.ranges else None
+
+    @property
+    def reason(self) -> str:
+        """The reason of an unfinished group, such as that its farm was stopped."""
+        return FARM_STOPPED if self.counts.unknown else ""
 
 
 def is_group(value: object) -> bool:
@@ -81,6 +95,8 @@ def make_group_card(group: TaskGroup, now: datetime) -> GroupCard:
         elapsed=group.seconds,
         throughput=group.throughput,
         failures=tuple(map(_failure, group.first_failed(MAX_FAILURES))),
+        ranges=group.id_ranges,
+        submitted=group.submitted,
     )
 
 
@@ -91,9 +107,28 @@ def _failure(future: TaskFuture) -> tuple[str, str]:
     return which, shorten(failure_text(future), _MAX_WHY)
 
 
-def group_bundle(card: GroupCard, *, is_live: bool = False) -> Bundle:
-    """Return the card in every form that is published."""
-    return {"text/plain": group_text(card), "text/html": group_html(card, is_live=is_live)}
+def group_bundle(card: GroupCard, *, is_live: bool = False, card_id: str = "") -> Bundle:
+    """Return the card in every form that is published.
+
+    Args:
+        card: what it shows.
+        is_live: see `group_html`.
+        card_id: that of the card in its page; without it, and before its tasks are accepted, no page draws it live.
+    """
+    bundle: Bundle = {"text/plain": group_text(card), "text/html": group_html(card, is_live=is_live)}
+    if card_id and 0 < len(card.ranges) <= MAX_RANGES:
+        shown = GroupOfTasks(
+            card=card_id,
+            farm=card.farm,
+            ranges=card.ranges,
+            submitted=card.submitted,
+            title=one_line(card.title),
+            state=card.state,
+            total=card.counts.total,
+            as_of=round(card.as_of.timestamp(), 3),
+        )
+        bundle[GROUP_TYPE] = msgspec.to_builtins(shown)
+    return bundle
 
 
 def group_text(card: GroupCard) -> str:
@@ -131,7 +166,8 @@ def group_html(card: GroupCard, *, is_live: bool = False) -> str:
 
 def _facts(card: GroupCard) -> list[str]:
     counts = card.counts
-    facts = [f"{counts.done:,} of {counts.total:,}"] if counts.done < counts.total else [plural(counts.total, "item")]
+    facts = [card.reason] if card.reason else []
+    facts += [f"{counts.done:,} of {counts.total:,}"] if counts.done < counts.total else [plural(counts.total, "item")]
     by_state = {"succeeded": counts.succeeded, "failed": counts.failed, "aborted": counts.aborted}
     facts += [f"{n:,} {state}" for state, n in by_state.items() if n and (n < counts.total or state != card.state)]
     facts.append(format_seconds(card.elapsed))

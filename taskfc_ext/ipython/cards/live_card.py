@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import contextvars
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
 from taskfc_ext.ipython.cards import rich
 from taskfc_ext.ipython.cards.group_card import GroupCard, group_bundle
-from taskfc_ext.ipython.cards.render import AS_OF, Bundle, Card, card_bundle
+from taskfc_ext.ipython.cards.render import AS_OF, FARM_STOPPED, Bundle, Card, card_bundle
 from taskfc_ext.protocol.states import UNFINISHED, UNSUCCESSFUL
+from taskfc_ext.view.cards import OF_CARD
 
 NOTHING: Bundle = {"text/plain": "", "text/html": "<!-- -->", "text/latex": "", "text/markdown": ""}
 """Replaces an output that is gone: invisible in every front end and in every format of nbconvert."""
@@ -34,9 +35,12 @@ NO_BROKEN_BUTTONS = (
 """Hides JupyterLab's message about a widget that was lost with its kernel: it says nothing about the task."""
 
 NO_TIME_IF_LIVE = (
-    f"<style>.jp-OutputArea-child:has(~ .jp-OutputArea-child .taskfc-buttons) .{AS_OF} {{ display: none }}</style>"
+    "<style>.jp-OutputArea-child:has(~ .jp-OutputArea-child .taskfc-buttons)"
+    ":not(:has(~ .jp-OutputArea-child .jupyter-widgets-disconnected .taskfc-buttons))"
+    f" .{AS_OF} {{ display: none }}</style>"
 )
-"""Hides the time on a live card. A saved notebook has no buttons and shows it: there the card is out of date."""
+"""Hides the time on a live card, and what to type to see it now. A saved notebook has no buttons and shows both, as the
+page of a kernel that has ended does: there the card is out of date."""
 
 
 class Publish(Protocol):
@@ -48,7 +52,7 @@ class Publish(Protocol):
 
 
 class Buttons(Protocol):
-    """The buttons of one task."""
+    """The buttons of one task, or of a group."""
 
     offers: list[str]
     state: str
@@ -56,6 +60,8 @@ class Buttons(Protocol):
     def bundle(self) -> Bundle: ...
 
     def belong_to(self, taskid: int) -> None: ...
+
+    def belong_to_group(self, what: str, ranges: Sequence[tuple[int, int]]) -> None: ...
 
     def close(self) -> None: ...
 
@@ -72,9 +78,12 @@ AnyCard = Card | GroupCard
 
 
 def offers(card: AnyCard) -> tuple[str, ...]:
-    """Return the verbs that a card's task allows."""
-    if card.taskid is None:
+    """Return the verbs that a card's task allows, as their buttons call them."""
+    if card.taskid is None or card.reason == FARM_STOPPED:
         return ()
+    if isinstance(card, GroupCard):
+        has_failed = card.counts.failed + card.counts.aborted > 0
+        return (*(("abort all",) if card.counts.unfinished else ()), *(("retry failed",) if has_failed else ()))
     return ("abort",) if card.state in UNFINISHED else ("retry",) if card.state in UNSUCCESSFUL else ()
 
 
@@ -132,7 +141,9 @@ class LiveCard:
         self._buttons = make(act, self.card.farm, self.card.taskid, verbs)
         if self._buttons is None:
             return False
-        self._publish(self._buttons.bundle(), display_id=self._buttons_id, update=False)
+        self._name_group()
+        bundle = self._buttons.bundle()
+        self._publish(bundle, display_id=self._buttons_id, update=False, metadata={OF_CARD: self._id})
         return True
 
     def update(self, *, again: bool = False) -> None:
@@ -156,9 +167,10 @@ class LiveCard:
             buttons.close()
 
     def _send_card(self, *, update: bool) -> None:
-        is_live = self.card.state in (*UNFINISHED, "stopping") and not self.is_stale
+        is_updated = not self.is_stale and self.card.reason != FARM_STOPPED
+        is_live = is_updated and self.card.state in (*UNFINISHED, "stopping")
         make = partial(group_bundle, self.card) if isinstance(self.card, GroupCard) else partial(card_bundle, self.card)
-        bundle = make(is_live=is_live)
+        bundle = make(is_live=is_live, card_id=self._id)
         bundle["text/html"] += NO_BROKEN_BUTTONS + (NO_TIME_IF_LIVE if is_live else "")
         self.size = _size(bundle)
         self._publish(bundle, display_id=self._id, update=update)
@@ -170,7 +182,7 @@ class LiveCard:
         """
         again = again and self._n_reserved > 0
         for place, output in enumerate(self._outputs_beneath()):
-            data, metadata = output["data"], output["metadata"]
+            data, metadata = output["data"], {**output["metadata"], OF_CARD: self._id}
             if place < len(self._beneath):
                 display_id, shown = self._beneath[place]
                 if shown == output and not again:
@@ -192,10 +204,15 @@ class LiveCard:
             wanted[self._n_reserved - 1 :] = [{"data": {rich.TEXT: TOO_MANY.format(n_left)}, "metadata": {}}]
         return wanted + [EMPTY] * (max(len(self._beneath), self._n_reserved) - len(wanted))
 
+    def _name_group(self) -> None:
+        if self._buttons is not None and isinstance(self.card, GroupCard):
+            self._buttons.belong_to_group(f"of {self.card.title}", self.card.ranges)
+
     def _offer(self) -> None:
         buttons = self._buttons
         if buttons is None:
             return
+        self._name_group()
         verbs = list(offers(self.card))
         if verbs != buttons.offers:
             buttons.offers = verbs

@@ -7,43 +7,30 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from taskfc_ext.ipython.cards import rich
+import msgspec
+
+from taskfc_ext.ipython.cards import look, rich
 from taskfc_ext.ipython.cards.traceback_html import traceback_html
 from taskfc_ext.protocol.infos import TaskInfo, TaskProgress
 from taskfc_ext.text import format_progress, format_seconds, one_line, percent, plain_text, plural, table
+from taskfc_ext.view.cards import CARD_TYPE, TaskCard
 from taskfc_ext.view.wording import icon, retry_text, state_of, task_row
 
-OUTPUT_LINES = 10
 RESULT_CHARS = 2_000
 ERROR_CHARS = 20_000
 
-_COLOURS = {
-    "running": "var(--jp-brand-color1, #1976d2)",
-    "succeeded": "var(--jp-success-color1, #388e3c)",
-    "failed": "var(--jp-error-color1, #d32f2f)",
-    "aborted": "var(--jp-warn-color1, #f57c00)",
-    "stopping": "var(--jp-warn-color1, #f57c00)",
-}
-_FAINT = "color: var(--jp-ui-font-color2, var(--vscode-descriptionForeground, #757575))"
-# exported notebooks have no font of their own for these blocks
-_MONOSPACE = "font-family: var(--jp-code-font-family, var(--vscode-editor-font-family, monospace))"
-_BLOCK = f"margin: 4px 0 0 0; white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere; {_MONOSPACE}"
-_SCROLLED = "; max-height: 24em; overflow: auto"
-_FROM_ITS_END = "; display: flex; flex-direction: column-reverse; max-height: 24em; overflow: auto"
-# borders keep the colours of the theme in print, where backgrounds are left out
-_TROUGH = "margin: 4px 0; max-width: 24em; border: 1px solid var(--jp-border-color1, #bdbdbd)"
-_FILLED = "height: 0; border-top: 6px solid var(--jp-brand-color1, #1976d2)"
-_PRINTED = "; padding-left: 8px; border-left: 2px solid var(--jp-border-color1, #bdbdbd)"
-
 # front ends typeset TeX in HTML, and an untrusted name could make a link with it
-_NO_MATH = "mathjax_ignore tex2jax_ignore"
+NO_MATH = "mathjax_ignore tex2jax_ignore"
 
 # the queue view recognises by this class the table that stands in for a widget
-_PLAIN = f"taskfc-plain {_NO_MATH}"
+_PLAIN = f"taskfc-plain {NO_MATH}"
+
+FARM_STOPPED = "farm stopped"
+"""The reason of a task that waits for the start of its farm."""
 
 AS_OF = "taskfc-as-of"
 """The class of the time on a live card."""
@@ -57,6 +44,7 @@ class Card:
     """The contents of the card of one task, at the time `as_of`. A page finds the card by `farm` and `taskid`.
 
     Attributes:
+        submitted: wall-clock seconds, by the farm's clock; `None`: not known.
         reason: of an unfinished task, such as *held*.
         error: the traceback or the message of a failure.
         note: one more fact for the first line.
@@ -66,6 +54,7 @@ class Card:
     state: str
     taskid: int | None = None
     farm: str = ""
+    submitted: float | None = None
     title: str = ""
     reason: str = ""
     attempts: int = 0
@@ -78,10 +67,39 @@ class Card:
     progress: TaskProgress | None = None
     outputs: tuple[rich.Output, ...] = ()
 
+    def with_what_was_seen(self, seen: Card) -> Card:
+        """Return the card of a task whose farm was stopped, with what was seen of it before."""
+        kept = {name: getattr(seen, name) for name in ("submitted", "attempts", "output", "outputs")}
+        return replace(self, **kept)
 
-def card_bundle(card: Card, *, is_live: bool = False) -> Bundle:
-    """Return the card in every form that is published."""
-    return {"text/plain": card_text(card), "text/html": card_html(card, is_live=is_live)}
+
+def card_bundle(card: Card, *, is_live: bool = False, card_id: str = "") -> Bundle:
+    """Return the card in every form that is published.
+
+    Args:
+        card: what it shows.
+        is_live: see `card_html`.
+        card_id: that of the card in its page; without it, and before its task is accepted, no page draws it live.
+    """
+    bundle: Bundle = {"text/plain": card_text(card), "text/html": card_html(card, is_live=is_live)}
+    if card_id and card.taskid is not None and card.submitted is not None:
+        bundle[CARD_TYPE] = _for_page(card, card.taskid, card.submitted, card_id)
+    return bundle
+
+
+def _for_page(card: Card, taskid: int, submitted: float, card_id: str) -> dict[str, Any]:
+    """Return what a page needs to draw the card from the state of the farm."""
+    told = TaskCard(
+        card=card_id,
+        farm=card.farm,
+        taskid=taskid,
+        submitted=submitted,
+        title=one_line(card.title),
+        state=card.state,
+        as_of=round(card.as_of.timestamp(), 3),
+    )
+    plain: dict[str, Any] = msgspec.to_builtins(told)
+    return plain
 
 
 def card_text(card: Card) -> str:
@@ -99,19 +117,19 @@ def card_html(card: Card, *, is_live: bool = False) -> str:
         card: what it shows.
         is_live: the card is kept up to date: a page that also has its buttons hides the time.
     """
-    colour = _COLOURS.get(card.state, "inherit")
+    colour = look.COLOURS.get(card.state, "inherit")
     state, *facts = _facts(card)
-    as_of = f'<span class="{AS_OF}"> · {_as_of(card)}</span>' if is_live else f" · {_as_of(card)}"
+    as_of = f'<span class="{AS_OF}"> · {_as_of(card)}{_show_now(card)}</span>' if is_live else f" · {_as_of(card)}"
     more = "".join(f" · {_escape(fact)}" for fact in facts)
     head = (
         f'<span style="color: {colour}" aria-hidden="true">{icon(card.state)}</span> '
         f'<strong>{_escape(_title(card))}</strong> · <span style="color: {colour}">{_escape(state)}</span> '
-        f'<span style="{_FAINT}">{(more + as_of).lstrip()}</span>'
+        f'<span style="{look.FAINT}">{(more + as_of).lstrip()}</span>'
     )
     displayed = "".join(_block(rich.text_of(output)) for output in rich.on_card(card.outputs))
     body = "".join(
         (
-            _block(_tail(card.output), _PRINTED),
+            _block(_tail(card.output), look.PRINTED),
             displayed,
             _block(card.result),
             _error_block(card.error),
@@ -121,18 +139,18 @@ def card_html(card: Card, *, is_live: bool = False) -> str:
     about = f'role="group" aria-label="{_escape(_title(card))}" data-state="{_escape(card.state)}"'
     if card.farm and card.taskid is not None:
         about += f' data-farm="{_escape(card.farm)}" data-task="{card.taskid}"'
-    return f'<div class="taskfc-card {_NO_MATH}" {about}>{inside}</div>'
+    return f'<div class="taskfc-card {NO_MATH}" {about}>{inside}</div>'
 
 
-def _block(text: str, style: str = "") -> str:
-    return f'<pre style="{_BLOCK}{_SCROLLED}{style}">{_escape(text)}</pre>' if text else ""
+def _block(text: str, style: str = look.BLOCK) -> str:
+    return f'<pre style="{style}">{_escape(text)}</pre>' if text else ""
 
 
 def _error_block(text: str) -> str:
     """Return a traceback, scrolled to its end, where the exception is."""
     if not text:
         return ""
-    return f'<pre style="{_BLOCK}{_FROM_ITS_END}"><span>{traceback_html(plain_text(text))}</span></pre>'
+    return f'<pre style="{look.FROM_ITS_END}"><span>{traceback_html(plain_text(text))}</span></pre>'
 
 
 def _progress_text(card: Card) -> str:
@@ -156,11 +174,11 @@ def _progress_html(card: Card) -> str:
     if progress.total:
         part = percent(progress.done, progress.total)
         values = f' aria-valuenow="{part}" aria-valuemin="0" aria-valuemax="100"'
-        bar = f'<div style="{_FILLED}; width: {part}%"></div>'
+        bar = f'<div style="{look.FILLED}; width: {part}%"></div>'
     label = _escape(one_line(progress.description) or "progress")
     return (
-        f'<div role="progressbar" aria-label="{label}" aria-valuetext="{_escape(text)}"{values} style="{_TROUGH}">'
-        f'{bar}</div><div style="{_FAINT}">{_escape(text)}</div>'
+        f'<div role="progressbar" aria-label="{label}" aria-valuetext="{_escape(text)}"{values} style="{look.TROUGH}">'
+        f'{bar}</div><div style="{look.FAINT}">{_escape(text)}</div>'
     )
 
 
@@ -186,11 +204,15 @@ def _as_of(card: Card) -> str:
     return f"as of {card.as_of:%Y-%m-%d %H:%M:%S}"
 
 
+def _show_now(card: Card) -> str:
+    return "" if card.taskid is None else f" · <code>%task show {card.taskid}</code> shows it now"
+
+
 def _tail(output: str) -> str:
     lines = plain_text(output).rstrip().split("\n")
-    if len(lines) <= OUTPUT_LINES:
+    if len(lines) <= look.OUTPUT_LINES:
         return "\n".join(lines)
-    return "\n".join([f"… {plural(len(lines) - OUTPUT_LINES, 'line')} before", *lines[-OUTPUT_LINES:]])
+    return "\n".join([f"… {plural(len(lines) - look.OUTPUT_LINES, 'line')} before", *lines[-look.OUTPUT_LINES :]])
 
 
 def _indent(text: str) -> str:

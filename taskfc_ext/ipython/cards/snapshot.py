@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from taskfc_ext.errors import FarmError, TaskFCError, UnpicklableResult, WorkerLost, remote_traceback_of
 from taskfc_ext.ipython.cards import rich
 from taskfc_ext.ipython.cards.local_forms import has_own_printers, other_forms, own_forms, text_form
-from taskfc_ext.ipython.cards.render import ERROR_CHARS, RESULT_CHARS, Card, shorten
+from taskfc_ext.ipython.cards.render import ERROR_CHARS, FARM_STOPPED, RESULT_CHARS, Card, shorten
 from taskfc_ext.protocol.outputs import all_outputs_of, is_value
 from taskfc_ext.protocol.printed import log_of
+from taskfc_ext.protocol.states import State
 from taskfc_ext.text import plain_text
 from taskfc_ext.view.wording import reason_of, state_of
 
@@ -45,6 +46,7 @@ def _read_card(future: TaskFuture, now: datetime, formatter: Any) -> Card:
     return Card(
         as_of=now,
         taskid=future.taskid,
+        submitted=info.submitted,
         title=title,
         state=state_of(info),
         reason=reason_of(info),
@@ -68,8 +70,9 @@ def _finished_card(future: TaskFuture, title: str, now: datetime, formatter: Any
     except CancelledError:
         return Card(as_of=now, taskid=future.taskid, title=title, state="aborted", note="cancelled before it started")
     except FarmError as error:
-        state = "unknown" if future.accepted else "failed"
-        return Card(as_of=now, taskid=future.taskid, title=title, state=state, error=str(error))
+        if future.accepted:  # the task waits in the store, whatever became of the farm
+            return Card(as_of=now, taskid=future.taskid, title=title, state=State.WAITING.value, reason=FARM_STOPPED)
+        return Card(as_of=now, taskid=future.taskid, title=title, state="failed", error=str(error))
     except TaskFCError as error:
         return Card(as_of=now, taskid=future.taskid, title=title, state="failed", error=_error_text(error))
     if result.failure is not None:
@@ -118,6 +121,7 @@ def _ended_card(
     return Card(
         as_of=now,
         taskid=future.taskid,
+        submitted=facts.submitted,
         title=title,
         state=future.state,
         attempts=facts.attempts,

@@ -1,0 +1,105 @@
+// A row of buttons that ask before they act, and then show the result.
+
+import { make, setHidden } from '../queue/dom';
+import { splitCommandFrom } from '../link/kernel-path';
+import { problemOf } from '../link/host';
+
+/** What a button does; it is the word on the button, too. */
+export type Verb = 'abort' | 'retry';
+
+/** Carries out a verb; `show` shows a line meanwhile. Resolves to a line about the result. */
+export type Act<Does extends string> = (verb: Does, show: (text: string) => void) => Promise<string>;
+
+export class ActionRow<Does extends string = Verb> {
+  readonly element = make('div', { class: 'taskfc-buttons', role: 'group' });
+
+  private readonly advice = make('span', { role: 'status' });
+  private readonly choices = make('span');
+  private readonly status = make('span', { class: 'taskfc-buttons-status', role: 'status' });
+  private what = '';
+  private offers: readonly Does[] = [];
+  private nClicks = 0;
+  private isAsking = false;
+
+  constructor(private readonly act: Act<Does>) {
+    // keys must not reach the front end, which has shortcuts on Enter and Escape
+    this.element.addEventListener('keydown', event => this.onKey(event));
+    this.element.append(this.advice, this.choices, this.status);
+  }
+
+  /** Offer these verbs for `what`: `task 12`. */
+  offer(what: string, offers: readonly Does[]): void {
+    if (what === this.what && offers.join() === this.offers.join()) return;
+    const isOther = what !== this.what;
+    this.what = what;
+    this.offers = offers;
+    this.element.setAttribute('aria-label', what);
+    // an open question stays, so that nothing moves under the pointer; the answer reports if it is too late
+    if (this.isAsking && !isOther && offers.length > 0) return;
+    this.showStatus(''); // it was about the former state
+    this.showChoices();
+  }
+
+  /** Show a line before the buttons, which ends with something to type; empty: none. */
+  advise(text: string, typed = ''): void {
+    this.advice.replaceChildren();
+    if (text) this.advice.append(text, ...(typed ? [' ', make('code', {}, typed)] : []));
+  }
+
+  setHidden(isHidden: boolean): void {
+    setHidden(this.element, isHidden);
+  }
+
+  private showChoices(): void {
+    const hadFocus = this.choices.contains(document.activeElement);
+    this.isAsking = false;
+    this.choices.replaceChildren(...this.offers.map(verb => makeButton(capitalize(verb), () => this.ask(verb))));
+    if (hadFocus) this.choices.querySelector('button')?.focus();
+  }
+
+  private ask(verb: Does): void {
+    this.showStatus('');
+    this.isAsking = true;
+    const yes = makeButton(`Yes, ${verb}`, () => this.run(verb));
+    const no = makeButton('No', () => this.closeQuestion());
+    this.choices.replaceChildren(`${capitalize(verb)} ${this.what}?`, yes, no);
+    yes.focus();
+  }
+
+  private closeQuestion(): void {
+    this.showChoices();
+    this.choices.querySelector('button')?.focus();
+  }
+
+  private onKey(event: KeyboardEvent): void {
+    event.stopPropagation();
+    if (event.key === 'Escape' && this.isAsking) this.closeQuestion();
+  }
+
+  private run(verb: Does): void {
+    this.closeQuestion();
+    this.showStatus('…');
+    const click = ++this.nClicks;
+    const show = (text: string): void => {
+      if (click === this.nClicks) this.showStatus(text); // else there was another click meanwhile
+    };
+    this.act(verb, show).then(show, (error: unknown) => show(problemOf(error)));
+  }
+
+  /** Show a line; a command for the terminal at its end is shown as code. */
+  private showStatus(text: string): void {
+    const [advice, command] = splitCommandFrom(text);
+    this.status.replaceChildren(advice);
+    if (command !== null) this.status.append(' ', make('code', {}, command));
+  }
+}
+
+function capitalize(verb: string): string {
+  return verb.charAt(0).toUpperCase() + verb.slice(1);
+}
+
+function makeButton(text: string, run: () => void): HTMLButtonElement {
+  const made = make('button', { type: 'button', class: 'taskfc-button' }, text);
+  made.addEventListener('click', run);
+  return made;
+}

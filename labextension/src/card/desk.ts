@@ -1,0 +1,34 @@
+// What all cards of a page share: the connection, one subscription for each farm, one line of requests, one clock.
+
+import type { FarmsLink } from '../link/farms';
+import { Requests } from '../link/requests';
+import type { SharedQueues } from '../link/shared-queues';
+
+const TICK_MS = 1000;
+
+export class CardDesk {
+  readonly requests = new Requests();
+  private readonly listeners = new Set<() => void>();
+  private timer: ReturnType<typeof setInterval> | undefined;
+
+  constructor(
+    readonly link: FarmsLink,
+    readonly queues: SharedQueues
+  ) {}
+
+  /** Call `listener` every second while the page is visible. Returns a function that ends this. */
+  onTick(listener: () => void): () => void {
+    this.listeners.add(listener);
+    this.timer ??= setInterval(() => this.tick(), TICK_MS);
+    return () => {
+      this.listeners.delete(listener);
+      if (this.listeners.size > 0) return;
+      clearInterval(this.timer);
+      this.timer = undefined;
+    };
+  }
+
+  private tick(): void {
+    if (!document.hidden) for (const listener of [...this.listeners]) listener();
+  }
+}

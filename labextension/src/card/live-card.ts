@@ -1,0 +1,238 @@
+// The card of one task, drawn from the state of its farm; where that is not known, the saved form with what to do.
+
+import { CARD_VERSION } from '../link/messages';
+import type { TaskCard, TaskDetails } from '../link/messages';
+import { RequestError } from '../link/server';
+import type { Follower } from '../link/shared-queues';
+import { formatTime, oneLine } from '../queue/format';
+import { ActionRow } from './action-row';
+import type { Verb } from './action-row';
+import type { CardDesk } from './desk';
+import { headlineOfAsleep, headlineOfEnded, headlineOfPlace, isFinal, offersOf } from './headline';
+import type { Headline } from './headline';
+import type { CardHost, DrawnCard, Hidden } from './host';
+import { findLiveButtons, retryInKernel } from './kernel-parts';
+import { outputsBeneath, textsOnCard } from './outputs';
+import { farmSituation, newestRetry, taskSituation } from './situation';
+import { CardView } from './view';
+
+const CLEARED = 'cleared from the store';
+
+// a widget needs this long to come back after a reload, if its kernel still runs
+const KERNEL_BACK_AFTER_MS = 4000;
+
+const ASKED_EVERY_MS = 900;
+
+/** Whether the data of an output are those of a card that this page understands. */
+export function isTaskCard(data: unknown): data is TaskCard {
+  const card = data as Partial<TaskCard> | null;
+  const isIt = typeof card === 'object' && card?.version === CARD_VERSION && Number.isSafeInteger(card.taskid);
+  return isIt && [card.card, card.farm, card.title, card.state].every(text => typeof text === 'string');
+}
+
+export class LiveCard implements DrawnCard {
+  private readonly view = new CardView();
+  private readonly row = new ActionRow<Verb>((verb, show) => this.act(verb, show));
+  private readonly madeAt = performance.now();
+  private readonly ends: (() => void)[];
+  private card: TaskCard | null = null;
+  private follower: Follower | null = null;
+  /** The line that was drawn last from the state of the farm. */
+  private head: Headline | null = null;
+  private details: TaskDetails | null = null;
+  private isCleared = false;
+  // the task and the state that details were asked for last, and when
+  private askedFor = '';
+  private askedAt = -Infinity;
+  private isDisposed = false;
+
+  constructor(
+    private readonly desk: CardDesk,
+    private readonly host: CardHost
+  ) {
+    host.place.append(this.view.element, this.row.element);
+    this.ends = [desk.link.onChange(() => this.update()), desk.onTick(() => this.update())];
+  }
+
+  show(data: unknown): void {
+    const before = this.card;
+    this.card = isTaskCard(data) ? data : null;
+    if (this.card?.farm !== before?.farm) {
+      this.follower?.dispose();
+      this.follower = this.card && this.desk.queues.follow(this.card.farm, () => this.update());
+    }
+    if (this.card?.taskid !== before?.taskid || this.card?.submitted !== before?.submitted) this.forget();
+    this.update();
+  }
+
+  dispose(): void {
+    this.isDisposed = true;
+    this.follower?.dispose();
+    this.ends.forEach(end => end());
+  }
+
+  update(): void {
+    const { card, follower } = this;
+    const { link } = this.desk;
+    if (card === null || follower === null) return this.showSaved([], 'none');
+    const status = link.status(card.farm);
+    const farm = farmSituation(link.state, link.isKnown, status);
+    if (farm === 'live' && follower.store.isLive) this.showLive(card, follower);
+    else if (farm === 'unreachable') this.showUnreachable(card);
+    else if (farm === 'asleep') this.showAsleep(card);
+    else if (this.head === null || farm !== 'away') this.showWhatIsKnown(card, '');
+    else this.showWhatIsKnown(card, status?.message ?? '');
+  }
+
+  private forget(): void {
+    this.head = this.details = null;
+    this.isCleared = false;
+    this.askedFor = '';
+    this.view.showPrinted('');
+    this.showDetails();
+  }
+
+  // one for each situation
+
+  private showLive(card: TaskCard, { store }: Follower): void {
+    const { queue } = store;
+    const situation = taskSituation(queue, card);
+    const taskid = newestRetry(queue, card.taskid);
+    if (taskid !== card.taskid) this.draw(card, headlineOfPlace(queue, queue.placeOf(taskid), store.wall));
+    else if (situation === 'cleared' || this.isCleared) this.showCleared(card);
+    else if (isFinal(card.state)) this.showSaved(offersOf(card.state), 'buttons');
+    else if (situation === 'listed') this.draw(card, headlineOfPlace(queue, queue.placeOf(taskid), store.wall));
+    else this.showUnlisted(card);
+  }
+
+  private showUnlisted(card: TaskCard): void {
+    if (this.details?.task.taskid === card.taskid) this.draw(card, headlineOfEnded(this.details.task));
+    else this.showWhatIsKnown(card, '');
+    this.ask(card.taskid, 'unlisted');
+  }
+
+  private showCleared(card: TaskCard): void {
+    const isOfKernel = !isFinal(card.state) && findLiveButtons(this.host.kernelParts()) !== null;
+    if (isOfKernel) return this.showSaved([], 'none'); // the kernel's farm has only the name of the one here
+    this.showWhatIsKnown(card, CLEARED);
+  }
+
+  private showUnreachable(card: TaskCard): void {
+    this.showSaved([], 'none');
+    const isOver = isFinal(card.state) || performance.now() - this.madeAt < KERNEL_BACK_AFTER_MS;
+    if (isOver || findLiveButtons(this.host.kernelParts()) !== null) return;
+    const asOf = formatTime(card.as_of, Date.now() / 1000);
+    this.row.setHidden(false);
+    this.row.advise(`This card is of ${asOf}, and its kernel has ended. Type %load_ext taskfc_ext, then`, showLine(card));
+  }
+
+  private showAsleep(card: TaskCard): void {
+    const seen = this.head;
+    if (isFinal(card.state) || seen?.isFinal) return this.showWhatIsKnown(card, '');
+    if (seen === null) this.view.showTexts(this.host.savedTexts());
+    this.view.showHead(card.farm, headlineOfAsleep(card, seen, Date.now() / 1000), '');
+    this.showView([], seen === null ? 'buttons' : 'all');
+  }
+
+  /** Show the last form with a notice: what was drawn, or what was saved. */
+  private showWhatIsKnown(card: TaskCard, notice: string): void {
+    if (this.head === null) {
+      this.showSaved([], notice ? 'buttons' : 'none');
+      this.row.setHidden(!notice);
+      if (notice) this.row.advise(`Task ${card.taskid} is ${notice}.`);
+      return;
+    }
+    this.view.showHead(card.farm, this.head, oneLine(notice));
+    this.showView([], 'all');
+  }
+
+  private draw(card: TaskCard, head: Headline): void {
+    if (head.taskid !== this.head?.taskid && this.head !== null) this.forget();
+    this.head = head;
+    this.view.showHead(card.farm, head, '');
+    this.showView(head.offers, 'all');
+    if (head.hasBegun) this.ask(head.taskid, head.state);
+  }
+
+  private showSaved(offers: readonly Verb[], hidden: Hidden): void {
+    this.view.element.hidden = true;
+    this.host.showSaved(true);
+    this.host.showOutputs([]);
+    this.finish(offers, hidden);
+  }
+
+  private showView(offers: readonly Verb[], hidden: Hidden): void {
+    this.view.element.hidden = false;
+    this.host.showSaved(false);
+    this.finish(offers, hidden);
+  }
+
+  private finish(offers: readonly Verb[], hidden: Hidden): void {
+    this.row.offer(`task ${this.head?.taskid ?? this.card?.taskid ?? ''}`, offers);
+    this.row.advise('');
+    this.row.setHidden(hidden === 'none');
+    this.host.hideKernelParts(hidden);
+  }
+
+  // details
+
+  /** Ask for the details of a task, unless those of this state are here; a task that runs is asked for each second. */
+  private ask(taskid: number, state: string): void {
+    const what = `${taskid} ${state}`;
+    const isHere = this.details?.task.taskid === taskid && isFinal(this.details.task.state);
+    const isTooEarly = what === this.askedFor && performance.now() - this.askedAt < ASKED_EVERY_MS;
+    if (isHere || isTooEarly || !this.host.isInView() || this.card === null) return;
+    this.askedFor = what;
+    this.askedAt = performance.now();
+    const { link, requests } = this.desk;
+    const { farm } = this.card;
+    const known = this.details?.task.taskid === taskid ? (this.details.version ?? '') : '';
+    requests.ask([farm, taskid, known, state].join('/'), () => link.details(farm, taskid, known)).then(
+      details => this.receive(what, details),
+      (error: unknown) => this.onProblem(what, error)
+    );
+  }
+
+  private receive(what: string, details: TaskDetails): void {
+    if (this.isDisposed || what !== this.askedFor) return;
+    const isOther = details.task.taskid === this.card?.taskid && details.task.submitted !== this.card.submitted;
+    if (isOther) this.isCleared = true;
+    else {
+      const outputs = details.outputs ?? this.details?.outputs;
+      this.details = { ...details, outputs };
+      this.showDetails();
+    }
+    this.update();
+  }
+
+  private onProblem(what: string, error: unknown): void {
+    if (this.isDisposed || what !== this.askedFor) return;
+    const isLive = this.follower?.store.isLive ?? false;
+    if (!isLive || !(error instanceof RequestError) || error.status !== 404 || !what.endsWith('unlisted')) return;
+    this.isCleared = true;
+    this.update();
+  }
+
+  private showDetails(): void {
+    const { log = '', traceback = '', note = '', outputs } = this.details ?? {};
+    this.view.showPrinted(log);
+    this.view.showFailure(traceback, note);
+    this.view.showTexts(textsOnCard(outputs ?? []));
+    this.host.showOutputs(outputsBeneath(outputs ?? []));
+  }
+
+  private async act(verb: Verb, show: (text: string) => void): Promise<string> {
+    const { card, head } = this;
+    if (card === null) return '';
+    const taskid = head?.taskid ?? card.taskid;
+    const parts = this.host.kernelParts();
+    const answer = verb === 'retry' ? retryInKernel(parts, taskid, show) : null;
+    if (answer !== null) return answer;
+    const identity = this.desk.link.status(card.farm)?.identity ?? '';
+    return (await this.desk.link.command(card.farm, { do: verb, taskids: [taskid], identity })).said;
+  }
+}
+
+function showLine({ taskid }: TaskCard): string {
+  return `%task show ${taskid}`;
+}

@@ -1,0 +1,134 @@
+// The card of a group of tasks, drawn from the state of its farm; where that is not known, the saved form.
+
+import { CARD_VERSION } from '../link/messages';
+import type { GroupOfTasks } from '../link/messages';
+import type { Follower } from '../link/shared-queues';
+import { ActionRow } from './action-row';
+import type { CardDesk } from './desk';
+import { headOfGroup, isOfQueue } from './group-head';
+import type { GroupHead, GroupVerb } from './group-head';
+import { GroupView } from './group-view';
+import { isFinal } from './headline';
+import type { CardHost, DrawnCard } from './host';
+import { retryInKernel } from './kernel-parts';
+import { farmSituation } from './situation';
+
+// counting takes at most this part of the time: a group may have 100,000 tasks
+const SHARE = 20;
+
+/** Whether the data of an output are those of a group that this page understands. */
+export function isGroup(data: unknown): data is GroupOfTasks {
+  const group = data as Partial<GroupOfTasks> | null;
+  if (typeof group !== 'object' || group?.version !== CARD_VERSION || !Array.isArray(group.ranges)) return false;
+  const isRange = (range: unknown): boolean => Array.isArray(range) && range.length === 2 && range.every(Number.isSafeInteger);
+  const isText = [group.card, group.farm, group.title, group.state].every(text => typeof text === 'string');
+  return isText && typeof group.submitted === 'number' && group.ranges.length > 0 && group.ranges.every(isRange);
+}
+
+export class LiveGroup implements DrawnCard {
+  private readonly view = new GroupView();
+  private readonly row = new ActionRow<GroupVerb>((verb, show) => this.act(verb, show));
+  private readonly ends: (() => void)[];
+  private group: GroupOfTasks | null = null;
+  private follower: Follower | null = null;
+  private head: GroupHead | null = null;
+  // the queue that was counted last, and when it may be counted again
+  private counted = '';
+  private due = -Infinity;
+
+  constructor(
+    private readonly desk: CardDesk,
+    private readonly host: CardHost
+  ) {
+    host.place.append(this.view.element, this.row.element);
+    this.ends = [desk.link.onChange(() => this.update()), desk.onTick(() => this.update())];
+  }
+
+  show(data: unknown): void {
+    const before = this.group;
+    this.group = isGroup(data) ? data : null;
+    if (this.group?.farm !== before?.farm) {
+      this.follower?.dispose();
+      this.follower = this.group && this.desk.queues.follow(this.group.farm, () => this.update());
+    }
+    if (JSON.stringify(this.group?.ranges) !== JSON.stringify(before?.ranges)) this.head = null;
+    this.due = -Infinity;
+    this.counted = '';
+    this.update();
+  }
+
+  dispose(): void {
+    this.follower?.dispose();
+    this.ends.forEach(end => end());
+  }
+
+  update(): void {
+    const { group, follower } = this;
+    const { link } = this.desk;
+    if (group === null || follower === null) return this.showSaved('');
+    const status = link.status(group.farm);
+    const farm = farmSituation(link.state, link.isKnown, status);
+    if (farm === 'live' && follower.store.isLive) this.showLive(group, follower);
+    else if (farm === 'asleep' && !isFinal(group.state)) this.showSaved('Its farm is stopped; the tasks wait.');
+    else if (this.head === null) this.showSaved('');
+    else this.draw(group, this.head, status?.message ?? '');
+  }
+
+  private showLive(group: GroupOfTasks, { store }: Follower): void {
+    const { queue } = store;
+    const counted = `${queue.incarnation} ${queue.version}`;
+    const isIdle = counted === this.counted && (this.head === null || this.head.unfinished.length === 0);
+    if (isIdle || performance.now() < this.due || (this.head !== null && !this.host.isInView())) return;
+    const began = performance.now();
+    this.counted = counted;
+    this.head = isOfQueue(queue, group) ? headOfGroup(queue, group, store.wall) : null;
+    if (this.head === null) this.showSaved('');
+    else if (isFinal(group.state) && !this.head.isRetried) this.showEnded(this.head);
+    else this.draw(group, this.head, '');
+    const now = performance.now();
+    this.due = now + SHARE * (now - began);
+  }
+
+  /** Show the saved form: the kernel has seen all ends, and the queue lists the newest finished tasks only. */
+  private showEnded(head: GroupHead): void {
+    this.showSaved('');
+    this.offer(head);
+    this.host.hideKernelParts('buttons');
+  }
+
+  private draw(group: GroupOfTasks, head: GroupHead, notice: string): void {
+    this.view.element.hidden = false;
+    this.host.showSaved(false);
+    this.view.show(group.title, head, notice);
+    this.offer(head);
+    this.host.hideKernelParts('all');
+  }
+
+  private offer(head: GroupHead): void {
+    this.row.advise('');
+    this.row.offer(`of ${this.group?.title ?? ''}`, head.offers);
+    this.row.setHidden(false);
+  }
+
+  private showSaved(notice: string): void {
+    this.view.element.hidden = true;
+    this.host.showSaved(true);
+    this.row.offer('', []);
+    this.row.advise(notice);
+    this.row.setHidden(!notice);
+    this.host.hideKernelParts(notice ? 'buttons' : 'none');
+  }
+
+  private async act(verb: GroupVerb, show: (text: string) => void): Promise<string> {
+    const { group, head } = this;
+    if (group === null || head === null) return '';
+    const { link } = this.desk;
+    const identity = link.status(group.farm)?.identity ?? '';
+    if (verb === 'abort all') {
+      return (await link.command(group.farm, { do: 'abort', taskids: head.unfinished, identity })).said;
+    }
+    const answer = retryInKernel(this.host.kernelParts(), group.ranges[0]![0], show);
+    if (answer !== null) return answer;
+    return (await link.command(group.farm, { do: 'retry', taskids: head.failed, identity })).said;
+  }
+}

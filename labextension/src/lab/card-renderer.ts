@@ -1,0 +1,161 @@
+// The renderer of outputs that have a card: it draws the card live, and has its saved form at hand.
+
+import type { OutputArea } from '@jupyterlab/outputarea';
+import { MimeModel } from '@jupyterlab/rendermime';
+import type { IRenderMime, IRenderMimeRegistry } from '@jupyterlab/rendermime';
+import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
+import type { Message } from '@lumino/messaging';
+import { Panel, Widget } from '@lumino/widgets';
+
+import { dataOf } from '../card/outputs';
+import type { CardHost, DrawnCard, Hidden } from '../card/host';
+import { OF_CARD } from '../link/messages';
+
+const SAVED = 'text/html';
+
+// before the saved form, and before widgets
+const RANK = -20;
+
+/** Register a renderer for outputs with a card of this MIME type. */
+export function addCards(
+  rendermime: IRenderMimeRegistry,
+  mimeType: string,
+  make: (host: CardHost) => DrawnCard
+): void {
+  const createRenderer = (options: IRenderMime.IRendererOptions): IRenderMime.IRenderer =>
+    new CardRenderer(rendermime.clone({ resolver: options.resolver ?? undefined }), mimeType, make);
+  // safe: all text stays text, and outputs of tasks are shown under the notebook's own rules of trust
+  rendermime.addFactory({ safe: true, mimeTypes: [mimeType], defaultRank: RANK, createRenderer });
+}
+
+class CardRenderer extends Panel implements IRenderMime.IRenderer, CardHost {
+  readonly place = document.createElement('div');
+
+  private readonly saved: IRenderMime.IRenderer;
+  private readonly outputs = new Panel();
+  private readonly card: DrawnCard;
+  private readonly observer = new IntersectionObserver(entries => this.onSeen(entries));
+  private isSeen = false;
+  private model: IRenderMime.IMimeModel | null = null;
+  private shownOutputs: readonly unknown[] = [];
+  private hiddenParts: Hidden = 'none';
+  private area: OutputArea | null = null;
+
+  constructor(
+    private readonly rendermime: IRenderMimeRegistry,
+    private readonly mimeType: string,
+    make: (host: CardHost) => DrawnCard
+  ) {
+    super();
+    this.addClass('taskfc-drawn');
+    this.saved = rendermime.createRenderer(SAVED);
+    this.addWidget(this.saved);
+    this.addWidget(new Widget({ node: this.place }));
+    this.addWidget(this.outputs);
+    this.observer.observe(this.node);
+    this.card = make(this);
+  }
+
+  async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
+    this.model = model;
+    this.card.show(model.data[this.mimeType]);
+    await this.saved.renderModel(model);
+    this.card.update();
+  }
+
+  override dispose(): void {
+    if (this.isDisposed) return;
+    this.observer.disconnect();
+    this.card.dispose();
+    this.leaveArea();
+    super.dispose();
+  }
+
+  // the host of the card
+
+  showSaved(isShown: boolean): void {
+    this.saved.setHidden(!isShown);
+  }
+
+  savedTexts(): string[] {
+    return [...this.saved.node.querySelectorAll('pre')].map(block => block.textContent ?? '');
+  }
+
+  showOutputs(outputs: readonly unknown[]): void {
+    if (JSON.stringify(outputs) === JSON.stringify(this.shownOutputs)) return;
+    this.shownOutputs = outputs;
+    while (this.outputs.widgets.length > 0) this.outputs.widgets[0]!.dispose();
+    for (const output of outputs) this.addOutput(output);
+  }
+
+  kernelParts(): readonly Element[] {
+    return this.ownParts().map(part => part.node);
+  }
+
+  hideKernelParts(which: Hidden): void {
+    this.hiddenParts = which;
+    const isHidden = (part: Widget): boolean => which === 'all' || (which === 'buttons' && hasButtons(part));
+    for (const part of this.ownParts()) part.toggleClass('taskfc-mod-taken', isHidden(part));
+  }
+
+  isInView(): boolean {
+    return this.isSeen && !document.hidden;
+  }
+
+  protected override onAfterAttach(message: Message): void {
+    super.onAfterAttach(message);
+    this.area = findArea(this);
+    this.area?.model.changed.connect(this.onOutputs, this);
+    this.card.update();
+  }
+
+  protected override onBeforeDetach(message: Message): void {
+    this.leaveArea();
+    super.onBeforeDetach(message);
+  }
+
+  private leaveArea(): void {
+    this.area?.model.changed.disconnect(this.onOutputs, this);
+    this.area = null;
+  }
+
+  private onOutputs(): void {
+    this.hideKernelParts(this.hiddenParts);
+  }
+
+  private onSeen(entries: readonly IntersectionObserverEntry[]): void {
+    this.isSeen = entries.some(entry => entry.isIntersecting);
+    if (this.isSeen) this.card.update();
+  }
+
+  /** Return the outputs of the cell that belong to this card: the kernel marks them with its id. */
+  private ownParts(): Widget[] {
+    const id = (this.model?.data[this.mimeType] as { card?: unknown } | undefined)?.card;
+    const { area } = this;
+    if (area === null || typeof id !== 'string') return [];
+    return area.widgets.filter((_, at) => area.model.get(at)?.metadata[OF_CARD] === id);
+  }
+
+  private addOutput(output: unknown): void {
+    const data = dataOf(output) as ReadonlyPartialJSONObject;
+    const metadata = ((output as { metadata?: unknown }).metadata ?? {}) as ReadonlyPartialJSONObject;
+    const trusted = this.model?.trusted ?? false;
+    const type = this.rendermime.preferredMimeType(data, trusted ? 'any' : 'ensure');
+    if (type === undefined) return;
+    const renderer = this.rendermime.createRenderer(type);
+    renderer.addClass('taskfc-output');
+    this.outputs.addWidget(renderer);
+    void renderer.renderModel(new MimeModel({ data, metadata, trusted }));
+  }
+}
+
+function hasButtons(part: Widget): boolean {
+  return part.node.querySelector('.lm-Panel.jp-OutputArea-output') !== null;
+}
+
+function findArea(widget: Widget): OutputArea | null {
+  for (let each: Widget | null = widget; each !== null; each = each.parent) {
+    if (each.hasClass('jp-OutputArea')) return each as OutputArea;
+  }
+  return null;
+}

@@ -1,0 +1,50 @@
+"""Write the look of cards as TypeScript, so that a card that a page draws looks as the saved one.
+
+python scripts/write_look.py            writes labextension/src/card/look.ts
+python scripts/write_look.py --check    says whether that file is what would be written
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from taskfc_ext.ipython.cards import look
+from taskfc_ext.view.wording import ICONS
+
+FILE = Path(__file__).resolve().parent.parent / "labextension" / "src" / "card" / "look.ts"
+
+HEAD = """\
+// The look of cards. Written by scripts/write_look.py from taskfc_ext/ipython/cards/look.py: change it there, and run
+// the script.
+"""
+
+
+def main() -> int:
+    """Write the file, or compare it; return 1 when it is stale."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when the file is stale")
+    text = write()
+    if not parser.parse_args().check:
+        FILE.write_text(text)
+    elif not FILE.exists() or FILE.read_text() != text:
+        print(f"{FILE.name} is not what look.py says: run python scripts/{Path(__file__).name}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def write() -> str:
+    """Return the text of the file."""
+    constants = {name: value for name, value in vars(look).items() if name.isupper() and not name.startswith("_")}
+    return "\n".join([HEAD, *(_constant(name, value) for name, value in {**constants, "ICONS": ICONS}.items())])
+
+
+def _constant(name: str, value: object) -> str:
+    kind = ": Readonly<Record<string, string>>" if isinstance(value, dict) else ""
+    return f"export const {name}{kind} = {json.dumps(value, ensure_ascii=False, indent=2)};\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
