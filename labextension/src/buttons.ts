@@ -93,7 +93,11 @@ class Buttons {
     }, STALE_AFTER_MS);
   };
 
-  private readonly onChange = (): void => this.row.offer(this.model.get('what'), this.model.get('offers'));
+  private readonly onChange = (): void => {
+    const [what, offers] = [this.model.get('what'), this.model.get('offers')];
+    const isGroup = offers.some(offer => offer.includes(' '));
+    this.row.offer(isGroup ? `of ${what}` : what, offers); // *Abort task 12?*, *Abort all of map fit?*
+  };
 }
 
 function render({ model, el }: { model: Model; el: HTMLElement }): () => void {

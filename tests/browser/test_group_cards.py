@@ -33,7 +33,7 @@ def test_the_card_of_a_map_is_true_with_a_blocked_kernel_and_without_one(lab: La
     card = notebook.card(1).and_(page.locator(":visible"))
     notebook.start(2)
     expect(card).to_contain_text("running · 4 of 40 · 2 succeeded · 2 failed · 2 running")
-    expect(card).to_contain_text("ValueError: no fit for 1")
+    expect(card).to_contain_text("no fit for 1")
     gate.touch()
     notebook.wait_for_end(2)
     expect(card).to_contain_text("failed · 40 tasks · 20 succeeded · 20 failed")
@@ -42,7 +42,7 @@ def test_the_card_of_a_map_is_true_with_a_blocked_kernel_and_without_one(lab: La
     notebook.output(1).get_by_role("button", name="Retry failed").and_(page.locator(":visible")).click()
     notebook.output(1).get_by_role("button", name="Yes, retry failed").and_(page.locator(":visible")).click()
     expect(card).to_contain_text("succeeded")
-    expect(card).not_to_contain_text("ValueError")
+    expect(card).not_to_contain_text("no fit")
     notebook.run(3)
     notebook.says(3, "True")
 

@@ -49,6 +49,8 @@ def test_it_is_a_sequence_of_futures(farm: FakeFarm, client: BlockingTaskClient)
     assert isinstance(group, TaskGroup)
     assert len(group) == 3
     assert (group.done(), group.counts, group.failed) == (False, GroupCounts(3), [])
+    assert group.flush(DEADLINE)
+    assert group.id_ranges == ((0, 2),)
     assert repr(group) == "<TaskGroup double: 0 of 3 done>"
     farm.controller.run_tasks()
     assert group.wait(DEADLINE)

@@ -47,7 +47,9 @@ def test_the_first_line(shown: GroupCard, text: str) -> None:
 
 
 def test_failures_come_first_and_the_rest_is_counted() -> None:
-    shown = card(GroupCounts(100, failed=17), failures=tuple((f"task {n}", "ValueError: no") for n in range(5)))
+    shown = card(
+        GroupCounts(100, failed=17), n_more=12, failures=tuple((f"task {n}", "ValueError: no") for n in range(5))
+    )
     lines = group_text(shown).split("\n")
     assert lines[1:] == [*(f"    ✘ task {n}: ValueError: no" for n in range(5)), "    and 12 more"]
     assert group_html(shown).count("ValueError: no") == 5
@@ -124,6 +126,7 @@ def test_it_names_tasks_and_errors(farm: Any) -> None:
     for taskid in (6, 3):
         farm.fail(taskid, ValueError(f"no {taskid}"))
         assert group.counts.failed
+    group[0].abort()
     made = make_group_card(group, NOON)
     assert made.failures == (("task 6", "ValueError: no 6"), ("task 3", "ValueError: no 3"))
 

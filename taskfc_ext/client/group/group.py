@@ -88,6 +88,7 @@ class TaskGroup(Sequence[TaskFuture]):
             Exception: that of the first item that failed, with a note: the others are in `failed`.
             TimeoutError: some have not ended after `timeout` seconds.
         """
+        __tracebackhide__ = True  # a notebook shows the task's own traceback only
         return self._drive(results_of(self, others="group.failed"), timeout)
 
     def __await__(self) -> Generator[Any, Any, list[Any]]:
@@ -168,9 +169,10 @@ class TaskGroup(Sequence[TaskFuture]):
         seconds = self.seconds
         return (self.counts.done - self._n_before) / seconds if seconds > 0 else 0.0
 
-    def first_failed(self, n: int) -> list[TaskFuture]:
-        """Return at most `n` futures of `failed`: those that were noticed first, so that the list grows at its end."""
-        return [self._futures[place] for place in self._places_of_failed()[:n]]
+    def failed_tasks(self) -> list[TaskFuture]:
+        """Return the futures of failed tasks, not of aborted ones, as they were noticed: the list grows at its end."""
+        unsuccessful = (self._futures[place] for place in self._places_of_failed())
+        return [future for future in unsuccessful if end_of(future) == "failed"]
 
     # the tasks
 
@@ -244,6 +246,7 @@ class TaskGroup(Sequence[TaskFuture]):
         self._n_before, self._began = self.counts.done, time.time()
 
     def _drive(self, coroutine: Coroutine[Any, Any, T], timeout: float | None) -> T:
+        __tracebackhide__ = True
         try:
             return drive(coroutine, timeout)
         except TimeoutError:

@@ -11,7 +11,7 @@ from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.waiting import wait
 from taskfc_ext.client.group.counts import GroupCounts
 from taskfc_ext.client.group.front import interruption, show_wait
-from taskfc_ext.client.progress.bar import Bar, open_bar
+from taskfc_ext.client.progress.bar import Bar, open_bar, user_has_bar
 from taskfc_ext.client.progress.counts import Counts
 from taskfc_ext.client.progress.long_wait import LongWait
 from taskfc_ext.errors import attach_note
@@ -83,7 +83,7 @@ def _long_wait(group: Group) -> LongWait:
         return Counts(counts.done, counts.total, counts.failed + counts.aborted)
 
     def open_one() -> Bar | None:
-        return None if show_wait(group) else open_bar()
+        return None if user_has_bar() or show_wait(group) else open_bar()
 
     chunks = f", chunks of {group.chunksize}" if group.chunksize > 1 else ""
     return LongWait(read, f"{group.label}{chunks}", open_bar=open_one)

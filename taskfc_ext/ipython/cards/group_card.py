@@ -37,7 +37,8 @@ class GroupCard:
         title: the name of the function.
         elapsed: seconds from the submission to now, or to the last end.
         throughput: items that have ended in a second, on average.
-        failures: of the tasks that were noticed first: which task, and the type and text of its exception.
+        failures: of the failed tasks that were noticed first: which task, and the type and text of its exception.
+        n_more: the number of other failed tasks.
         ranges: the ids of the tasks: the first and the last of each range. Empty until all are accepted.
         submitted: wall-clock seconds.
     """
@@ -49,6 +50,7 @@ class GroupCard:
     elapsed: float
     throughput: float
     failures: tuple[tuple[str, str], ...] = ()
+    n_more: int = 0
     ranges: tuple[tuple[int, int], ...] = ()
     submitted: float = 0.0
     outputs: ClassVar[tuple[rich.Output, ...]] = ()
@@ -87,6 +89,7 @@ def make_any_card(shown: Any, now: datetime, formatter: Any = None) -> Card | Gr
 def make_group_card(group: TaskGroup, now: datetime) -> GroupCard:
     """Return the card of `group` as it is now. Asks the controller nothing."""
     counts = group.counts
+    failed = group.failed_tasks()
     return GroupCard(
         as_of=now,
         farm=group.farm,
@@ -94,7 +97,8 @@ def make_group_card(group: TaskGroup, now: datetime) -> GroupCard:
         counts=counts,
         elapsed=group.seconds,
         throughput=group.throughput,
-        failures=tuple(map(_failure, group.first_failed(MAX_FAILURES))),
+        failures=tuple(map(_failure, failed[:MAX_FAILURES])),
+        n_more=len(failed[MAX_FAILURES:]),
         ranges=group.id_ranges,
         submitted=group.submitted,
     )
@@ -183,8 +187,7 @@ def _rate(throughput: float) -> str:
 
 
 def _more(card: GroupCard) -> list[str]:
-    n = card.counts.failed + card.counts.aborted - len(card.failures)
-    return [f"and {n:,} more"] if card.failures and n > 0 else []
+    return [f"and {card.n_more:,} more"] if card.n_more else []
 
 
 def _bar(card: GroupCard) -> str:

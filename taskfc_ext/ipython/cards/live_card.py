@@ -206,7 +206,7 @@ class LiveCard:
 
     def _name_group(self) -> None:
         if self._buttons is not None and isinstance(self.card, GroupCard):
-            self._buttons.belong_to_group(f"of {self.card.title}", self.card.ranges)
+            self._buttons.belong_to_group(self.card.title, self.card.ranges)
 
     def _offer(self) -> None:
         buttons = self._buttons
