@@ -5,7 +5,7 @@ import { formatCount, oneLine } from '../queue/format';
 import type { GroupHead } from './group-head';
 import * as LOOK from './look';
 
-const PART = 'display: inline-block; height: 0; vertical-align: top; border-top: 6px solid';
+const PART = 'height: 0; border-top: 6px solid';
 
 export class GroupView {
   readonly element = make('div', { class: 'taskfc-card taskfc-mod-live', role: 'group' });
@@ -19,7 +19,7 @@ export class GroupView {
   );
   private readonly bar = make(
     'div',
-    { role: 'progressbar', style: `${LOOK.TROUGH}; line-height: 0; font-size: 0`, 'aria-label': 'progress' },
+    { role: 'progressbar', style: `${LOOK.TROUGH}; display: flex`, 'aria-label': 'progress' },
     ...this.parts
   );
   private readonly failures = make('div');

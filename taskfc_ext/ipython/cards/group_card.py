@@ -26,7 +26,7 @@ MAX_FAILURES = 5
 """Failures that a card names."""
 
 _MAX_WHY = 200
-_FILLED = "display: inline-block; height: 0; vertical-align: top; border-top: 6px solid"
+_FILLED = "height: 0; border-top: 6px solid"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +206,7 @@ def _bar(card: GroupCard) -> str:
     values = f'aria-valuenow="{percent(counts.done, counts.total)}" aria-valuemin="0" aria-valuemax="100"'
     return (
         f'<div role="progressbar" aria-label="progress" aria-valuetext="{text}" {values} '
-        f'style="{TROUGH}; line-height: 0; font-size: 0">{filled}</div>'
+        f'style="{TROUGH}; display: flex">{filled}</div>'
     )
 
 
