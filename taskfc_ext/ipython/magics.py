@@ -6,6 +6,7 @@ import logging
 import sys
 from collections import ChainMap
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -226,7 +227,8 @@ class TaskMagics(Magics):
 
     def show_group(self, group: Any) -> None:
         """Show the card of a group; IPython calls this to display it."""
-        group.flush(ACCEPTED_WITHIN)
+        with suppress(FarmError):
+            group.flush(ACCEPTED_WITHIN)
         self.board.show(group)
 
     def after_cell(self) -> None:

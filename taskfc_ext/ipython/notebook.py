@@ -171,7 +171,8 @@ class Notebook:
 
     def task_names(self) -> list[str]:
         """Return the names that select tasks: names of this notebook's tasks, and variables that hold a future."""
-        variables = [name for name, value in self.namespace.items() if is_future(value) and not name.startswith("_")]
+        named = ((name, value) for name, value in self.namespace.items() if not name.startswith("_"))
+        variables = [name for name, value in named if is_future(value) or is_group(value)]
         client = self.session.connected
         tasks = client.list_tasks(owner=self.session.owner, limit=1000) if client else []
         return sorted({*variables, *(task.name for task in tasks if task.name)})

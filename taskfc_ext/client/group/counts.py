@@ -46,6 +46,7 @@ class GroupCounter:
         items_of: returns the places of a task's items, by the place of the task.
 
     Attributes:
+        n_replaced: the number of calls of `replace`.
         unsuccessful: the places of the tasks that have failed or were aborted, in the order in which that was noticed.
         last_end: when the last of the ended tasks has ended, in seconds since the epoch; 0 if none has.
     """
@@ -57,8 +58,17 @@ class GroupCounter:
         self._left = list(range(len(futures)))
         self._total = items_of(len(futures)).start
         self._by_state = dict.fromkeys(("succeeded", "failed", "aborted", "unknown"), 0)
+        self._n_done = 0  # tasks at the start that have ended, at least
+        self.n_replaced = 0
         self.unsuccessful: list[int] = []
         self.last_end = 0.0
+
+    def are_all_done(self) -> bool:
+        """Return whether all tasks have ended."""
+        with self._lock:
+            while self._n_done < len(self._futures) and self._futures[self._n_done].done():
+                self._n_done += 1
+            return self._n_done == len(self._futures)
 
     def read(self) -> GroupCounts:
         """Return the counts now."""
@@ -82,6 +92,8 @@ class GroupCounter:
                 self._futures[place] = future
             self.unsuccessful = [place for place in self.unsuccessful if place not in new]
             self._left = sorted({*self._left, *new})
+            self._n_done = 0
+            self.n_replaced += 1
 
     def _add(self, place: int) -> None:
         future = self._futures[place]

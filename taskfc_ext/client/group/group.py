@@ -60,10 +60,9 @@ class TaskGroup(Sequence[TaskFuture]):
         self._futures = list(futures)
         self._call = call
         self._counter = GroupCounter(self._futures, call.items_of)
-        self._n_first = 0  # tasks at the start that have ended, at least
         self._n_before = 0  # items that had ended when the tasks of now were submitted
         self.submitted = self._began = time.time()
-        self._ranges: tuple[tuple[int, int], ...] = ()
+        self._ranges: tuple[int, tuple[tuple[int, int], ...]] = (-1, ())  # after so many replacements
 
     # the sequence
 
@@ -118,11 +117,7 @@ class TaskGroup(Sequence[TaskFuture]):
 
     def done(self) -> bool:
         """Return whether all tasks have ended, in any state. Never blocks."""
-        futures, place = self._futures, self._n_first
-        while place < len(futures) and futures[place].done():
-            place += 1
-        self._n_first = place
-        return place == len(futures)
+        return self._counter.are_all_done()
 
     def to_frame(self) -> pandas.DataFrame:
         """Return a pandas `DataFrame` with a row for each item, now: unfinished items have no result yet.
@@ -194,9 +189,13 @@ class TaskGroup(Sequence[TaskFuture]):
     @property
     def id_ranges(self) -> tuple[tuple[int, int], ...]:
         """The first and the last id of each range of tasks; empty until all are accepted. For this package."""
-        if not self._ranges and all(future.accepted for future in self._futures):
-            self._ranges = ranges_of(future.taskid for future in self._futures if future.taskid is not None)
-        return self._ranges
+        n_replaced = self._counter.n_replaced
+        known, ranges = self._ranges
+        if known != n_replaced and all(future.accepted for future in self._futures):
+            ranges = ranges_of(future.taskid for future in self._futures if future.taskid is not None)
+            self._ranges = n_replaced, ranges
+            return ranges
+        return ranges if known == n_replaced else ()
 
     def abort(self) -> int:
         """Stop the tasks that have not ended, running or not; return their number. Their results raise `TaskAborted`.
@@ -242,7 +241,6 @@ class TaskGroup(Sequence[TaskFuture]):
 
     def _put(self, new: Mapping[int, TaskFuture]) -> None:
         self._counter.replace(new)
-        self._n_first, self._ranges = 0, ()
         self._n_before, self._began = self.counts.done, time.time()
 
     def _drive(self, coroutine: Coroutine[Any, Any, T], timeout: float | None) -> T:
