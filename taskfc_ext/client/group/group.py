@@ -154,9 +154,11 @@ class TaskGroup(Sequence[TaskFuture]):
     @property
     def seconds(self) -> float:
         """The seconds from the submission to the end, or until now. `retry_failed` starts them again."""
-        is_done = self.done()
-        self._counter.read()
-        return max(0.0, (self._counter.last_end if is_done else time.time()) - self._began)
+        end = time.time()
+        if self.done():
+            self._counter.read()
+            end = self._counter.last_end
+        return max(0.0, end - self._began)
 
     @property
     def throughput(self) -> float:
@@ -165,8 +167,8 @@ class TaskGroup(Sequence[TaskFuture]):
         return (self.counts.done - self._n_before) / seconds if seconds > 0 else 0.0
 
     def failed_tasks(self) -> list[TaskFuture]:
-        """Return the futures of failed tasks, not of aborted ones, as they were noticed: the list grows at its end."""
-        unsuccessful = (self._futures[place] for place in self._places_of_failed())
+        """Return the futures of failed tasks, not of aborted ones, as `counts` noticed them."""
+        unsuccessful = (self._futures[place] for place in self._counter.unsuccessful)
         return [future for future in unsuccessful if end_of(future) == "failed"]
 
     # the tasks
