@@ -32,12 +32,12 @@ def card(counts: GroupCounts, **changes: Any) -> GroupCard:
             card(GroupCounts(500, succeeded=398, failed=2)),
             "▶ map fit · running · 400 of 500 · 398 succeeded · 2 failed · 10.0 s · 40 a second · about 2.50 s left",
         ),
-        (card(GroupCounts(500, succeeded=500)), "✔ map fit · succeeded · 500 items · 10.0 s · 40 a second"),
+        (card(GroupCounts(500, succeeded=500)), "✔ map fit · succeeded · 500 tasks · 10.0 s · 40 a second"),
         (
             card(GroupCounts(3, succeeded=1, failed=2), throughput=0.3),
-            "✘ map fit · failed · 3 items · 1 succeeded · 2 failed · 10.0 s · 0.3 a second",
+            "✘ map fit · failed · 3 tasks · 1 succeeded · 2 failed · 10.0 s · 0.3 a second",
         ),
-        (card(GroupCounts(2, aborted=2), throughput=0.0), "⊘ map fit · aborted · 2 items · 10.0 s"),
+        (card(GroupCounts(2, aborted=2), throughput=0.0), "⊘ map fit · aborted · 2 tasks · 10.0 s"),
         (card(GroupCounts(2, unknown=2), throughput=0.0), "◌ map fit · waiting · farm stopped · 0 of 2 · 10.0 s"),
     ],
 )
@@ -108,7 +108,7 @@ def test_the_card_is_updated_until_all_have_ended(farm: Any) -> None:
     assert shown.board.update() is None
     assert [update for _, update in shown.texts] == [False, True, True]
     assert "running · 2 of 3 · 1 succeeded · 1 failed" in shown.texts[1][0]
-    assert "failed · 3 items · 2 succeeded · 1 failed" in shown.texts[2][0]
+    assert "failed · 3 tasks · 2 succeeded · 1 failed" in shown.texts[2][0]
     shown.board.close()
 
 

@@ -153,7 +153,7 @@ def test_a_map_in_a_cell_shows_the_card_of_its_group_and_no_bar(kernel: Any, tmp
     assert not shows(cell, "50%")()
     tmp_path.joinpath("go").touch()
     cell.end()
-    assert shows(cell, "✘ map hold · failed · 6 items · 5 succeeded · 1 failed · ")()
+    assert shows(cell, "✘ map hold · failed · 6 tasks · 5 succeeded · 1 failed · ")()
     assert shows(cell, ": ValueError: item 1")()
     assert cell.error == "ValueError"
 

@@ -36,6 +36,7 @@ class GroupCard:
     Attributes:
         title: the name of the function.
         elapsed: seconds from the submission to now, or to the last end.
+        unit: the thing that is counted: a task, or an item where a task has several.
         throughput: items that have ended in a second, on average.
         failures: of the failed tasks that were noticed first: which task, and the type and text of its exception.
         n_more: the number of other failed tasks.
@@ -49,6 +50,7 @@ class GroupCard:
     counts: GroupCounts
     elapsed: float
     throughput: float
+    unit: str = "task"
     failures: tuple[tuple[str, str], ...] = ()
     n_more: int = 0
     ranges: tuple[tuple[int, int], ...] = ()
@@ -97,6 +99,7 @@ def make_group_card(group: TaskGroup, now: datetime) -> GroupCard:
         counts=counts,
         elapsed=group.seconds,
         throughput=group.throughput,
+        unit="task" if group.chunksize == 1 else "item",
         failures=tuple(map(_failure, failed[:MAX_FAILURES])),
         n_more=len(failed[MAX_FAILURES:]),
         ranges=group.id_ranges,
@@ -171,7 +174,9 @@ def group_html(card: GroupCard, *, is_live: bool = False) -> str:
 def _facts(card: GroupCard) -> list[str]:
     counts = card.counts
     facts = [card.reason] if card.reason else []
-    facts += [f"{counts.done:,} of {counts.total:,}"] if counts.done < counts.total else [plural(counts.total, "item")]
+    facts += (
+        [f"{counts.done:,} of {counts.total:,}"] if counts.done < counts.total else [plural(counts.total, card.unit)]
+    )
     by_state = {"succeeded": counts.succeeded, "failed": counts.failed, "aborted": counts.aborted}
     facts += [f"{n:,} {state}" for state, n in by_state.items() if n and (n < counts.total or state != card.state)]
     facts.append(format_seconds(card.elapsed))
