@@ -92,6 +92,7 @@ NOTEBOOK = [
     _ours("notebook", "group_card", 10_000),
     _ours("page", "card", 10),
     _ours("page", "abort", 5),
+    _ours("page", "reload", 50),
 ]
 
 QUEUE = [

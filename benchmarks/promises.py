@@ -100,6 +100,7 @@ NOTEBOOK = [
     Promise("a task starts until its card says so, ms", "start_dom_ms", 300),
     Promise("a task ends until its card says so, ms", "end_dom_ms", 300),
     Promise("Abort clicked until the task has stopped, kernel blocked, ms", "abort_ms", 1000),
+    Promise("a reload until all 50 cards of a notebook are true, kernel restarted, ms", "true_ms", 1000),
 ]
 
 QUEUE = [

@@ -43,6 +43,7 @@ NOTEBOOK = {
     "start_dom_ms": ("a task starts until its card says so, ms", "{:,.0f}"),
     "end_dom_ms": ("ends until its card says so, ms", "{:,.0f}"),
     "abort_ms": ("Abort clicked until it has stopped, ms", "{:,.0f}"),
+    "true_ms": ("after a reload, until all cards are true, ms", "{:,.0f}"),
 }
 
 QUEUE = {

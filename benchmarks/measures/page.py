@@ -58,6 +58,26 @@ WATCH = """() => {
 }"""
 
 
+TELLS = """%%task cell{number}
+import pathlib, time
+print("told by {number}")
+while not pathlib.Path("{gate}").exists():
+    time.sleep(0.001)
+"""
+
+WATCH_ALL = """n => {
+    // when the page first had a card, and when all of them said that their task has ended
+    const cards = () => [...document.querySelectorAll('.jp-Notebook .taskfc-card')];
+    window.said = {};
+    new MutationObserver(() => {
+        const shown = cards();
+        if (shown.length > 0) window.said.first ??= Date.now();
+        const isTrue = shown.length >= n && shown.every(card => card.textContent.includes('succeeded'));
+        if (isTrue) window.said.all ??= Date.now();
+    }).observe(document, {subtree: true, childList: true, characterData: true});
+}"""
+
+
 def card(system: str, n: int) -> Answer:
     """From the moment when a task may end: until its card says so, and until that of the next one says that it runs.
 
@@ -118,6 +138,34 @@ def abort(system: str, n: int) -> Answer:
     return {"abort_ms": median(times)}
 
 
+def reload(system: str, n: int) -> Answer:
+    """From the first card that a reloaded page shows until all `n` are true.
+
+    They were saved while their tasks waited, and their kernel was restarted before those ran.
+    """
+    del system  # others show nothing under a cell that goes on
+    with lab_and_page() as (lab, page):
+        gate = lab.folder / "gate"
+        cells = [TELLS.format(number=number, gate=gate) for number in range(n)]
+        notebook = lab.open(page, "reload", START, *cells, "%load_ext taskfc_ext", STOP)
+        try:
+            notebook.run(*range(n + 1))
+            notebook.command("docmanager:save")
+            page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+            notebook.wait_for_kernel()
+            gate.touch()
+            page.add_init_script(f"({WATCH_ALL})({n})")
+            page.evaluate(WATCH_ALL, n)
+            wait_for(page, "all")
+            page.reload()
+            true_ms = wait_for(page, "all") - wait_for(page, "first")
+            notebook.wait_for_kernel()
+        finally:
+            gate.touch()
+            notebook.run(n + 1, n + 2)
+    return {"true_ms": true_ms}
+
+
 def _click(page: Page, cell: int, name: str) -> float:
     """Click a button under a card when it is there; return when, in milliseconds of the host's clock."""
     return float(page.wait_for_function(CLICK, arg=[cell, name]).json_value())
@@ -129,4 +177,4 @@ def wait_for(page: Page, what: str) -> float:
 
 
 if __name__ == "__main__":
-    answer(card, abort)
+    answer(card, abort, reload)

@@ -232,7 +232,7 @@ class TaskMagics(Magics):
         self.board.show(group)
 
     def after_cell(self) -> None:
-        """Do the work of the main thread: report ended tasks, publish cards again, bind names to retried tasks."""
+        """Do the work of the main thread: report ended tasks, publish cards again, bind names to new futures."""
         try:
             line = self.session.notices.after_cell()  # before the cards: they read the results too
             if line and self.notify:
@@ -240,12 +240,12 @@ class TaskMagics(Magics):
         except Exception:  # in a result's own code, or of a closed stream: not an error of the cell
             logger.debug("ended tasks could not be reported", exc_info=True)
         self.board.after_cell()
-        if self.board.retried:
+        if self.board.renewed:
             from taskfc_ext.ipython.verbs.retry import rebind
 
             new = {}
-            while self.board.retried:
-                taskid, future = self.board.retried.popleft()
+            while self.board.renewed:
+                taskid, future = self.board.renewed.popleft()
                 new[future.farm, taskid] = future
                 self.session.notices.add(future)
             rebind(self._shell.user_ns, lambda farm, taskid: new.get((farm, taskid)))

@@ -25,10 +25,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import nbformat
 from playwright.sync_api import Locator, Page, TimeoutError, expect, sync_playwright
@@ -163,10 +163,17 @@ class Lab:
             self._process.kill()
             self._process.wait()
 
-    def open(self, page: Page, name: str, *sources: str, place: Place = Place()) -> OpenNotebook:  # noqa: B008
-        """Make the notebook `name` with these cells, and open it at `place`."""
+    def open(
+        self,
+        page: Page,
+        name: str,
+        *sources: str,
+        place: Place = Place(),  # noqa: B008
+        cells: Sequence[Any] = (),
+    ) -> OpenNotebook:
+        """Make the notebook `name` with these cells, then those of another one, and open it at `place`."""
         name = f"{name}-{place}".replace(".", "_")  # a workspace has no dots
-        cells = [nbformat.v4.new_code_cell(source) for source in sources]
+        cells = [*(nbformat.v4.new_code_cell(source) for source in sources), *cells]
         kernel = {"kernelspec": {"name": place.kernel, "display_name": place.kernel, "language": "python"}}
         path = self.folder / f"{name}.ipynb"
         nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), path)

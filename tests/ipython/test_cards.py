@@ -246,6 +246,7 @@ def test_a_card_whose_farm_was_stopped_goes_on_when_that_runs_again(farm: Any, s
     board.after_cell()
     assert [message[0] for message in sent.messages[n_sent:]] == ["▶ task 0 fit · running"]
     assert len({message[2] for message in sent.messages}) == 1  # all in its place
+    assert [taskid for taskid, _ in board.renewed] == [0]  # the notebook's name follows the task again, too
     board.close()
 
 

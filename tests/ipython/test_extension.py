@@ -92,7 +92,7 @@ def test_tasks_that_buttons_have_retried_on_two_farms_are_told_apart(live_shell:
     news = [future_on(name, fit, taskid=7) for name in ("day", "night")]
     for old, new in zip(olds, news, strict=True):
         live_shell.ns["fit"] = old
-        live_shell.magics.board.retried.extend((0, each) for each in news)
+        live_shell.magics.board.renewed.extend((0, each) for each in news)
         live_shell.run("1")
         assert live_shell.ns["fit"] is new
 

@@ -42,6 +42,7 @@ export class ActionRow<Does extends string = Verb> {
 
   /** Show a line before the buttons, which ends with something to type; empty: none. */
   advise(text: string, typed = ''): void {
+    if (this.advice.textContent === [text, typed].filter(Boolean).join(' ')) return;
     this.advice.replaceChildren();
     if (text) this.advice.append(text, ...(typed ? [' ', make('code', {}, typed)] : []));
   }

@@ -83,14 +83,14 @@ export function headlineOfEnded(task: TaskInfo): Headline {
 }
 
 /** Return the line of an unfinished task whose farm does not run, as it was seen last. `now`: in seconds. */
-export function headlineOfAsleep(card: TaskCard, seen: Headline | null, now: number): Headline {
-  const was = seen === null ? `was ${card.state} as of ${formatTime(card.as_of, now)}` : `was ${seen.state}`;
+export function headlineOfAsleep(card: TaskCard, seen: Headline | null, why: string, now: number): Headline {
+  const was = seen === null ? `${card.state} as of ${formatTime(card.as_of, now)}` : seen.state;
   return {
     taskid: seen?.taskid ?? card.taskid,
     title: seen?.title ?? oneLine(card.title),
     state: 'waiting',
-    text: 'farm stopped',
-    facts: ['the task waits', was],
+    text: `waiting (${why})`,
+    facts: [`was ${was}`],
     progress: null,
     elapsed: NaN,
     hasBegun: false,

@@ -1,6 +1,6 @@
 // The card of one task, drawn from the state of its farm; where that is not known, the saved form with what to do.
 
-import { CARD_VERSION } from '../link/messages';
+import { CARD_VERSION, FarmState } from '../link/messages';
 import type { TaskCard, TaskDetails } from '../link/messages';
 import { RequestError } from '../link/server';
 import type { Follower } from '../link/shared-queues';
@@ -15,6 +15,9 @@ import { findLiveButtons, retryInKernel } from './kernel-parts';
 import { outputsBeneath, textsOnCard } from './outputs';
 import { farmSituation, newestRetry, taskSituation } from './situation';
 import { CardView } from './view';
+
+/** A line, and what to type at its end. */
+type Advice = readonly [] | readonly [string] | readonly [string, string];
 
 const CLEARED = 'cleared from the store';
 
@@ -50,7 +53,7 @@ export class LiveCard implements DrawnCard {
     private readonly desk: CardDesk,
     private readonly host: CardHost
   ) {
-    host.place.append(this.view.element, this.row.element);
+    host.place.append(this.row.element);
     this.ends = [desk.link.onChange(() => this.update()), desk.onTick(() => this.update())];
   }
 
@@ -59,7 +62,7 @@ export class LiveCard implements DrawnCard {
     this.card = isTaskCard(data) ? data : null;
     if (this.card?.farm !== before?.farm) {
       this.follower?.dispose();
-      this.follower = this.card && this.desk.queues.follow(this.card.farm, () => this.update());
+      this.follower = null;
     }
     if (this.card?.taskid !== before?.taskid || this.card?.submitted !== before?.submitted) this.forget();
     this.update();
@@ -72,14 +75,16 @@ export class LiveCard implements DrawnCard {
   }
 
   update(): void {
-    const { card, follower } = this;
-    const { link } = this.desk;
-    if (card === null || follower === null) return this.showSaved([], 'none');
+    const { card } = this;
+    const { link, queues } = this.desk;
+    if (card === null) return this.showSaved([], 'none');
     const status = link.status(card.farm);
+    // a notebook may name any farm: only those that exist are watched
+    if (status !== undefined) this.follower ??= queues.follow(card.farm, () => this.update());
     const farm = farmSituation(link.state, link.isKnown, status);
-    if (farm === 'live' && follower.store.isLive) this.showLive(card, follower);
+    if (farm === 'live' && this.follower?.store.isLive) this.showLive(card, this.follower);
     else if (farm === 'unreachable') this.showUnreachable(card);
-    else if (farm === 'asleep') this.showAsleep(card);
+    else if (farm === 'asleep') this.showAsleep(card, status?.state === FarmState.DEAD ? 'farm died' : 'farm stopped');
     else if (this.head === null || farm !== 'away') this.showWhatIsKnown(card, '');
     else this.showWhatIsKnown(card, status?.message ?? '');
   }
@@ -100,9 +105,15 @@ export class LiveCard implements DrawnCard {
     const taskid = newestRetry(queue, card.taskid);
     if (taskid !== card.taskid) this.draw(card, headlineOfPlace(queue, queue.placeOf(taskid), store.wall));
     else if (situation === 'cleared' || this.isCleared) this.showCleared(card);
-    else if (isFinal(card.state)) this.showSaved(offersOf(card.state), 'buttons');
+    else if (isFinal(card.state)) this.showFinal(offersOf(card.state));
     else if (situation === 'listed') this.draw(card, headlineOfPlace(queue, queue.placeOf(taskid), store.wall));
     else this.showUnlisted(card);
+  }
+
+  /** Show the form that the kernel has saved of the end, which has more of the notebook than the farm knows. */
+  private showFinal(offers: readonly Verb[]): void {
+    this.head = null;
+    this.showSaved(offers, 'buttons');
   }
 
   private showUnlisted(card: TaskCard): void {
@@ -118,28 +129,28 @@ export class LiveCard implements DrawnCard {
   }
 
   private showUnreachable(card: TaskCard): void {
-    this.showSaved([], 'none');
-    const isOver = isFinal(card.state) || performance.now() - this.madeAt < KERNEL_BACK_AFTER_MS;
-    if (isOver || findLiveButtons(this.host.kernelParts()) !== null) return;
+    const isKept = isFinal(card.state) || findLiveButtons(this.host.kernelParts()) !== null;
+    if (isKept || performance.now() - this.madeAt < KERNEL_BACK_AFTER_MS) return this.showSaved([], 'none');
     const asOf = formatTime(card.as_of, Date.now() / 1000);
-    this.row.setHidden(false);
-    this.row.advise(`This card is of ${asOf}, and its kernel has ended. Type %load_ext taskfc_ext, then`, showLine(card));
+    const stale = `This card is of ${asOf}, and its kernel has ended. Type %load_ext taskfc_ext, then`;
+    this.showSaved([], 'none', [stale, `%task show ${card.taskid}`]);
   }
 
-  private showAsleep(card: TaskCard): void {
+  private showAsleep(card: TaskCard, why: string): void {
     const seen = this.head;
-    if (isFinal(card.state) || seen?.isFinal) return this.showWhatIsKnown(card, '');
+    if (seen?.isFinal) return this.showWhatIsKnown(card, '');
+    if (isFinal(card.state)) return this.showFinal([]);
     if (seen === null) this.view.showTexts(this.host.savedTexts());
-    this.view.showHead(card.farm, headlineOfAsleep(card, seen, Date.now() / 1000), '');
-    this.showView([], seen === null ? 'buttons' : 'all');
+    this.view.showHead(card.farm, headlineOfAsleep(card, seen, why, Date.now() / 1000), '');
+    const start = card.farm === 'default' ? '%task start' : `%task start --name ${card.farm}`;
+    this.showView([], seen === null ? 'buttons' : 'all', ['It goes on with', start]);
   }
 
   /** Show the last form with a notice: what was drawn, or what was saved. */
   private showWhatIsKnown(card: TaskCard, notice: string): void {
     if (this.head === null) {
-      this.showSaved([], notice ? 'buttons' : 'none');
-      this.row.setHidden(!notice);
-      if (notice) this.row.advise(`Task ${card.taskid} is ${notice}.`);
+      if (notice) this.showSaved([], 'buttons', [`Task ${card.taskid} is ${notice}.`]);
+      else this.showSaved([], 'none');
       return;
     }
     this.view.showHead(card.farm, this.head, oneLine(notice));
@@ -150,27 +161,32 @@ export class LiveCard implements DrawnCard {
     if (head.taskid !== this.head?.taskid && this.head !== null) this.forget();
     this.head = head;
     this.view.showHead(card.farm, head, '');
-    this.showView(head.offers, 'all');
+    const lacksDetails = head.hasBegun && this.details === null;
+    if (lacksDetails && head.taskid === card.taskid) this.view.showTexts(this.host.savedTexts()); // until they are here
+    this.showView(head.offers, lacksDetails ? 'buttons' : 'all');
     if (head.hasBegun) this.ask(head.taskid, head.state);
   }
 
-  private showSaved(offers: readonly Verb[], hidden: Hidden): void {
-    this.view.element.hidden = true;
+  private showSaved(offers: readonly Verb[], hidden: Hidden, advice: Advice = []): void {
+    this.view.element.remove(); // a page has one card of a task
     this.host.showSaved(true);
     this.host.showOutputs([]);
-    this.finish(offers, hidden);
+    this.finish(offers, hidden, advice);
   }
 
-  private showView(offers: readonly Verb[], hidden: Hidden): void {
-    this.view.element.hidden = false;
+  private showView(offers: readonly Verb[], hidden: Hidden, advice: Advice = []): void {
+    if (this.view.element.parentElement === null) {
+      this.host.place.prepend(this.view.element);
+      this.host.showOutputs(outputsBeneath(this.details?.outputs ?? []));
+    }
     this.host.showSaved(false);
-    this.finish(offers, hidden);
+    this.finish(offers, hidden, advice);
   }
 
-  private finish(offers: readonly Verb[], hidden: Hidden): void {
+  private finish(offers: readonly Verb[], hidden: Hidden, [text = '', typed = '']: Advice): void {
     this.row.offer(`task ${this.head?.taskid ?? this.card?.taskid ?? ''}`, offers);
-    this.row.advise('');
-    this.row.setHidden(hidden === 'none');
+    this.row.advise(text, typed);
+    this.row.setHidden(hidden === 'none' && !text);
     this.host.hideKernelParts(hidden);
   }
 
@@ -198,9 +214,9 @@ export class LiveCard implements DrawnCard {
     const isOther = details.task.taskid === this.card?.taskid && details.task.submitted !== this.card.submitted;
     if (isOther) this.isCleared = true;
     else {
-      const outputs = details.outputs ?? this.details?.outputs;
-      this.details = { ...details, outputs };
-      this.showDetails();
+      const isNew = details.outputs != null || this.details === null;
+      this.details = isNew ? details : { ...details, outputs: this.details?.outputs };
+      this.showDetails(isNew);
     }
     this.update();
   }
@@ -213,10 +229,11 @@ export class LiveCard implements DrawnCard {
     this.update();
   }
 
-  private showDetails(): void {
+  private showDetails(areOutputsNew = true): void {
     const { log = '', traceback = '', note = '', outputs } = this.details ?? {};
     this.view.showPrinted(log);
     this.view.showFailure(traceback, note);
+    if (!areOutputsNew) return;
     this.view.showTexts(textsOnCard(outputs ?? []));
     this.host.showOutputs(outputsBeneath(outputs ?? []));
   }
@@ -231,8 +248,4 @@ export class LiveCard implements DrawnCard {
     const identity = this.desk.link.status(card.farm)?.identity ?? '';
     return (await this.desk.link.command(card.farm, { do: verb, taskids: [taskid], identity })).said;
   }
-}
-
-function showLine({ taskid }: TaskCard): string {
-  return `%task show ${taskid}`;
 }

@@ -3,6 +3,7 @@
 import { CARD_VERSION } from '../link/messages';
 import type { GroupOfTasks } from '../link/messages';
 import type { Follower } from '../link/shared-queues';
+import { formatTime } from '../queue/format';
 import { ActionRow } from './action-row';
 import type { CardDesk } from './desk';
 import { headOfGroup, isOfQueue } from './group-head';
@@ -10,11 +11,14 @@ import type { GroupHead, GroupVerb } from './group-head';
 import { GroupView } from './group-view';
 import { isFinal } from './headline';
 import type { CardHost, DrawnCard } from './host';
-import { retryInKernel } from './kernel-parts';
+import { findLiveButtons, retryInKernel } from './kernel-parts';
 import { farmSituation } from './situation';
 
 // counting takes at most this part of the time: a group may have 100,000 tasks
 const SHARE = 20;
+
+// a widget needs this long to come back after a reload, if its kernel still runs
+const KERNEL_BACK_AFTER_MS = 4000;
 
 /** Whether the data of an output are those of a group that this page understands. */
 export function isGroup(data: unknown): data is GroupOfTasks {
@@ -28,6 +32,7 @@ export function isGroup(data: unknown): data is GroupOfTasks {
 export class LiveGroup implements DrawnCard {
   private readonly view = new GroupView();
   private readonly row = new ActionRow<GroupVerb>((verb, show) => this.act(verb, show));
+  private readonly madeAt = performance.now();
   private readonly ends: (() => void)[];
   private group: GroupOfTasks | null = null;
   private follower: Follower | null = null;
@@ -40,7 +45,7 @@ export class LiveGroup implements DrawnCard {
     private readonly desk: CardDesk,
     private readonly host: CardHost
   ) {
-    host.place.append(this.view.element, this.row.element);
+    host.place.append(this.row.element);
     this.ends = [desk.link.onChange(() => this.update()), desk.onTick(() => this.update())];
   }
 
@@ -49,7 +54,7 @@ export class LiveGroup implements DrawnCard {
     this.group = isGroup(data) ? data : null;
     if (this.group?.farm !== before?.farm) {
       this.follower?.dispose();
-      this.follower = this.group && this.desk.queues.follow(this.group.farm, () => this.update());
+      this.follower = null;
     }
     if (JSON.stringify(this.group?.ranges) !== JSON.stringify(before?.ranges)) this.head = null;
     this.due = -Infinity;
@@ -63,15 +68,34 @@ export class LiveGroup implements DrawnCard {
   }
 
   update(): void {
-    const { group, follower } = this;
-    const { link } = this.desk;
-    if (group === null || follower === null) return this.showSaved('');
+    const { group } = this;
+    const { link, queues } = this.desk;
+    if (group === null) return this.showSaved('');
     const status = link.status(group.farm);
+    // a notebook may name any farm: only those that exist are watched
+    if (status !== undefined) this.follower ??= queues.follow(group.farm, () => this.update());
     const farm = farmSituation(link.state, link.isKnown, status);
-    if (farm === 'live' && follower.store.isLive) this.showLive(group, follower);
-    else if (farm === 'asleep' && !isFinal(group.state)) this.showSaved('Its farm is stopped; the tasks wait.');
+    if (farm === 'live' && this.follower?.store.isLive) this.showLive(group, this.follower);
+    else if (farm === 'asleep' && !isFinal(group.state)) this.showAsleep(group);
+    else if (farm === 'unreachable') this.showUnreachable(group);
     else if (this.head === null) this.showSaved('');
     else this.draw(group, this.head, status?.message ?? '');
+  }
+
+  private showAsleep({ farm, as_of: asOf }: GroupOfTasks): void {
+    const since = formatTime(asOf, Date.now() / 1000);
+    const start = farm === 'default' ? '%task start' : `%task start --name ${farm}`;
+    this.showSaved(`As of ${since}. Its farm does not run, and the tasks wait; they go on with`, start);
+  }
+
+  private showUnreachable(group: GroupOfTasks): void {
+    const isKept = isFinal(group.state) || findLiveButtons(this.host.kernelParts()) !== null;
+    if (isKept || performance.now() - this.madeAt < KERNEL_BACK_AFTER_MS) return this.showSaved('');
+    const since = formatTime(group.as_of, Date.now() / 1000);
+    const first = group.ranges[0]![0];
+    const last = group.ranges[group.ranges.length - 1]![1];
+    const stale = `This card is of ${since}, and its kernel has ended. Type %load_ext taskfc_ext, then`;
+    this.showSaved(stale, `%task status ${first}-${last}`);
   }
 
   private showLive(group: GroupOfTasks, { store }: Follower): void {
@@ -97,7 +121,7 @@ export class LiveGroup implements DrawnCard {
   }
 
   private draw(group: GroupOfTasks, head: GroupHead, notice: string): void {
-    this.view.element.hidden = false;
+    if (this.view.element.parentElement === null) this.host.place.prepend(this.view.element);
     this.host.showSaved(false);
     this.view.show(group.title, head, notice);
     this.offer(head);
@@ -110,11 +134,12 @@ export class LiveGroup implements DrawnCard {
     this.row.setHidden(false);
   }
 
-  private showSaved(notice: string): void {
-    this.view.element.hidden = true;
+  /** Show the saved form, with a line and what to type at its end. */
+  private showSaved(notice: string, typed = ''): void {
+    this.view.element.remove(); // a page has one card of a group
     this.host.showSaved(true);
     this.row.offer('', []);
-    this.row.advise(notice);
+    this.row.advise(notice, typed);
     this.row.setHidden(!notice);
     this.host.hideKernelParts(notice ? 'buttons' : 'none');
   }

@@ -7,7 +7,7 @@ import * as LOOK from './look';
 import { tracebackPieces } from './traceback';
 
 export class CardView {
-  readonly element = make('div', { class: 'taskfc-card taskfc-mod-live', role: 'group' });
+  readonly element = make('div', { class: 'taskfc-card jp-RenderedHTMLCommon', role: 'group' });
 
   private readonly icon = make('span', { 'aria-hidden': 'true' });
   private readonly title = make('strong');

@@ -68,13 +68,16 @@ class CardRenderer extends Panel implements IRenderMime.IRenderer, CardHost {
     this.observer.disconnect();
     this.card.dispose();
     this.leaveArea();
+    this.saved.dispose();
     super.dispose();
   }
 
   // the host of the card
 
   showSaved(isShown: boolean): void {
-    this.saved.setHidden(!isShown);
+    if (isShown === (this.saved.parent === this)) return;
+    if (isShown) this.insertWidget(0, this.saved);
+    else this.saved.parent = null;
   }
 
   savedTexts(): string[] {

@@ -64,8 +64,8 @@ class CardBoard:
         clock: monotonic seconds.
 
     Attributes:
-        retried: ids of tasks that a button has run again, each with the new future. The main thread takes them from
-            here and rebinds the names of the notebook.
+        renewed: ids of tasks with the future that takes the place of theirs: a button has run them again, or their
+            farm runs again. The main thread takes them from here and rebinds the names of the notebook.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class CardBoard:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.is_live = is_live
-        self.retried: deque[tuple[int, Any]] = deque()
+        self.renewed: deque[tuple[int, Any]] = deque()
         self._publish = publish
         self._make_card = make_card
         self._make_buttons = make_buttons
@@ -155,6 +155,7 @@ class CardBoard:
             entry.begun = self._clock()
             entry.update(again=True)
             entry.is_unpublished = False
+        self.renewed.append((future.taskid, future))
         self._follow(entry)
 
     def close(self) -> None:
@@ -229,7 +230,7 @@ class CardBoard:
             entry.become(new, card)
             entry.begun = self._clock()
             self._send_from_thread(entry)
-        self.retried.append((future.taskid, new))
+        self.renewed.append((future.taskid, new))
         self._follow(entry)
         return describe_retry([future.taskid], {future.taskid: new.taskid})
 

@@ -75,7 +75,7 @@ class QueueWidgets:
     def _note_retried(self, client: BlockingTaskClient, retried: tuple[tuple[int, int], ...]) -> None:
         """Have names of the notebook rebound to the new tasks; the main thread does it after the next cell."""
         for old, new in retried:
-            self._board.retried.append((old, client.future(new)))
+            self._board.renewed.append((old, client.future(new)))
 
 
 def _in_this_context(client: BlockingTaskClient, ask: Ask) -> Ask:

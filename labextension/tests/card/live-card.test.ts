@@ -1,0 +1,435 @@
+// A card of a task, by what the page knows of its farm: the saved form, or what the farm says.
+
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+
+import { CardDesk } from '../../src/card/desk';
+import type { CardHost, Hidden } from '../../src/card/host';
+import { RETRY_IN_KERNEL } from '../../src/card/kernel-parts';
+import type { RetryInKernel } from '../../src/card/kernel-parts';
+import { LiveCard } from '../../src/card/live-card';
+import type { FarmsLink, LinkState } from '../../src/link/farms';
+import { CARD_VERSION, FarmState, StateCode, VIEW_PROTOCOL } from '../../src/link/messages';
+import type {
+  AnyCommand, Batch, CommandAnswer, Counts, FarmStatus, Note, QueueSnapshot, TaskCard, TaskDetails, TaskInfo, ViewMessage
+} from '../../src/link/messages'; // prettier-ignore
+import { RequestError } from '../../src/link/server';
+import { SharedQueues } from '../../src/link/shared-queues';
+
+const CARD: TaskCard = {
+  version: CARD_VERSION, card: 'c1', farm: 'f', taskid: 7, submitted: 100, title: 'fit', state: 'running', as_of: 1e9
+}; // prettier-ignore
+
+const INFO: TaskInfo = {
+  taskid: 7, name: 'fit', label: 'fit()', state: 'running', reason: '', stopping: false, held: false, worker: 0,
+  attempts: 1, deaths: 0, priority: 0, submitted: 100, completed: null, elapsed: 1, owner: '', message: '',
+  progress: null, retry_of: null, not_before: null, waits_for: []
+}; // prettier-ignore
+
+/** The farms as a page sees them, and what it was asked. */
+class World {
+  state: LinkState = 'live';
+  farms: FarmStatus[] | null = [{ name: 'f', state: FarmState.LIVE, identity: 'one' }];
+  readonly watched: string[] = [];
+  readonly asked: number[] = [];
+  readonly commands: AnyCommand[] = [];
+  details: (taskid: number) => Promise<TaskDetails> = async taskid => ({ task: { ...INFO, taskid }, log: 'said\n' });
+  private readonly listeners = new Set<() => void>();
+  private readonly receivers = new Set<(message: ViewMessage) => void>();
+  readonly desk: CardDesk;
+
+  constructor() {
+    const link = {
+      onChange: (listener: () => void) => {
+        this.listeners.add(listener);
+        return () => this.listeners.delete(listener);
+      },
+      status: (name: string) => this.farms?.find(farm => farm.name === name),
+      subscribe: (receive: (message: ViewMessage) => void) => {
+        this.receivers.add(receive);
+        const ask = ({ ask, farm }: { ask: string; farm: string }): void => void this.watched.push(`${ask} ${farm}`);
+        return { ask, dispose: () => this.receivers.delete(receive) };
+      },
+      details: (_: string, taskid: number) => {
+        this.asked.push(taskid);
+        return this.details(taskid);
+      },
+      command: async (_: string, command: AnyCommand): Promise<CommandAnswer> => {
+        this.commands.push(command);
+        return { ok: true, said: 'Done.' };
+      }
+    };
+    Object.defineProperty(link, 'state', { get: () => this.state });
+    Object.defineProperty(link, 'isKnown', { get: () => this.farms !== null });
+    this.desk = new CardDesk(link as unknown as FarmsLink, new SharedQueues(link as unknown as FarmsLink));
+  }
+
+  tell(message?: ViewMessage): void {
+    const farms: ViewMessage = { type: 'farms', farms: this.farms ?? [], protocol: VIEW_PROTOCOL, version: '1' };
+    for (const receive of this.receivers) receive(farms);
+    if (message !== undefined) for (const receive of this.receivers) receive(message);
+    for (const listener of this.listeners) listener();
+  }
+
+  become(state: FarmState): void {
+    this.farms = [{ name: 'f', state, identity: state === FarmState.LIVE ? 'two' : '' }];
+    this.tell();
+  }
+}
+
+class Host implements CardHost {
+  readonly place = document.body.appendChild(document.createElement('div'));
+  saved = true;
+  outputs: readonly unknown[] = [];
+  hidden: Hidden = 'none';
+  inView = true;
+  parts: Element[] = [];
+
+  showSaved(isShown: boolean): void {
+    this.saved = isShown;
+  }
+  savedTexts(): string[] {
+    return ['saved text'];
+  }
+  showOutputs(outputs: readonly unknown[]): void {
+    this.outputs = outputs;
+  }
+  kernelParts(): Element[] {
+    return this.parts;
+  }
+  hideKernelParts(which: Hidden): void {
+    this.hidden = which;
+  }
+  isInView(): boolean {
+    return this.inView;
+  }
+
+  /** The form that is shown, with its visible text. */
+  get shown(): string {
+    const visible = [...this.place.children].filter(child => !(child as HTMLElement).hidden);
+    const parts = visible.map(child => textOf(child as HTMLElement)).filter(Boolean);
+    return [this.saved ? 'SAVED' : '', ...parts].filter(Boolean).join(' | ');
+  }
+
+  button(name: string): HTMLButtonElement | undefined {
+    return [...this.place.querySelectorAll('button')].find(button => button.textContent === name);
+  }
+}
+
+function textOf(element: HTMLElement): string {
+  const parts = [...element.childNodes].map(node =>
+    node instanceof HTMLElement ? (node.hidden ? '' : textOf(node)) : (node.textContent ?? '')
+  );
+  return parts.join('').trim();
+}
+
+/** A queue with these tasks: id, state, and what else differs. */
+function queue(tasks: [number, StateCode, Partial<Batch & Note>?][], counts: Counts = {}): QueueSnapshot {
+  const ids = tasks.map(([id]) => id);
+  const ended = (code: StateCode): boolean => code >= StateCode.SUCCEEDED;
+  return {
+    type: 'snapshot', seq: 1, farm: 'f', incarnation: 1, wall: 110, counts, n_workers: 1, workers: [], engine: null,
+    batches: tasks.map(([id, , more]) => ({ first: id, n: 1, label: 'fit()', name: 'fit', submitted: 100, ...more })),
+    runs: [],
+    rows: {
+      ids,
+      states: tasks.map(([, state]) => state),
+      workers: ids.map(() => 0),
+      attempts: tasks.map(([, state]) => (state >= StateCode.RUNNING ? 1 : 0)),
+      started: ids.map(() => 100),
+      completed: tasks.map(([, state]) => (ended(state) ? 108 : 0)),
+      seconds: tasks.map(([, state]) => (ended(state) ? 8 : 0)),
+      notes: Object.fromEntries(tasks.map(([id, , more]) => [id, more ?? {}]))
+    },
+    ends: []
+  }; // prettier-ignore
+}
+
+let world: World;
+let host: Host;
+let made: LiveCard[];
+
+beforeEach(() => {
+  vi.useFakeTimers({ now: 1_000_000_000_000 });
+  world = new World();
+  host = new Host();
+  made = [];
+});
+
+afterEach(() => {
+  made.forEach(card => card.dispose());
+  document.body.replaceChildren();
+  vi.useRealTimers();
+});
+
+function show(card: unknown = CARD, where = host): LiveCard {
+  const live = new LiveCard(world.desk, where);
+  made.push(live);
+  live.show(card);
+  return live;
+}
+
+async function settle(): Promise<void> {
+  await vi.advanceTimersByTimeAsync(0);
+}
+
+describe('what is shown', () => {
+  test('the saved form until anything is known', () => {
+    world.farms = null;
+    world.state = 'connecting';
+    show();
+    expect([host.shown, host.hidden]).toEqual(['SAVED', 'none']);
+  });
+
+  test('a task that runs, with its output, and a button', async () => {
+    show();
+    world.tell(queue([[7, StateCode.RUNNING, { progress: { done: 1, total: 4, description: 'epochs' } }]]));
+    await settle();
+    expect(host.shown).toBe('▶ task 7 fit · running · 10 s25 % (1 of 4) epochs · about 30.0 s leftsaid | Abort');
+    expect(host.hidden).toBe('all');
+  });
+
+  test('a task that has ended since, with its traceback, without one more second', async () => {
+    show();
+    world.tell(queue([[7, StateCode.RUNNING]]));
+    await settle();
+    const task = { ...INFO, state: 'failed', reason: 'error' };
+    world.details = async () => ({ task, log: 'said\n', traceback: 'Traceback (most recent call last):\nValueError: no' });
+    world.tell(queue([[7, StateCode.FAILED]]));
+    await settle();
+    expect(host.shown).toContain('✘ task 7 fit · failed · 8.00 s');
+    expect(host.shown).toContain('ValueError: no');
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(world.asked).toEqual([7, 7]); // and not again
+  });
+
+  test('a final form as it was saved, and nothing is asked for it', async () => {
+    show({ ...CARD, state: 'failed' });
+    world.tell(queue([[7, StateCode.FAILED]]));
+    await vi.advanceTimersByTimeAsync(5000);
+    expect([host.shown, host.hidden, world.asked]).toEqual(['SAVED | Retry', 'buttons', []]);
+  });
+
+  test('a task of the same id in a fresh store is not drawn', async () => {
+    show();
+    world.tell(queue([[7, StateCode.RUNNING, { submitted: 500 }]]));
+    await settle();
+    expect(host.shown).toBe('SAVED | Task 7 is cleared from the store.');
+    expect(world.asked).toEqual([]);
+  });
+
+  test('a cleared task is as it was last', async () => {
+    show();
+    world.tell(queue([[7, StateCode.SUCCEEDED]], { succeeded: 1 }));
+    await settle();
+    world.tell(queue([], {}));
+    expect(host.shown).toBe('✔ task 7 fit · succeeded · 8.00 s · cleared from the storesaid');
+  });
+
+  test('a task whose end the kernel saved, and that is cleared then', async () => {
+    const card = show();
+    world.tell(queue([[7, StateCode.RUNNING]], { running: 1 }));
+    await settle();
+    world.tell(queue([[7, StateCode.SUCCEEDED]], { succeeded: 1 }));
+    card.show({ ...CARD, state: 'succeeded' });
+    expect(host.shown).toBe('SAVED');
+    world.tell(queue([], {}));
+    expect(host.shown).toBe('SAVED | Task 7 is cleared from the store.');
+  });
+
+  test('an old task that the queue does not list any more is asked for, once', async () => {
+    world.details = async () => ({ task: { ...INFO, state: 'succeeded', elapsed: 2 }, log: 'done' });
+    show();
+    world.tell(queue([[9, StateCode.RUNNING]], { running: 1, succeeded: 20_000 }));
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(host.shown).toBe('✔ task 7 fit · succeeded · 2.00 sdone');
+    expect(world.asked).toEqual([7]);
+  });
+
+  test('such a task that was cleared', async () => {
+    world.details = () => Promise.reject(new RequestError('There is no task 7.', 404));
+    show();
+    world.tell(queue([[9, StateCode.RUNNING]], { running: 1, succeeded: 20_000 }));
+    await settle();
+    expect(host.shown).toBe('SAVED | Task 7 is cleared from the store.');
+  });
+
+  test('no text becomes HTML', async () => {
+    world.details = async () => ({
+      task: { ...INFO, state: 'failed' }, log: '<img src=x>\u202e', traceback: '<b>Traceback</b>', note: '<i>',
+      outputs: [{ output_type: 'display_data', data: { 'text/plain': '<u>' } }]
+    }); // prettier-ignore
+    show({ ...CARD, title: '<script>' });
+    world.tell(queue([[7, StateCode.FAILED, { name: '<script>\u202e', reason: '<s>' }]]));
+    await settle();
+    expect(host.place.querySelectorAll('script, img, b, i, u, s')).toHaveLength(0);
+    expect(host.shown).not.toContain('\u202e');
+    expect(host.shown).toContain('<img src=x>');
+  });
+});
+
+describe('a farm that stops', () => {
+  test('before anything was seen of it: the saved texts, with the state as it was', () => {
+    world.become(FarmState.STOPPED);
+    show();
+    expect(host.shown).toMatch(/^◌ task 7 fit · waiting \(farm stopped\) · was running as of .*saved text \| It goes on with %task start --name f$/);
+  });
+
+  test('while it is shown: the task waits, and goes on when the farm does', async () => {
+    show();
+    world.tell(queue([[7, StateCode.RUNNING]]));
+    await settle();
+    world.become(FarmState.STOPPED);
+    expect(host.shown).toBe('◌ task 7 fit · waiting (farm stopped) · was runningsaid | It goes on with %task start --name f');
+    world.become(FarmState.LIVE);
+    world.tell(queue([[7, StateCode.SCHEDULED]]));
+    expect(host.shown).toBe('○ task 7 fit · scheduled said | Abort');
+  });
+
+  test('a finished task stays as it is', async () => {
+    show();
+    world.tell(queue([[7, StateCode.SUCCEEDED]], { succeeded: 1 }));
+    await settle();
+    world.become(FarmState.STOPPED);
+    expect(host.shown).toBe('✔ task 7 fit · succeeded · 8.00 ssaid');
+  });
+
+  test('a server that does not answer leaves the card, and says so', async () => {
+    show();
+    world.tell(queue([[7, StateCode.RUNNING]]));
+    await settle();
+    world.state = 'lost';
+    world.farms = [{ name: 'f', state: FarmState.CONNECTING, message: 'No answer.' }];
+    world.tell();
+    expect(host.shown).toMatch(/running · 10 s · No answer\.said$/);
+  });
+});
+
+describe('a page that cannot follow the farm', () => {
+  function addKernelButtons(): HTMLElement {
+    const part = document.createElement('div');
+    part.innerHTML = '<div class="view"><div class="taskfc-buttons"></div></div>';
+    host.parts = [part];
+    return part;
+  }
+
+  test.each<LinkState>(['absent', 'refused', 'foreign'])('%s: the saved form, stale if its kernel has ended', async state => {
+    world.state = state;
+    show();
+    expect([host.shown, host.hidden]).toEqual(['SAVED', 'none']);
+    await vi.advanceTimersByTimeAsync(6000);
+    expect(host.shown).toMatch(/^SAVED \| This card is of .*Type %load_ext taskfc_ext, then %task show 7$/);
+  });
+
+  test('a kernel that runs keeps its card true', async () => {
+    world.state = 'absent';
+    const part = addKernelButtons();
+    show();
+    await vi.advanceTimersByTimeAsync(6000);
+    expect(host.shown).toBe('SAVED');
+    part.firstElementChild!.classList.add('jupyter-widgets-disconnected');
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(host.shown).toContain('%task show 7');
+  });
+
+  test('a final form is not stale', async () => {
+    world.state = 'absent';
+    show({ ...CARD, state: 'succeeded' });
+    await vi.advanceTimersByTimeAsync(6000);
+    expect(host.shown).toBe('SAVED');
+  });
+
+  test('a farm that does not exist here is not watched: a notebook may name anything', () => {
+    show({ ...CARD, farm: '../../etc' });
+    world.tell();
+    expect([host.shown, world.watched]).toEqual(['SAVED', []]);
+  });
+
+  test.each([null, 'text', { ...CARD, version: 99 }, { ...CARD, taskid: '7' }])('not a card: %j', async data => {
+    show(data);
+    world.tell(queue([[7, StateCode.RUNNING]]));
+    expect([host.shown, host.hidden]).toEqual(['SAVED', 'none']);
+  });
+});
+
+describe('buttons', () => {
+  test('an abort asks first, and goes to these processes of the farm', async () => {
+    show();
+    world.tell(queue([[7, StateCode.RUNNING]]));
+    host.button('Abort')!.click();
+    host.button('Yes, abort')!.click();
+    await settle();
+    expect(world.commands).toEqual([{ do: 'abort', taskids: [7], identity: 'one' }]);
+    expect(host.shown).toContain('Done.');
+  });
+
+  test('the focus survives updates and the change of the buttons', () => {
+    show();
+    world.tell(queue([[7, StateCode.RUNNING]]));
+    const abort = host.button('Abort')!;
+    abort.focus();
+    world.tell(queue([[7, StateCode.RUNNING]]));
+    expect(document.activeElement).toBe(abort);
+    world.tell(queue([[7, StateCode.FAILED]]));
+    expect(document.activeElement).toBe(host.button('Retry'));
+  });
+
+  test('the card follows the retry, and its retry', async () => {
+    show({ ...CARD, state: 'failed' });
+    world.tell(queue([[7, StateCode.FAILED], [8, StateCode.FAILED, { retry_of: [7] }], [9, StateCode.RUNNING, { retry_of: [8] }]]));
+    await settle();
+    expect(host.shown).toBe('▶ task 9 fit · running · 10 s · retry of 8said | Abort');
+    expect(world.asked).toEqual([9]);
+  });
+
+  test('a kernel that runs has the retry: it sends the modules as they are now', async () => {
+    const row = document.createElement('div');
+    row.className = 'taskfc-buttons';
+    host.parts = [document.createElement('div')];
+    host.parts[0]!.append(row);
+    const asked: number[] = [];
+    row.addEventListener(RETRY_IN_KERNEL, event => {
+      const { taskid, answer } = (event as RetryInKernel).detail;
+      asked.push(taskid);
+      answer(Promise.resolve('By the kernel.'));
+    });
+    show({ ...CARD, state: 'failed' });
+    world.tell(queue([[7, StateCode.FAILED]]));
+    host.button('Retry')!.click();
+    host.button('Yes, retry')!.click();
+    await settle();
+    expect([asked, world.commands]).toEqual([[7], []]);
+    expect(host.shown).toContain('By the kernel.');
+  });
+});
+
+describe('many cards', () => {
+  test('fifty share one subscription, and few requests at once', async () => {
+    const answers: (() => void)[] = [];
+    world.details = taskid => new Promise(resolve => answers.push(() => resolve({ task: { ...INFO, taskid } })));
+    const hosts = Array.from({ length: 50 }, () => new Host());
+    hosts.forEach((each, taskid) => show({ ...CARD, taskid }, each));
+    expect(world.watched).toEqual(['watch f']);
+    world.tell(queue(hosts.map((_, id) => [id, StateCode.RUNNING])));
+    expect(hosts.map(each => each.shown.includes('running · 10 s'))).toEqual(hosts.map(() => true));
+    expect(answers.length).toBeLessThan(5);
+    for (let n = 0; n < answers.length; n++) {
+      answers[n]!();
+      await settle();
+    }
+    expect(answers).toHaveLength(50);
+    made.forEach(card => card.dispose());
+    world.tell(queue([[1, StateCode.RUNNING]]));
+  });
+
+  test('a card out of view asks for nothing, and is true when it comes into view', async () => {
+    host.inView = false;
+    const card = show();
+    world.tell(queue([[7, StateCode.RUNNING]]));
+    await vi.advanceTimersByTimeAsync(3000);
+    expect(world.asked).toEqual([]);
+    host.inView = true;
+    card.update();
+    await settle();
+    expect(host.shown).toContain('said');
+  });
+});
