@@ -43,7 +43,8 @@ def write() -> str:
 
 def _constant(name: str, value: object) -> str:
     kind = ": Readonly<Record<string, string>>" if isinstance(value, dict) else ""
-    return f"export const {name}{kind} = {json.dumps(value, ensure_ascii=False, indent=2)};\n"
+    literal = json.dumps(value, ensure_ascii=False, indent=2).replace('"', "'")  # no style has a quote
+    return f"export const {name}{kind} = {literal};\n"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Data in the output of a card, beside its saved HTML and text, for a page that can draw it live.
+"""Data of a card for pages that draw it live, in its output beside its saved HTML and text.
 
 A page that knows the type draws the card from the state of the farm; any other one shows the saved form.
 """

@@ -1,4 +1,4 @@
-// What all cards of a page share: the connection, one subscription for each farm, one line of requests, one clock.
+// The parts that all cards of a page share: the connection, a subscription for each farm, a line of requests, a clock.
 
 import type { FarmsLink } from '../link/farms';
 import { Requests } from '../link/requests';

@@ -16,7 +16,7 @@ export interface CardHost {
   /** Show outputs in the form of a notebook's file, under the rules of trust of the notebook. */
   showOutputs(outputs: readonly unknown[]): void;
 
-  /** Return the elements of the outputs that the kernel shows for this card. */
+  /** Return the elements of the outputs that the kernel shows for this card; none if that has ended. */
   kernelParts(): readonly Element[];
 
   /** Hide the outputs that the kernel shows for this card. */

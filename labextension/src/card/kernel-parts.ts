@@ -1,4 +1,4 @@
-// What the kernel of a card shows beneath it, as a page that draws the card sees it: its buttons, and their retry.
+// The kernel's buttons under a card that a page draws: whether their kernel still runs, and their retry.
 
 /** Type of the event that asks the kernel's buttons for a retry. They prevent its default if they carry it out. */
 export const RETRY_IN_KERNEL = 'taskfc-retry';

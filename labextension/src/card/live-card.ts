@@ -85,8 +85,7 @@ export class LiveCard implements DrawnCard {
     if (farm === 'live' && this.follower?.store.isLive) this.showLive(card, this.follower);
     else if (farm === 'unreachable') this.showUnreachable(card);
     else if (farm === 'asleep') this.showAsleep(card, status?.state === FarmState.DEAD ? 'farm died' : 'farm stopped');
-    else if (this.head === null || farm !== 'away') this.showWhatIsKnown(card, '');
-    else this.showWhatIsKnown(card, status?.message ?? '');
+    else this.showWhatIsKnown(card, farm === 'away' && this.head !== null ? (status?.message ?? '') : '');
   }
 
   private forget(): void {
@@ -103,7 +102,8 @@ export class LiveCard implements DrawnCard {
     const { queue } = store;
     const situation = taskSituation(queue, card);
     const taskid = newestRetry(queue, card.taskid);
-    if (taskid !== card.taskid) this.draw(card, headlineOfPlace(queue, queue.placeOf(taskid), store.wall));
+    if (situation === 'dropped') this.showCleared(card);
+    else if (taskid !== card.taskid) this.draw(card, headlineOfPlace(queue, queue.placeOf(taskid), store.wall));
     else if (situation === 'cleared' || this.isCleared) this.showCleared(card);
     else if (isFinal(card.state)) this.showFinal(offersOf(card.state));
     else if (situation === 'listed') this.draw(card, headlineOfPlace(queue, queue.placeOf(taskid), store.wall));

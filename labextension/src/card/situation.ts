@@ -1,4 +1,4 @@
-// What a page knows of the task of a card. Pure.
+// The farm and the task of a card, as far as a page knows them. Pure.
 
 import type { LinkState } from '../link/farms';
 import { FarmState } from '../link/messages';
@@ -27,9 +27,9 @@ export function farmSituation(link: LinkState, isListed: boolean, status: FarmSt
 
 /**
  * The task of a card. `unlisted`: the queue lists the newest finished tasks only, and not this one; `cleared`: its
- * store does not have it any more.
+ * store does not have it any more; `dropped`: the farm has a fresh store, with another task of its id.
  */
-export type TaskSituation = 'listed' | 'unlisted' | 'cleared';
+export type TaskSituation = 'listed' | 'unlisted' | 'cleared' | 'dropped';
 
 /** Return the situation of a task in a queue that was received. */
 export function taskSituation(queue: Queue, { taskid, submitted }: Pick<TaskCard, 'taskid' | 'submitted'>): TaskSituation {
@@ -37,7 +37,7 @@ export function taskSituation(queue: Queue, { taskid, submitted }: Pick<TaskCard
   if (place >= 0) {
     const batch = queue.batchAt(place);
     // a fresh store counts from 0 again
-    return batch?.submitted === undefined || batch.submitted === submitted ? 'listed' : 'cleared';
+    return batch?.submitted === undefined || batch.submitted === submitted ? 'listed' : 'dropped';
   }
   return queue.n < finishedOf(queue.counts) + unfinishedOf(queue.counts) ? 'unlisted' : 'cleared';
 }

@@ -1,5 +1,6 @@
 // The renderer of outputs that have a card: it draws the card live, and has its saved form at hand.
 
+import type { ISessionContext } from '@jupyterlab/apputils';
 import type { OutputArea } from '@jupyterlab/outputarea';
 import { MimeModel } from '@jupyterlab/rendermime';
 import type { IRenderMime, IRenderMimeRegistry } from '@jupyterlab/rendermime';
@@ -12,6 +13,9 @@ import type { CardHost, DrawnCard, Hidden } from '../card/host';
 import { OF_CARD } from '../link/messages';
 
 const SAVED = 'text/html';
+
+// after these, what the kernel has shown has no kernel
+const ENDS: ReadonlySet<string> = new Set(['restarting', 'autorestarting', 'terminating', 'dead']);
 
 // before the saved form, and before widgets
 const RANK = -20;
@@ -40,6 +44,8 @@ class CardRenderer extends Panel implements IRenderMime.IRenderer, CardHost {
   private shownOutputs: readonly unknown[] = [];
   private hiddenParts: Hidden = 'none';
   private area: OutputArea | null = null;
+  private session: ISessionContext | null = null;
+  private hasKernelEnded = false;
 
   constructor(
     private readonly rendermime: IRenderMimeRegistry,
@@ -92,7 +98,7 @@ class CardRenderer extends Panel implements IRenderMime.IRenderer, CardHost {
   }
 
   kernelParts(): readonly Element[] {
-    return this.ownParts().map(part => part.node);
+    return this.hasKernelEnded ? [] : this.ownParts().map(part => part.node);
   }
 
   hideKernelParts(which: Hidden): void {
@@ -109,6 +115,8 @@ class CardRenderer extends Panel implements IRenderMime.IRenderer, CardHost {
     super.onAfterAttach(message);
     this.area = findArea(this);
     this.area?.model.changed.connect(this.onOutputs, this);
+    this.session = findSession(this);
+    this.session?.statusChanged.connect(this.onStatus, this);
     this.card.update();
   }
 
@@ -119,11 +127,18 @@ class CardRenderer extends Panel implements IRenderMime.IRenderer, CardHost {
 
   private leaveArea(): void {
     this.area?.model.changed.disconnect(this.onOutputs, this);
-    this.area = null;
+    this.session?.statusChanged.disconnect(this.onStatus, this);
+    this.area = this.session = null;
   }
 
   private onOutputs(): void {
     this.hideKernelParts(this.hiddenParts);
+  }
+
+  private onStatus(_: unknown, status: string): void {
+    if (!ENDS.has(status)) return;
+    this.hasKernelEnded = true;
+    this.card.update();
   }
 
   private onSeen(entries: readonly IntersectionObserverEntry[]): void {
@@ -156,9 +171,18 @@ function hasButtons(part: Widget): boolean {
   return part.node.querySelector('.lm-Panel.jp-OutputArea-output') !== null;
 }
 
+/** Find the outputs of the cell that has this widget. */
 function findArea(widget: Widget): OutputArea | null {
   for (let each: Widget | null = widget; each !== null; each = each.parent) {
     if (each.hasClass('jp-OutputArea')) return each as OutputArea;
+  }
+  return null;
+}
+
+/** Find the session of the notebook that has this widget; `null` in views without one. */
+function findSession(widget: Widget): ISessionContext | null {
+  for (let each: Widget | null = widget; each !== null; each = each.parent) {
+    if ('sessionContext' in each) return each.sessionContext as ISessionContext;
   }
   return null;
 }

@@ -211,7 +211,7 @@ describe('what is shown', () => {
 
   test('a task of the same id in a fresh store is not drawn', async () => {
     show();
-    world.tell(queue([[7, StateCode.RUNNING, { submitted: 500 }]]));
+    world.tell(queue([[7, StateCode.FAILED, { submitted: 500 }], [8, StateCode.RUNNING, { retry_of: [7] }]]));
     await settle();
     expect(host.shown).toBe('SAVED | Task 7 is cleared from the store.');
     expect(world.asked).toEqual([]);

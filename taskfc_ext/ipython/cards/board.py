@@ -143,11 +143,15 @@ class CardBoard:
 
     def _wake(self, entry: LiveCard) -> None:
         """Follow a task again whose farm was stopped, if that runs again."""
-        future = self._find_again(entry.future)
-        if future is None:
+        try:
+            future = self._find_again(entry.future)
+            card = None if future is None else self._make_card(future, datetime.now())
+        except Exception:  # it was stopped again, or results run user code
+            logger.debug("the card of %r could not be updated", entry.future, exc_info=True)
+            card = None
+        if card is None:
             self._asleep.append(entry)
             return
-        card = self._make_card(future, datetime.now())
         if entry.card.submitted not in (None, card.submitted):
             return  # the store is a fresh one: this is another task
         with self._publishing:
