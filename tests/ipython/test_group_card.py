@@ -12,8 +12,16 @@ import pytest
 from taskfc_ext.client.group.counts import GroupCounts
 from taskfc_ext.client.group.group import Call, TaskGroup
 from taskfc_ext.ipython.cards.board import SHARE, CardBoard
-from taskfc_ext.ipython.cards.group_card import GroupCard, group_html, group_text, make_any_card, make_group_card
+from taskfc_ext.ipython.cards.group_card import (
+    GroupCard,
+    group_bundle,
+    group_html,
+    group_text,
+    make_any_card,
+    make_group_card,
+)
 from taskfc_ext.ipython.cards.waits import GroupWaits
+from taskfc_ext.view.cards import GROUP_TYPE
 from tests.shells import end_shell, new_shell
 
 NOON = datetime(2030, 1, 1, 12)
@@ -83,13 +91,30 @@ class Board:
     def __init__(self) -> None:
         self.texts: list[tuple[str, bool]] = []
         self.now = 0.0
-        self.board = CardBoard(self, self.make, is_live=True, clock=lambda: self.now)
+        self.click: Any = None
+        self.offers: list[str] = []
+        self.whose: Any = None
+        self.state = ""
+        self.board = CardBoard(self, self.make, is_live=True, make_buttons=self.make_buttons, clock=lambda: self.now)
         self.board._thread = SimpleNamespace(join=lambda timeout: None)  # type: ignore[assignment]
         self.cost = 0.0
 
     def make(self, shown: Any, now: datetime) -> Any:
         self.now += self.cost
         return make_any_card(shown, now)
+
+    def make_buttons(self, act: Any, farm: str, taskid: int, verbs: tuple[str, ...]) -> Any:
+        self.click, self.offers = act, [*verbs]
+        return self
+
+    def belong_to_group(self, what: str, ranges: Any) -> None:
+        self.whose = what, ranges
+
+    def bundle(self) -> Any:
+        return {"text/plain": ""}
+
+    def close(self) -> None:
+        pass
 
     def __call__(self, bundle: Any, *, display_id: str, update: bool, metadata: Any = None) -> None:
         self.texts.append((bundle["text/plain"].split(" · 0")[0], update))
@@ -106,10 +131,46 @@ def test_the_card_is_updated_until_all_have_ended(farm: Any) -> None:
     farm.succeed(2)
     shown.now = 2.0
     assert shown.board.update() is None
-    assert [update for _, update in shown.texts] == [False, True, True]
-    assert "running · 2 of 3 · 1 succeeded · 1 failed" in shown.texts[1][0]
-    assert "failed · 3 tasks · 2 succeeded · 1 failed" in shown.texts[2][0]
+    texts = [text for text, _ in shown.texts if text]
+    assert "running · 2 of 3 · 1 succeeded · 1 failed" in texts[1]
+    assert "failed · 3 tasks · 2 succeeded · 1 failed" in texts[2]
+    assert len(texts) == 3
     shown.board.close()
+
+
+def test_its_buttons_act_on_the_group(farm: Any) -> None:
+    shown = Board()
+    group = group_of(farm, 3)
+    shown.board.show(group)
+    assert (shown.offers, shown.whose) == (["abort all"], ("map fit(0)", ((0, 2),)))
+    farm.succeed(0)
+    assert shown.click("abort") == "Aborted tasks 1, 2."
+    shown.now = 1.0
+    shown.board.update()
+    assert shown.offers == ["retry failed"]
+    assert shown.click("retry") == "Tasks 1, 2 run again as tasks 3, 4."
+    shown.now = 2.0
+    shown.board.update()
+    assert (shown.offers, shown.whose) == (["abort all"], ("map fit(0)", ((0, 0), (3, 4))))
+    assert shown.texts[-1][0].startswith("▶ map fit(0) · running · 1 of 3")
+    shown.board.close()
+
+
+def test_a_page_gets_the_ranges_of_the_tasks() -> None:
+    shown = card(GroupCounts(5), ranges=((3, 6), (9, 9)), submitted=NOON.timestamp())
+    assert group_bundle(shown, card_id="id")[GROUP_TYPE] == {
+        "version": 1,
+        "card": "id",
+        "farm": "default",
+        "ranges": ((3, 6), (9, 9)),
+        "submitted": NOON.timestamp(),
+        "title": "map fit",
+        "state": "running",
+        "total": 5,
+        "as_of": NOON.timestamp(),
+    }
+    assert GROUP_TYPE not in group_bundle(card(GroupCounts(5)), card_id="id")  # no ids yet
+    assert GROUP_TYPE not in group_bundle(shown)
 
 
 def test_making_the_card_takes_a_small_part_of_the_time(farm: Any) -> None:

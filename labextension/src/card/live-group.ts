@@ -1,6 +1,6 @@
 // The card of a group of tasks, drawn from the state of its farm; where that is not known, the saved form.
 
-import { CARD_VERSION } from '../link/messages';
+import { CARD_VERSION, MAX_IDS } from '../link/messages';
 import type { GroupOfTasks } from '../link/messages';
 import type { Follower } from '../link/shared-queues';
 import { formatTime } from '../queue/format';
@@ -20,13 +20,23 @@ const SHARE = 20;
 // a widget needs this long to come back after a reload, if its kernel still runs
 const KERNEL_BACK_AFTER_MS = 4000;
 
-/** Whether the data of an output are those of a group that this page understands. */
+/** Whether the data of an output are those of a group that this page understands, and can count. */
 export function isGroup(data: unknown): data is GroupOfTasks {
   const group = data as Partial<GroupOfTasks> | null;
-  if (typeof group !== 'object' || group?.version !== CARD_VERSION || !Array.isArray(group.ranges)) return false;
-  const isRange = (range: unknown): boolean => Array.isArray(range) && range.length === 2 && range.every(Number.isSafeInteger);
+  if (typeof group !== 'object' || group?.version !== CARD_VERSION) return false;
   const isText = [group.card, group.farm, group.title, group.state].every(text => typeof text === 'string');
-  return isText && typeof group.submitted === 'number' && group.ranges.length > 0 && group.ranges.every(isRange);
+  return isText && typeof group.submitted === 'number' && Array.isArray(group.ranges) && areRanges(group.ranges);
+}
+
+/** Whether these are some ranges of not too many ids: a notebook may have any data. */
+function areRanges(ranges: readonly unknown[]): boolean {
+  let nIds = 0;
+  for (const range of ranges) {
+    const [first, last] = Array.isArray(range) ? (range as unknown[]) : [];
+    if (!Number.isSafeInteger(first) || !Number.isSafeInteger(last)) return false;
+    nIds += Math.max(0, (last as number) - (first as number)) + 1;
+  }
+  return nIds > 0 && nIds <= MAX_IDS;
 }
 
 export class LiveGroup implements DrawnCard {

@@ -72,8 +72,9 @@ test('tasks of the same ids in a fresh store are others', () => {
 
 test('only data of this version are a group', () => {
   expect(isGroup(group)).toBe(true);
-  for (const other of [null, 3, {}, { ...group, version: 2 }, { ...group, ranges: [[1]] }, { ...group, ranges: [] }]) {
-    expect(isGroup(other)).toBe(false);
+  for (const other of [null, 3, {}, { ...group, version: 2 }, { ...group, title: 1 }]) expect(isGroup(other)).toBe(false);
+  for (const ranges of [undefined, [], [[1]], [3], [['a', 'b']], [[0, 1e12]], [[0, 60_000], [70_000, 130_000]]]) {
+    expect(isGroup({ ...group, ranges })).toBe(false); // a notebook may have any data, and must not block the page
   }
   expect(idsOf([[3, 5], [9, 9]])).toEqual([3, 4, 5, 9]);
 });

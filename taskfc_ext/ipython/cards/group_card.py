@@ -13,6 +13,7 @@ from taskfc_ext.ipython.cards import rich
 from taskfc_ext.ipython.cards.look import COLOURS, FAINT, TROUGH
 from taskfc_ext.ipython.cards.render import AS_OF, FARM_STOPPED, NO_MATH, Bundle, Card, shorten
 from taskfc_ext.ipython.cards.snapshot import make_card
+from taskfc_ext.protocol.limits import MAX_IDS
 from taskfc_ext.text import format_seconds, one_line, percent, plain_text, plural
 from taskfc_ext.view.cards import GROUP_TYPE, MAX_RANGES, GroupOfTasks
 from taskfc_ext.view.wording import icon
@@ -123,7 +124,7 @@ def group_bundle(card: GroupCard, *, is_live: bool = False, card_id: str = "") -
         card_id: that of the card in its page; without it, and before its tasks are accepted, no page draws it live.
     """
     bundle: Bundle = {"text/plain": group_text(card), "text/html": group_html(card, is_live=is_live)}
-    if card_id and 0 < len(card.ranges) <= MAX_RANGES:
+    if card_id and 0 < len(card.ranges) <= MAX_RANGES and card.counts.total <= MAX_IDS:
         shown = GroupOfTasks(
             card=card_id,
             farm=card.farm,
