@@ -167,6 +167,7 @@ class CardRenderer extends Panel implements IRenderMime.IRenderer, CardHost {
   }
 }
 
+/** Whether an output is a widget: the buttons, or the message about those that were lost with their kernel. */
 function hasButtons(part: Widget): boolean {
   return part.node.querySelector('.lm-Panel.jp-OutputArea-output') !== null;
 }
