@@ -8,7 +8,7 @@
 
 import { ActionRow } from './card/action-row';
 import type { Verb } from './card/action-row';
-import { RETRY_IN_KERNEL } from './card/kernel-parts';
+import { ENDED, RETRY_IN_KERNEL } from './card/kernel-parts';
 import type { RetryInKernel } from './card/kernel-parts';
 import { idsOf } from './card/ranges';
 import { CommandPath, serverPathOfPage } from './link/command-path';
@@ -45,6 +45,7 @@ class Buttons {
     model.on('change:offers', this.onChange);
     model.on('change:what', this.onChange);
     model.on('msg:custom', this.onMessage);
+    model.on('comm_live_update', this.onKernelEnd);
     this.onChange();
     this.checkCard();
   }
@@ -56,6 +57,7 @@ class Buttons {
     this.model.off('change:offers', this.onChange);
     this.model.off('change:what', this.onChange);
     this.model.off('msg:custom', this.onMessage);
+    this.model.off('comm_live_update', this.onKernelEnd);
     this.row.element.remove();
   }
 
@@ -92,6 +94,9 @@ class Buttons {
       this.row.advise(`Now ${state}; the card above is from before this page was loaded.`, show);
     }, STALE_AFTER_MS);
   };
+
+  // the kernel was restarted: nothing keeps the card up to date, and its time shows again
+  private readonly onKernelEnd = (): void => this.row.element.classList.add(ENDED);
 
   private readonly onChange = (): void => {
     const [what, offers] = [this.model.get('what'), this.model.get('offers')];

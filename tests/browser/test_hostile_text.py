@@ -70,7 +70,7 @@ tc.barrier(futures)
 """
 
 FOUND = """() => {
-    const cards = [...document.querySelectorAll('.jp-OutputArea-output > .taskfc-card')];
+    const cards = [...document.querySelectorAll('.jp-OutputArea-output .taskfc-card')];
     const elements = cards.flatMap(card => [...card.querySelectorAll('*')]);
     const texts = cards.map(card => card.textContent).join('');
     return {
@@ -95,7 +95,7 @@ def test_400_hostile_tasks_are_text(lab: Lab, page: Page) -> None:
     tables = ["%task status --all", "%task status 0-399", "from IPython.display import HTML\nHTML('$x^2$')"]
     notebook = lab.open(page, "hostile", TASKS.format(corpus=json.dumps(CORPUS)), *shown, *tables)
     notebook.run(*range(len(shown) + len(tables) + 1))
-    page.wait_for_function("() => document.querySelectorAll('.jp-OutputArea-output > .taskfc-card').length >= 400")
+    page.wait_for_function("() => document.querySelectorAll('.jp-OutputArea-output .taskfc-card').length >= 400")
     page.locator("mjx-container").first.wait_for()  # the last cell's: by now all that is taken for TeX is typeset
     found = page.evaluate(FOUND)
     assert found == {

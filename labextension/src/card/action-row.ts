@@ -81,8 +81,10 @@ export class ActionRow<Does extends string = Verb> {
     this.closeQuestion();
     this.showStatus('…');
     const click = ++this.nClicks;
+    const { what } = this;
     const show = (text: string): void => {
-      if (click === this.nClicks) this.showStatus(text); // else there was another click meanwhile
+      // else there was another click meanwhile, or the card shows the new task already
+      if (click === this.nClicks && what === this.what) this.showStatus(text);
     };
     this.act(verb, show).then(show, (error: unknown) => show(problemOf(error)));
   }

@@ -9,14 +9,14 @@ export type RetryInKernel = CustomEvent<{
   readonly answer: (answer: Promise<string>) => void;
 }>;
 
-// ipywidgets marks the views of a model whose kernel has ended
-const DISCONNECTED = '.jupyter-widgets-disconnected';
+/** Class of the kernel's buttons when that has ended; the saved form of a card knows it, too. */
+export const ENDED = 'taskfc-mod-ended';
 
 /** Find the buttons of a kernel that still runs, among the elements that the kernel shows. */
 export function findLiveButtons(parts: readonly Element[]): Element | null {
   for (const part of parts) {
     const row = part.querySelector('.taskfc-buttons');
-    if (row !== null && row.closest(DISCONNECTED) === null) return row;
+    if (row !== null && !row.classList.contains(ENDED)) return row;
   }
   return null;
 }

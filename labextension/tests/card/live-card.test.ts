@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 
 import { CardDesk } from '../../src/card/desk';
 import type { CardHost, Hidden } from '../../src/card/host';
-import { RETRY_IN_KERNEL } from '../../src/card/kernel-parts';
+import { ENDED, RETRY_IN_KERNEL } from '../../src/card/kernel-parts';
 import type { RetryInKernel } from '../../src/card/kernel-parts';
 import { LiveCard } from '../../src/card/live-card';
 import type { FarmsLink, LinkState } from '../../src/link/farms';
@@ -307,7 +307,7 @@ describe('a farm that stops', () => {
 describe('a page that cannot follow the farm', () => {
   function addKernelButtons(): HTMLElement {
     const part = document.createElement('div');
-    part.innerHTML = '<div class="view"><div class="taskfc-buttons"></div></div>';
+    part.innerHTML = '<div class="taskfc-buttons"></div>';
     host.parts = [part];
     return part;
   }
@@ -326,7 +326,7 @@ describe('a page that cannot follow the farm', () => {
     show();
     await vi.advanceTimersByTimeAsync(6000);
     expect(host.shown).toBe('SAVED');
-    part.firstElementChild!.classList.add('jupyter-widgets-disconnected');
+    part.firstElementChild!.classList.add(ENDED);
     await vi.advanceTimersByTimeAsync(1000);
     expect(host.shown).toContain('%task show 7');
   });

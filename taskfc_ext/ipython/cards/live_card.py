@@ -35,8 +35,7 @@ NO_BROKEN_BUTTONS = (
 """Hides JupyterLab's message about a widget that was lost with its kernel: it says nothing about the task."""
 
 NO_TIME_IF_LIVE = (
-    "<style>.jp-OutputArea-child:has(~ .jp-OutputArea-child .taskfc-buttons)"
-    ":not(:has(~ .jp-OutputArea-child .jupyter-widgets-disconnected .taskfc-buttons))"
+    "<style>.jp-OutputArea-child:has(~ .jp-OutputArea-child .taskfc-buttons:not(.taskfc-mod-ended))"
     f" .{AS_OF} {{ display: none }}</style>"
 )
 """Hides the time on a live card, and what to type to see it now. A saved notebook has no buttons and shows both, as the
