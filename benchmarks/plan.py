@@ -89,6 +89,7 @@ ALONE = [
 NOTEBOOK = [
     *_each("notebook", "cell", dict.fromkeys([OURS, "ipyparallel", "dask"], 40)),
     *_each("notebook", "load", dict.fromkeys([OURS, "ipyparallel", "dask"], 3)),
+    _ours("notebook", "group_card", 10_000),
     _ours("page", "card", 10),
     _ours("page", "abort", 5),
     _ours("page", "reload", 50),
@@ -138,6 +139,7 @@ SMOKE = [
     _ours("flow", "flow", 4),
     _ours("notebook", "cell", 2),
     _ours("notebook", "load", 1),
+    _ours("notebook", "group_card", 20),
     _ours("page", "card", 1),
     _ours("queue", "widget", 1),
     _ours("queue", "cost", 1),

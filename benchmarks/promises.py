@@ -96,6 +96,7 @@ NOTEBOOK = [
     Promise("`%%task` adds to a cell, ms", "cell_ms", 30),
     Promise("`%load_ext taskfc_ext`, ms", "load_ms", 150),
     Promise("`%load_ext taskfc_ext` starts processes", "load_processes", 0),
+    Promise("CPU of the kernel for the card of a map of 10,000 tasks, %", "group_card_percent", 2),
     Promise("a task starts until its card says so, ms", "start_dom_ms", 300),
     Promise("a task ends until its card says so, ms", "end_dom_ms", 300),
     Promise("Abort clicked until the task has stopped, kernel blocked, ms", "abort_ms", 1000),

@@ -39,6 +39,7 @@ NOTEBOOK = {
     "cell_ms": ("submitting adds to a cell, ms", "{:,.1f}"),
     "load_ms": ("loading, ms", "{:,.0f}"),
     "load_processes": ("loading starts processes", "{:,.0f}"),
+    "group_card_percent": ("card of a map, % CPU", "{:.2f}"),
     "start_dom_ms": ("a task starts until its card says so, ms", "{:,.0f}"),
     "end_dom_ms": ("ends until its card says so, ms", "{:,.0f}"),
     "abort_ms": ("Abort clicked until it has stopped, ms", "{:,.0f}"),

@@ -1,7 +1,9 @@
 """Write the look of cards as TypeScript, so that a card that a page draws looks as the saved one.
 
-python scripts/write_look.py            writes labextension/src/card/look.ts
-python scripts/write_look.py --check    says whether that file is what would be written
+    python scripts/write_look.py            writes labextension/src/card/look.ts
+    python scripts/write_look.py --check    says whether that file is what would be written
+
+No style has a quote, and names in lower case are not written.
 """
 
 from __future__ import annotations

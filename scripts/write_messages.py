@@ -39,13 +39,14 @@ CONSTANTS = {
     "MAX_WORKERS": limits.MAX_WORKERS,
     "FARM_NAME": limits.FARM_NAME,
     "CARD_TYPE": cards.CARD_TYPE,
+    "GROUP_TYPE": cards.GROUP_TYPE,
     "CARD_VERSION": cards.CARD_VERSION,
     "OF_CARD": cards.OF_CARD,
 }
 
 TO_PAGE = {"ViewMessage": messages.ViewMessage}
 ANSWERS = (messages.CommandAnswer, messages.FarmDetails, messages.Tasks, messages.TaskDetails)
-SAVED = (cards.TaskCard,)
+SAVED = (cards.TaskCard, cards.GroupOfTasks)
 FROM_PAGE = {"ViewQuestion": messages.ViewQuestion, "AnyCommand": messages.AnyCommand}
 
 WIDTH = 116

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from taskfc_ext.client.blocking import BlockingTaskClient as BlockingTaskClient
     from taskfc_ext.client.executor import TaskExecutor as TaskExecutor
     from taskfc_ext.client.future.future import TaskFuture as TaskFuture
+    from taskfc_ext.client.group.group import TaskGroup as TaskGroup
     from taskfc_ext.client.libraries import register_joblib_backend as register_joblib_backend
     from taskfc_ext.client.start import Controller as Controller
     from taskfc_ext.client.start import TaskClient as TaskClient
@@ -97,6 +98,7 @@ _HOMES = {
     "TaskExecutor": "client.executor",
     "TaskFCError": "errors",
     "TaskFuture": "client.future.future",
+    "TaskGroup": "client.group.group",
     "TaskInfo": "protocol.infos",
     "TaskRejectError": "errors",
     "TaskResult": "tasks",

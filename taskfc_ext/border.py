@@ -34,6 +34,13 @@ _BETWEEN = ("asyncio", "concurrent", "contextlib", "threading")
 """Modules whose frames may stand between ours."""
 
 
+class WaitInterrupted(KeyboardInterrupt):
+    """Ctrl-C during a wait: the tasks go on. Shown in one line."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"KeyboardInterrupt: {self}"]
+
+
 # plain Python: frames
 
 

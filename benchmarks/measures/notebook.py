@@ -146,5 +146,42 @@ def measure_load(system: System, n: int) -> Answer:
     return {"load_ms": median(seconds) * 1e3, "load_processes": started}
 
 
+SWEEP = """
+import time
+from taskfc_ext import attach
+client = attach()
+def nap(seconds):
+    time.sleep(seconds)
+%config TaskMagics.progress = False
+"""
+NAP = 0.002  # s; two workers end 1,000 in a second
+
+SWEEPS = 3  # with the card, and as many without
+
+
+def group_card(system: str, n: int) -> Answer:
+    """What the card of a map of `n` tasks costs the kernel: CPU of its process with and without the card, in turn."""
+    cells = SYSTEMS[system]
+    with fresh_kernel() as kernel:
+        for source in (cells.load, cells.start, SWEEP):
+            kernel.run(source)
+        try:
+            _sweep(kernel, 100, shown=True)  # the first one imports what it needs
+            pairs = [(_sweep(kernel, n, shown=False), _sweep(kernel, n, shown=True)) for _ in range(SWEEPS)]
+        finally:
+            kernel.run(cells.stop)
+    without, shown = zip(*pairs, strict=True)
+    return {"group_card_percent": 100 * (median(shown) - median(without))}
+
+
+def _sweep(kernel: Kernel, n: int, *, shown: bool) -> float:
+    """Run a sweep; return the kernel's CPU in a second of it."""
+    kernel.run(f"group = client.map_async(nap, [{NAP}] * {n})")
+    before, begun = kernel.value("time.process_time()"), time.perf_counter()
+    kernel.run("group" if shown else EMPTY)
+    kernel.run("group.wait()")
+    return (kernel.value("time.process_time()") - before) / (time.perf_counter() - begun)
+
+
 if __name__ == "__main__":
-    answer(cell, load)
+    answer(cell, load, group_card)

@@ -1,4 +1,4 @@
-// The buttons under the card of one task. Their `render` is called by anywidget for each view of a model.
+// The buttons under the card of one task, or of a group. Their `render` is called by anywidget for each view of a model.
 //
 // An abort goes through the Jupyter server if that knows the farm, so that it works while the kernel is blocked and after
 // the kernel was restarted. A retry needs the kernel, which has the notebook's modules as they are now. A kernel that runs
@@ -10,6 +10,7 @@ import { ActionRow } from './card/action-row';
 import type { Verb } from './card/action-row';
 import { ENDED, RETRY_IN_KERNEL } from './card/kernel-parts';
 import type { RetryInKernel } from './card/kernel-parts';
+import { idsOf } from './card/ranges';
 import { CommandPath, serverPathOfPage } from './link/command-path';
 import { KernelPath } from './link/kernel-path';
 import { isNumbered } from './link/transport';
@@ -20,15 +21,16 @@ const STALE_AFTER_MS = 1000; // a card that can be redrawn is redrawn much soone
 /** The part of anywidget's model that is used here. */
 interface Model {
   get(name: 'what' | 'state' | 'farm' | 'identity'): string;
-  get(name: 'offers'): Verb[];
+  get(name: 'offers'): string[];
   get(name: 'taskid'): number;
+  get(name: 'ranges'): [number, number][];
   send(content: ToKernel): void;
   on(event: string, listener: (content: FromKernel) => void): void;
   off(event: string, listener: (content: FromKernel) => void): void;
 }
 
 class Buttons {
-  private readonly row = new ActionRow((verb, show) => this.act(verb, show));
+  private readonly row = new ActionRow<string>((verb, show) => this.act(verb, show));
   private readonly kernel = new KernelPath(message => this.model.send(message));
   private readonly path = new CommandPath(serverPathOfPage(), this.kernel, () => this.model.get('identity'));
   private checkTimer: ReturnType<typeof setTimeout> | undefined;
@@ -59,16 +61,20 @@ class Buttons {
     this.row.element.remove();
   }
 
-  private async act(verb: Verb, show: (text: string) => void): Promise<string> {
-    const command = { do: verb, taskids: [this.model.get('taskid')] };
-    return (await this.path.command(this.model.get('farm'), command, show)).said;
+  /** Carry out a verb of one task, or that of a group: *abort all*, *retry failed*. */
+  private async act(offer: string, show: (text: string) => void): Promise<string> {
+    const [verb, isGroup] = offer.split(' ') as [Verb, string?];
+    const command = { do: verb, taskids: idsOf(this.model.get('ranges')) };
+    // only the kernel knows which tasks of a group have failed: no line of a terminal does the same
+    const advise = isGroup && verb === 'retry' ? (): void => undefined : show;
+    return (await this.path.command(this.model.get('farm'), command, advise)).said;
   }
 
   private readonly onRetry = (event: Event): void => {
     const { taskid, show, answer } = (event as RetryInKernel).detail;
     if (taskid !== this.model.get('taskid')) return; // another task has taken its place
     event.preventDefault();
-    answer(this.act('retry', show));
+    answer(this.act(this.model.get('offers').find(offer => offer.startsWith('retry')) ?? 'retry', show));
   };
 
   private readonly onMessage = (message: FromKernel): void => {
@@ -83,7 +89,8 @@ class Buttons {
       const state = this.model.get('state');
       const isStale = card && state && card.dataset.state !== state;
       if (!isStale) return this.row.advise('');
-      const show = `%task show ${this.model.get('what').replace('task ', '')}`;
+      const what = this.model.get('what');
+      const show = what.startsWith('task ') ? `%task show ${what.slice('task '.length)}` : '';
       this.row.advise(`Now ${state}; the card above is from before this page was loaded.`, show);
     }, STALE_AFTER_MS);
   };
@@ -91,7 +98,11 @@ class Buttons {
   // the kernel was restarted: nothing keeps the card up to date, and its time shows again
   private readonly onKernelEnd = (): void => this.row.element.classList.add(ENDED);
 
-  private readonly onChange = (): void => this.row.offer(this.model.get('what'), this.model.get('offers'));
+  private readonly onChange = (): void => {
+    const [what, offers] = [this.model.get('what'), this.model.get('offers')];
+    const isGroup = offers.some(offer => offer.includes(' '));
+    this.row.offer(isGroup ? `of ${what}` : what, offers); // *Abort task 12?*, *Abort all of map fit?*
+  };
 }
 
 function render({ model, el }: { model: Model; el: HTMLElement }): () => void {

@@ -18,13 +18,16 @@ from taskfc_ext.border import all_at_border, shorten
 from taskfc_ext.client import signatures
 from taskfc_ext.client.chunk import check_chunksize
 from taskfc_ext.client.farm.silence import wait_for_answer
-from taskfc_ext.client.find import check_filter, find_task
+from taskfc_ext.client.find import check_filter, find_task, ids_of
+from taskfc_ext.client.future.endings import Endings
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.future.waiting import wait
-from taskfc_ext.client.imap import Endings, ItemResults, check_window
+from taskfc_ext.client.group.group import TaskGroup
+from taskfc_ext.client.group.results import results_of
+from taskfc_ext.client.imap import ItemResults, check_window
 from taskfc_ext.client.local import Unpicklable
-from taskfc_ext.client.mapper import Mapper, ParallelFunction, results_of, submit_items
+from taskfc_ext.client.mapper import Mapper, ParallelFunction, submit_items
 from taskfc_ext.client.progress.long_wait import LongWait
 from taskfc_ext.client.session import replies
 from taskfc_ext.client.session.barrier import BarrierProgress, wait_for_end
@@ -232,7 +235,9 @@ class FCTaskClient(Unpicklable):
         return await self.remote_reference.resubmit(taskid, here=here)
 
     @signatures.as_async_map
-    async def map(self, func: Callable[..., Any], *sequences: Iterable[Any], chunksize: int = 1) -> list[Any]:
+    async def map(
+        self, func: Callable[..., Any], *sequences: Iterable[Any], chunksize: int = 1, block: bool = True
+    ) -> list[Any] | TaskGroup[Any]:
         """Apply `func` to the items of `sequences`, one task an item, load balanced; return the list of results.
 
         Waits for all of them. If some failed, the exception of the first failed item is raised, with a note that names
@@ -243,13 +248,19 @@ class FCTaskClient(Unpicklable):
             sequences: one for each argument of `func`, all of one length.
             chunksize: the number of items in a task. More than 1 pays for items of less than a millisecond. After an
                 error the later items of its chunk do not run.
+            block: wait; else return the group of the tasks at once, as `map_async` does.
 
         Raises:
             TypeError: there is no sequence, an argument is not one, or `chunksize` is not an int.
             ValueError: the sequences are of different lengths, or `chunksize` is less than 1.
         """
-        chunksize = check_chunksize(chunksize)
-        return await results_of(submit_items(self.submitter, func, sequences, chunksize), chunksize)
+        group = self.map_async(func, *sequences, chunksize=chunksize)
+        return await results_of(group) if block else group
+
+    @signatures.as_map_async
+    def map_async(self, func: Callable[..., Any], *sequences: Iterable[Any], chunksize: int = 1) -> TaskGroup[Any]:
+        """Submit the tasks of a `map`; return their group at once: a sequence of futures, with counts and results."""
+        return submit_items(self.submitter, func, sequences, check_chunksize(chunksize))
 
     @signatures.as_async_imap
     def imap(
@@ -305,11 +316,11 @@ class FCTaskClient(Unpicklable):
         submitter = Submitter(self.remote_reference, self.submitter.options.of_task(options))
 
         async def run(func: Callable[..., Any], sequences: tuple[Iterable[Any], ...]) -> list[Any]:
-            futures = submit_items(submitter, func, sequences)
+            group = submit_items(submitter, func, sequences)
             if block:
-                return await results_of(futures)
-            await self._check_accepted(*futures)
-            return [future.taskid for future in futures]
+                return await results_of(group)
+            await self._check_accepted(*group)
+            return [future.taskid for future in group]
 
         return Mapper(self, run, options, block=block)
 
@@ -668,17 +679,4 @@ class FCTaskClient(Unpicklable):
             raise
 
     async def _ids(self, tasks: Task | Iterable[Task]) -> tuple[int, ...]:
-        # text is a sequence as well, but not of tasks
-        if isinstance(tasks, str | bytes) or not isinstance(tasks, TaskFuture | int | Iterable):
-            given: object = tasks
-            hint = "; seconds are for timeout=" if isinstance(given, float) else ""
-            raise TypeError(f"tasks are given as an id, a future or a sequence of these, not {given!r}{hint}")
-        several = (tasks,) if isinstance(tasks, TaskFuture | int) else tuple(tasks)
-        if any(isinstance(task, TaskFuture) and not task.accepted for task in several):
-            await self.flush()
-        ids = []
-        for task in several:
-            if isinstance(task, TaskFuture):
-                task.check_accepted()
-            ids.append(check_id(task.taskid if isinstance(task, TaskFuture) else task))
-        return tuple(ids)
+        return await ids_of(tasks, self.flush)

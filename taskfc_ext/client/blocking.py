@@ -15,6 +15,8 @@ from taskfc_ext.client import signatures
 from taskfc_ext.client.aio import FCTaskClient
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.waiting import drive, iterate
+from taskfc_ext.client.group.group import TaskGroup
+from taskfc_ext.client.group.results import results_of
 from taskfc_ext.client.local import Unpicklable
 from taskfc_ext.client.mapper import Mapper, ParallelFunction
 from taskfc_ext.client.session.replies import Answer
@@ -88,8 +90,15 @@ class BlockingTaskClient(Unpicklable):
         return drive(self._client.resubmit(task, here=here))
 
     @signatures.as_map
-    def map(self, func: Callable[..., Any], *sequences: Iterable[Any], chunksize: int = 1) -> list[Any]:
-        return drive(self._client.map(func, *sequences, chunksize=chunksize))
+    def map(
+        self, func: Callable[..., Any], *sequences: Iterable[Any], chunksize: int = 1, block: bool = True
+    ) -> list[Any] | TaskGroup[Any]:
+        group = self._client.map_async(func, *sequences, chunksize=chunksize)
+        return drive(results_of(group)) if block else group
+
+    @signatures.as_map_async
+    def map_async(self, func: Callable[..., Any], *sequences: Iterable[Any], chunksize: int = 1) -> TaskGroup[Any]:
+        return self._client.map_async(func, *sequences, chunksize=chunksize)
 
     @signatures.as_imap
     def imap(

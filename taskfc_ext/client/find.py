@@ -1,10 +1,11 @@
-"""A task by its id or its name."""
+"""Tasks by their ids, names or futures."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 
-from taskfc_ext.client.submit.options import check_id
+from taskfc_ext.client.future.future import TaskFuture
+from taskfc_ext.client.submit.options import Task, check_id
 from taskfc_ext.errors import UnknownTask
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.owners import short_name, split_name
@@ -49,3 +50,30 @@ def check_filter(
         if state not in known:
             raise ValueError(f"{state!r} is not a state of a task; there are {', '.join(known)}")
     return None if taskids is None else tuple(map(check_id, taskids)), wanted
+
+
+async def ids_of(tasks: Task | Iterable[Task], flush: Callable[[], Awaitable[None]]) -> tuple[int, ...]:
+    """Return the ids of one or several tasks.
+
+    Args:
+        tasks: ids and futures.
+        flush: waits until all earlier submissions are accepted or refused.
+
+    Raises:
+        TypeError: not an id, a future or a sequence of these.
+        Exception: that of a task that was never accepted.
+    """
+    # text is a sequence as well, but not of tasks
+    if isinstance(tasks, str | bytes) or not isinstance(tasks, TaskFuture | int | Iterable):
+        given: object = tasks
+        hint = "; seconds are for timeout=" if isinstance(given, float) else ""
+        raise TypeError(f"tasks are given as an id, a future or a sequence of these, not {given!r}{hint}")
+    several = (tasks,) if isinstance(tasks, TaskFuture | int) else tuple(tasks)
+    if any(isinstance(task, TaskFuture) and not task.accepted for task in several):
+        await flush()
+    ids = []
+    for task in several:
+        if isinstance(task, TaskFuture):
+            task.check_accepted()
+        ids.append(check_id(task.taskid if isinstance(task, TaskFuture) else task))
+    return tuple(ids)

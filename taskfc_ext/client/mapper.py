@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, repeat
+from itertools import repeat
 from operator import length_hint
 from typing import Any, Generic, TypeVar
 
 from taskfc_ext.border import all_at_border, at_border
 from taskfc_ext.client.chunk import ForChunk, divide
 from taskfc_ext.client.future.future import TaskFuture
-from taskfc_ext.client.future.waiting import wait
-from taskfc_ext.client.progress.counts import Counts, FutureCounts
+from taskfc_ext.client.group.group import Call, TaskGroup
+from taskfc_ext.client.progress.counts import Counts
 from taskfc_ext.client.progress.long_wait import LongWait
 from taskfc_ext.client.progress.upload import submitting
 from taskfc_ext.client.submit.options import check_sequences
 from taskfc_ext.client.submit.submitter import Submitter
-from taskfc_ext.errors import attach_note
 from taskfc_ext.serialize.bound import bind_shared
 from taskfc_ext.serialize.chance import carried as carried_generators
 from taskfc_ext.serialize.chance import report_repeats
 from taskfc_ext.tasks import BaseTask
-
-_SHOWN = 10  # failed indices in the note: enough for a pattern
 
 R = TypeVar("R")
 """Return type of a map: a list, or a coroutine in the async client."""
@@ -104,8 +101,8 @@ class ParallelFunction(Generic[R]):
 
 def submit_items(
     submitter: Submitter, func: Callable[..., Any], sequences: Sequence[Iterable[Any]], chunksize: int = 1
-) -> list[TaskFuture]:
-    """Submit `func` for each item of `sequences`, or a task for each `chunksize` items.
+) -> TaskGroup[Any]:
+    """Submit `func` for each item of `sequences`, or a task for each `chunksize` items; return their group.
 
     A large object that all items share is sent once.
 
@@ -120,6 +117,7 @@ def submit_items(
     lengths = [len(column) for column in columns]
     if len(set(lengths)) > 1:
         raise ValueError(f"the sequences are of different lengths: {', '.join(map(str, lengths))}")
+    call = Call(func, columns, lengths[0], chunksize)
     func, different = bind_shared(func, columns, (TaskFuture,))
     template = submitter.function_template(func if chunksize == 1 else ForChunk(func))
     if carried_generators:
@@ -129,39 +127,4 @@ def submit_items(
     if chunksize > 1:
         calls = divide(calls, chunksize)
     with submitting(LongWait(lambda: Counts(lengths[0] - length_hint(first), lengths[0]), f"sending {template.label}")):
-        return [submitter.submit_call(template, arguments) for arguments in calls]
-
-
-async def results_of(futures: Sequence[TaskFuture], chunksize: int = 1) -> list[Any]:
-    """Return the results of the items of `futures` when all have ended.
-
-    Raises:
-        Exception: that of the first one that failed, with a note that names the others.
-    """
-    values: list[Any] = []
-    failures: list[tuple[int, Exception]] = []
-    label = futures[0].label if futures else ""
-    if chunksize > 1:
-        label += f", chunks of {chunksize}"
-    with LongWait(FutureCounts(futures).read, label) as progress:
-        for index, future in enumerate(futures):
-            try:
-                values.append(future.result() if future.done() else await wait(future, progress=progress))
-            except Exception as error:
-                if not future.done():
-                    raise  # the wait failed, not the task
-                failures.append((index, error))
-    if failures:
-        _raise_first(failures, len(futures), "item" if chunksize == 1 else "chunk")
-    return values if chunksize == 1 else list(chain.from_iterable(values))
-
-
-def _raise_first(failures: Sequence[tuple[int, Exception]], n_tasks: int, unit: str) -> None:
-    first, error = failures[0]
-    others = [str(index) for index, _ in failures[1:]]
-    note = f"{unit} {first} of {n_tasks} in a map; no other one failed"
-    if others:
-        shown = ", ".join(others[:_SHOWN]) + (", ..." if len(others) > _SHOWN else "")
-        note = f"{unit} {first} of {n_tasks} in a map; {len(failures)} failed, the others: {shown}"
-    attach_note(error, note)
-    raise error
+        return TaskGroup([submitter.submit_call(template, arguments) for arguments in calls], call)

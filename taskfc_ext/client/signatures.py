@@ -1,4 +1,4 @@
-"""Types of `submit`, `map` and `imap`, for type checkers: the arguments are those of the function, the value its own.
+"""Types of `submit` and of the maps, for type checkers: the arguments are those of the function, the value its own.
 
 A future may stand for an argument, which `ParamSpec` cannot say: so there are overloads for one to three arguments by
 position. The value of a coroutine function is what it returns when it has been awaited.
@@ -7,10 +7,11 @@ position. The value of a coroutine function is what it returns when it has been 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, cast, overload
 
 if TYPE_CHECKING:
     from taskfc_ext.client.future.future import TaskFuture
+    from taskfc_ext.client.group.group import TaskGroup
     from taskfc_ext.client.imap import ItemResults
 
 P = ParamSpec("P")
@@ -65,11 +66,25 @@ class BlockingMap(Protocol):
 
     @overload
     def __call__(
-        self, func: Callable[[A], Async[R]], a: Iterable[A | TaskFuture[A]], /, *, chunksize: int = 1
+        self,
+        func: Callable[[A], Async[R]],
+        a: Iterable[A | TaskFuture[A]],
+        /,
+        *,
+        chunksize: int = 1,
+        block: Literal[True] = True,
     ) -> list[R]: ...
 
     @overload
-    def __call__(self, func: Callable[[A], R], a: Iterable[A | TaskFuture[A]], /, *, chunksize: int = 1) -> list[R]: ...
+    def __call__(
+        self,
+        func: Callable[[A], R],
+        a: Iterable[A | TaskFuture[A]],
+        /,
+        *,
+        chunksize: int = 1,
+        block: Literal[True] = True,
+    ) -> list[R]: ...
 
     @overload
     def __call__(
@@ -80,6 +95,7 @@ class BlockingMap(Protocol):
         /,
         *,
         chunksize: int = 1,
+        block: Literal[True] = True,
     ) -> list[R]: ...
 
     @overload
@@ -92,14 +108,22 @@ class BlockingMap(Protocol):
         /,
         *more: Iterable[Any],
         chunksize: int = 1,
+        block: Literal[True] = True,
     ) -> list[R]: ...
 
-    def __call__(self, func: Callable[..., Any], /, *sequences: Iterable[Any], chunksize: int = 1) -> list[Any]:
+    @overload
+    def __call__(
+        self, func: Callable[..., R], /, *sequences: Iterable[Any], chunksize: int = 1, block: Literal[False]
+    ) -> TaskGroup[R]: ...
+
+    def __call__(
+        self, func: Callable[..., Any], /, *sequences: Iterable[Any], chunksize: int = 1, block: bool = True
+    ) -> list[Any] | TaskGroup[Any]:
         """Apply `func` to the items of the sequences; see `FCTaskClient.map`."""
         ...
 
 
-def as_map(method: Callable[..., list[Any]]) -> BlockingMap:
+def as_map(method: Callable[..., list[Any] | TaskGroup[Any]]) -> BlockingMap:
     """Give a method the types of `BlockingMap`."""
     return cast("BlockingMap", method)
 
@@ -109,12 +133,24 @@ class AsyncMap(Protocol):
 
     @overload
     def __call__(
-        self, func: Callable[[A], Async[R]], a: Iterable[A | TaskFuture[A]], /, *, chunksize: int = 1
+        self,
+        func: Callable[[A], Async[R]],
+        a: Iterable[A | TaskFuture[A]],
+        /,
+        *,
+        chunksize: int = 1,
+        block: Literal[True] = True,
     ) -> Async[list[R]]: ...
 
     @overload
     def __call__(
-        self, func: Callable[[A], R], a: Iterable[A | TaskFuture[A]], /, *, chunksize: int = 1
+        self,
+        func: Callable[[A], R],
+        a: Iterable[A | TaskFuture[A]],
+        /,
+        *,
+        chunksize: int = 1,
+        block: Literal[True] = True,
     ) -> Async[list[R]]: ...
 
     @overload
@@ -126,6 +162,7 @@ class AsyncMap(Protocol):
         /,
         *,
         chunksize: int = 1,
+        block: Literal[True] = True,
     ) -> Async[list[R]]: ...
 
     @overload
@@ -138,16 +175,70 @@ class AsyncMap(Protocol):
         /,
         *more: Iterable[Any],
         chunksize: int = 1,
+        block: Literal[True] = True,
     ) -> Async[list[R]]: ...
 
-    def __call__(self, func: Callable[..., Any], /, *sequences: Iterable[Any], chunksize: int = 1) -> Async[list[Any]]:
+    @overload
+    def __call__(
+        self, func: Callable[..., R], /, *sequences: Iterable[Any], chunksize: int = 1, block: Literal[False]
+    ) -> Async[TaskGroup[R]]: ...
+
+    def __call__(
+        self, func: Callable[..., Any], /, *sequences: Iterable[Any], chunksize: int = 1, block: bool = True
+    ) -> Async[list[Any] | TaskGroup[Any]]:
         """Apply `func` to the items of the sequences; see `FCTaskClient.map`."""
         ...
 
 
-def as_async_map(method: Callable[..., Async[list[Any]]]) -> AsyncMap:
+def as_async_map(method: Callable[..., Async[list[Any] | TaskGroup[Any]]]) -> AsyncMap:
     """Give a method the types of `AsyncMap`."""
     return cast("AsyncMap", method)
+
+
+class MapAsync(Protocol):
+    """`map_async(func, *sequences)` of both clients."""
+
+    @overload
+    def __call__(
+        self, func: Callable[[A], Async[R]], a: Iterable[A | TaskFuture[A]], /, *, chunksize: int = 1
+    ) -> TaskGroup[R]: ...
+
+    @overload
+    def __call__(
+        self, func: Callable[[A], R], a: Iterable[A | TaskFuture[A]], /, *, chunksize: int = 1
+    ) -> TaskGroup[R]: ...
+
+    @overload
+    def __call__(
+        self,
+        func: Callable[[A, B], R],
+        a: Iterable[A | TaskFuture[A]],
+        b: Iterable[B | TaskFuture[B]],
+        /,
+        *,
+        chunksize: int = 1,
+    ) -> TaskGroup[R]: ...
+
+    @overload
+    def __call__(
+        self,
+        func: Callable[..., R],
+        a: Iterable[Any],
+        b: Iterable[Any],
+        c: Iterable[Any],
+        /,
+        *more: Iterable[Any],
+        chunksize: int = 1,
+    ) -> TaskGroup[R]: ...
+
+    def __call__(self, func: Callable[..., Any], /, *sequences: Iterable[Any], chunksize: int = 1) -> TaskGroup[Any]:
+        """Submit the tasks of a map; see `FCTaskClient.map_async`."""
+        ...
+
+
+def as_map_async(method: Callable[..., TaskGroup[Any]]) -> MapAsync:
+    """Give a method the types of `MapAsync`."""
+    return cast("MapAsync", method)
 
 
 class BlockingImap(Protocol):

@@ -19,7 +19,8 @@ from taskfc_ext.ipython.sessions import Farms, LocalFarms
 from taskfc_ext.ipython.welcome import welcome
 
 FUTURE = ("taskfc_ext.client.future.future", "TaskFuture")
-"""The type that is displayed as a card; by name, so that loading does not import it."""
+GROUP = ("taskfc_ext.client.group.group", "TaskGroup")
+"""The types that are displayed as cards; by name, so that loading does not import them."""
 
 
 def load(shell: Any, farms: Farms | None = None) -> None:
@@ -28,7 +29,8 @@ def load(shell: Any, farms: Farms | None = None) -> None:
     magics = TaskMagics(shell, farms or LocalFarms())
     undo = [
         _register_magics(shell, magics),
-        _register_card(shell, magics),
+        _register_card(shell, FUTURE, magics.show_future),
+        _register_card(shell, GROUP, magics.show_group),
         _register_completion(shell, magics),
         wrap_inspection(shell),
         _register_event(shell, magics),
@@ -71,14 +73,14 @@ def _register_magics(shell: Any, magics: TaskMagics) -> Undo:
     return undo
 
 
-def _register_card(shell: Any, magics: TaskMagics) -> Undo:
+def _register_card(shell: Any, shown: tuple[str, str], show: Callable[[Any], None]) -> Undo:
     formatter = shell.display_formatter.ipython_display_formatter
-    before = formatter.for_type_by_name(*FUTURE, magics.show_future)
+    before = formatter.for_type_by_name(*shown, show)
 
     def undo() -> None:
-        formatter.pop(".".join(FUTURE), None)
+        formatter.pop(".".join(shown), None)
         if before is not None:
-            formatter.for_type_by_name(*FUTURE, before)
+            formatter.for_type_by_name(*shown, before)
 
     return undo
 

@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from taskfc_ext.border import WaitInterrupted
 from taskfc_ext.ipython.notices import ids_of
-
-
-class WaitInterrupted(KeyboardInterrupt):
-    """Ctrl-C during a wait: the tasks go on. Shown in one line."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [f"KeyboardInterrupt: {self}"]
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import sys
 import uuid
 from collections import ChainMap
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from contextvars import Context
 from functools import partial
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from traitlets import Bool, Integer, TraitError, Unicode, validate
 
 from taskfc_ext.border import lines_of_error
 from taskfc_ext.client.context.owner import default_owner
+from taskfc_ext.client.group.front import set_front
 from taskfc_ext.client.progress import switch
 from taskfc_ext.errors import (
     FarmError,
@@ -28,10 +30,11 @@ from taskfc_ext.errors import (
     remote_traceback_of,
 )
 from taskfc_ext.ipython.cards.board import CardBoard
+from taskfc_ext.ipython.cards.group_card import make_any_card
 from taskfc_ext.ipython.cards.live_card import Buttons
 from taskfc_ext.ipython.cards.publishing import context_of_cell, has_kernel, is_headless, publish
 from taskfc_ext.ipython.cards.queue_widgets import QueueWidgets
-from taskfc_ext.ipython.cards.snapshot import make_card
+from taskfc_ext.ipython.cards.waits import GroupWaits
 from taskfc_ext.ipython.cell.expansion import expand_values
 from taskfc_ext.ipython.notebook import Notebook, error_line
 from taskfc_ext.ipython.parse.first_line import joined_lines
@@ -42,6 +45,9 @@ from taskfc_ext.protocol.limits import MAX_WORKERS
 from taskfc_ext.text import one_line
 
 logger = logging.getLogger(__name__)
+
+ACCEPTED_WITHIN = 2.0
+"""Seconds that the display of a group waits for the ids of its tasks, without which its card has no buttons."""
 
 LINE_DOC = f"""Run an expression as a task, or steer the task farm.
 
@@ -121,7 +127,9 @@ class TaskMagics(Magics):
         True, help="Whether a line reports tasks that have ended, that nobody waited for, and that no live card shows."
     ).tag(config=True)
 
-    progress = Bool(True, help="Whether a wait of more than 2 seconds shows a bar under its cell.").tag(config=True)
+    progress = Bool(True, help="Whether a wait of more than 2 seconds shows its progress under its cell.").tag(
+        config=True
+    )
 
     def __init__(self, shell: Any, farms: Farms) -> None:
         try:
@@ -134,7 +142,7 @@ class TaskMagics(Magics):
         self.session = Session(farms, default_owner(namespace=shell.user_ns), self.farm, self.n_workers)
         if has_kernel(shell):
             self.session.notices.context = partial(context_of_cell, shell)
-        card_maker = partial(make_card, formatter=shell.display_formatter)
+        card_maker = partial(make_any_card, formatter=shell.display_formatter)
         self.board = CardBoard(
             partial(publish, shell),
             card_maker,
@@ -146,6 +154,7 @@ class TaskMagics(Magics):
         )
         self.queues = QueueWidgets(self.session, self.board)
         switch.turn(self.progress)
+        set_front(GroupWaits(shell, self.board))
         self.observe(self._apply_config, ["farm", "n_workers", "live_cards", "progress"])
 
     def _apply_config(self, change: Any) -> None:
@@ -222,6 +231,12 @@ class TaskMagics(Magics):
         if self.board.is_live:
             self.session.notices.mark_shown(future)
 
+    def show_group(self, group: Any) -> None:
+        """Show the card of a group; IPython calls this to display it."""
+        with suppress(FarmError):
+            group.flush(ACCEPTED_WITHIN)
+        self.board.show(group)
+
     def after_cell(self) -> None:
         """Do the work of the main thread: report ended tasks, publish cards again, bind names to new futures."""
         try:
@@ -253,6 +268,7 @@ class TaskMagics(Magics):
         self.board.close()
         self.session.close()
         switch.turn(True)
+        set_front(None)
 
     def _make_buttons(
         self, act: Callable[[str], str], farm: str, taskid: int, verbs: tuple[str, ...]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskfc_ext.errors import ControllerUnavailable, ResultExpired, TaskFCError, UnknownTask, UnknownTasks
 from taskfc_ext.ipython.cards.board import CardBoard
+from taskfc_ext.ipython.cards.group_card import is_group
 from taskfc_ext.ipython.cards.publishing import has_kernel
 from taskfc_ext.ipython.cards.queue_widgets import QueueWidgets
 from taskfc_ext.ipython.cards.render import Bundle
@@ -124,7 +125,7 @@ class Notebook:
         value = self.namespace.get(text)
         if is_future(value):
             return [value]
-        if isinstance(value, list | tuple) and value and all(map(is_future, value)):
+        if (isinstance(value, list | tuple) or is_group(value)) and value and all(map(is_future, value)):
             return list(value)
         client = self.session.client()
         self._flush()  # the newest one may not be accepted yet
@@ -174,7 +175,8 @@ class Notebook:
 
     def task_names(self) -> list[str]:
         """Return the names that select tasks: names of this notebook's tasks, and variables that hold a future."""
-        variables = [name for name, value in self.namespace.items() if is_future(value) and not name.startswith("_")]
+        named = ((name, value) for name, value in self.namespace.items() if not name.startswith("_"))
+        variables = [name for name, value in named if is_future(value) or is_group(value)]
         client = self.session.connected
         tasks = client.list_tasks(owner=self.session.owner, limit=1000) if client else []
         return sorted({*variables, *(task.name for task in tasks if task.name)})

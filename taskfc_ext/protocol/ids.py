@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, NewType
 
 from msgspec import Meta
@@ -46,3 +46,14 @@ IdField = Annotated[int, Meta(ge=-MAX_ID, le=MAX_ID)]
 def list_ids(ids: Sequence[int], at_most: int = 5) -> str:
     """Return the first of `ids` as text for a message."""
     return ", ".join(map(str, ids[:at_most])) + (", ..." if len(ids) > at_most else "")
+
+
+def ranges_of(ids: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    """Return the first and the last id of each range of neighbours in `ids`."""
+    ranges: list[tuple[int, int]] = []
+    for taskid in sorted(ids):
+        if ranges and taskid == ranges[-1][1] + 1:
+            ranges[-1] = (ranges[-1][0], taskid)
+        else:
+            ranges.append((taskid, taskid))
+    return tuple(ranges)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -30,13 +30,14 @@ class TaskButtons(SubshellWidget):
 
     Args:
         act: carries out a click.
-        taskid: the task.
+        taskid: the task; of a group the first one.
         farm: the task's farm.
         offers: the verbs that have a button.
         identity: identifies the farm's processes, so that the Jupyter server never aborts a task of other ones.
 
     Attributes:
         what: the task in words: `task 12`.
+        ranges: the first and the last id of each range of tasks: of one task, or of a group.
         offers: the verbs that have a button now.
         state: the task's state. In a page that was reloaded the card cannot be updated; there the script shows it.
     """
@@ -47,6 +48,7 @@ class TaskButtons(SubshellWidget):
     identity = Unicode().tag(sync=True)
     taskid = Int().tag(sync=True)
     what = Unicode().tag(sync=True)
+    ranges = List(List(Int())).tag(sync=True)
     offers = List(Unicode()).tag(sync=True)
     state = Unicode().tag(sync=True)
 
@@ -59,6 +61,12 @@ class TaskButtons(SubshellWidget):
         """Become the buttons of the task that took the place of the first."""
         for name, value in _names(taskid).items():
             self.set_trait(name, value)
+
+    def belong_to_group(self, what: str, ranges: Sequence[tuple[int, int]]) -> None:
+        """Become the buttons of a group of tasks, in words `what`."""
+        self.set_trait("taskid", ranges[0][0])
+        self.set_trait("what", what)
+        self.set_trait("ranges", [[*each] for each in ranges])
 
     def bundle(self) -> dict[str, Any]:
         """Return the bundle to publish: the buttons, and nothing where they cannot be shown."""
@@ -89,7 +97,9 @@ class TaskButtons(SubshellWidget):
         why_not = explain_mismatch(command, self.farm, self.identity)
         if why_not:
             return False, why_not
-        if verb not in self.offers or tuple(command.taskids) != (self.taskid,):
+        ids = [taskid for first, last in self.ranges for taskid in range(first, last + 1)]
+        is_offered = any(offer.split()[0] == verb for offer in self.offers)
+        if not is_offered or list(command.taskids) != ids:
             return False, f"too late to {verb} {self.what}"
         try:
             return True, self._act(verb)
@@ -111,4 +121,4 @@ def _read_click(content: object) -> tuple[int, Abort | Retry] | None:
 
 def _names(taskid: int) -> dict[str, Any]:
     """Return the traits that name the task."""
-    return {"taskid": taskid, "what": f"task {taskid}"}
+    return {"taskid": taskid, "what": f"task {taskid}", "ranges": [[taskid, taskid]]}

@@ -275,6 +275,14 @@ class FakeOwner:
     async def abort(self, future: TaskFuture) -> None:
         self._farm.abort(future)
 
+    async def abort_all(self, futures: Sequence[TaskFuture]) -> int:
+        for future in futures:
+            self._farm.abort(future)
+        return len(futures)
+
+    async def retry_all(self, futures: Sequence[TaskFuture]) -> list[TaskFuture]:
+        return [await self.retry(future.taskid or 0) for future in futures]
+
     async def retry(self, taskid: int, like: Template | None = None) -> TaskFuture:
         return self._farm.futures[self._farm.resubmit(taskid)[taskid]]
 

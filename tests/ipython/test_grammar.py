@@ -46,6 +46,10 @@ LINES = [
     ("fit(3)", Run("fit(3)")),
     ("  fit ", Run("fit")),
     ("run fit(3)", Run("fit(3)")),
+    ("map fit(x) for x in xs", requests.Map("fit(x) for x in xs")),
+    ("map -x for x in xs", requests.Map("-x for x in xs")),
+    ("map --help", requests.Help(verb="map")),
+    ("map(fit, xs)", Run("map(fit, xs)")),
     ("run status", Run("status")),
     ("run -- -x", Run("-x")),
     # verbs that are expressions

@@ -10,10 +10,10 @@ import cloudpickle
 import pytest
 from IPython.core.error import UsageError
 
+from taskfc_ext.border import WaitInterrupted
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.errors import ControllerStopped, UnknownTask
 from taskfc_ext.ipython.cards.snapshot import _result_text
-from taskfc_ext.ipython.interrupts import WaitInterrupted
 from taskfc_ext.tasks import TaskResult
 
 

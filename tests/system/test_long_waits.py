@@ -108,6 +108,9 @@ class Cell:
 
     Attributes:
         outputs: display id -> text, of what it has displayed; a repr or a traceback has no id.
+        printed: the text that it has printed.
+        error: the type of the exception that ended it.
+        traceback: the lines that are shown of it.
     """
 
     def __init__(self, kernel: Any, source: str) -> None:
@@ -115,7 +118,8 @@ class Cell:
         self._id = kernel.execute(source)
         self.outputs: dict[str, str] = {}
         self.is_over = False
-        self.error = ""
+        self.printed = self.error = ""
+        self.traceback: list[str] = []
 
     def read_until(self, condition: Callable[[], object], what: str) -> None:
         """Read messages until the condition is true."""
@@ -133,7 +137,9 @@ class Cell:
         if message["msg_type"] in ("display_data", "update_display_data"):
             self.outputs[content["transient"]["display_id"]] = content["data"]["text/plain"]
         elif message["msg_type"] == "error":
-            self.error = content["ename"]
+            self.error, self.traceback = content["ename"], content["traceback"]
+        elif message["msg_type"] == "stream":
+            self.printed += content["text"]
         self.is_over = message["msg_type"] == "status" and content["execution_state"] == "idle"
 
 
@@ -141,12 +147,33 @@ def shows(cell: Cell, text: str) -> Callable[[], bool]:
     return lambda: any(text in output for output in cell.outputs.values())
 
 
-def test_a_cell_shows_a_bar_while_it_waits_and_keeps_nothing_of_it(kernel: Any, tmp_path: Path) -> None:
+def test_a_map_in_a_cell_shows_the_card_of_its_group_and_no_bar(kernel: Any, tmp_path: Path) -> None:
     cell = Cell(kernel, f"go = {str(tmp_path / 'go')!r}\nclient.map(hold, range(6))")
-    cell.read_until(shows(cell, "hold, 1 failed:  50%"), "a bar is shown")
+    cell.read_until(shows(cell, "map hold · running · 3 of 6 · 2 succeeded · 1 failed · "), "a card is shown")
+    assert not shows(cell, "50%")()
     tmp_path.joinpath("go").touch()
     cell.end()
-    assert (list(cell.outputs.values()), cell.error) == ([""], "ValueError")
+    assert shows(cell, "✘ map hold · failed · 6 tasks · 5 succeeded · 1 failed · ")()
+    assert shows(cell, ": ValueError: item 1")()
+    assert cell.error == "ValueError"
+
+
+def test_an_interrupted_map_leaves_its_group_in_the_last_output(kernel: Any, tmp_path: Path) -> None:
+    Cell(kernel, "'an output before'").end()
+    cell = Cell(kernel, f"go = {str(tmp_path / 'go')!r}\nclient.map(hold, range(3, 7))")
+    cell.read_until(shows(cell, "map hold · running · 0 of 4 · "), "a card is shown")
+    kernel.interrupt()
+    cell.end()
+    assert cell.traceback == [
+        "KeyboardInterrupt: 4 tasks of the map go on: `_` holds their group, `_.abort()` stops them"
+    ]
+    tmp_path.joinpath("go").touch()
+    after = Cell(kernel, "print(__, _.result())\n1 + 1")
+    after.end()
+    assert after.printed == "an output before [3, 4, 5, 6]\n"
+    after = Cell(kernel, "print(_, __.done())")
+    after.end()
+    assert after.printed == "2 True\n"
 
 
 def test_a_line_that_waits_shows_a_bar_and_an_interrupt_removes_it(kernel: Any, tmp_path: Path) -> None:

@@ -165,3 +165,14 @@ def test_the_hook_is_where_this_ipykernel_has_it() -> None:
     if tuple(map(int, ipykernel.__version__.split(".")[:2])) < (7, 4):
         pytest.skip("the hook came with ipykernel 7.4")
     assert hasattr(BaseComm, "_reply_subshell_for")
+
+
+def test_the_buttons_of_a_group_act_on_all_its_tasks(buttons: Any) -> None:
+    made, sent = buttons(lambda verb: f"did {verb}", offers=("abort all", "retry failed"))
+    made.belong_to_group("map fit", [(3, 5), (9, 9)])
+    assert (made.taskid, made.what) == (3, "map fit")
+    assert answer(made, sent, "abort")[1:] == [{"number": 5, "problem": "too late to abort map fit"}]
+    sent.answered.clear()
+    click(made, {"number": 6, "command": {"do": "retry", "taskids": [3, 4, 5, 9], "identity": ""}})
+    assert sent.answered.wait(DEADLINE)
+    assert sent.messages[-1] == {"number": 6, "answer": {"ok": True, "said": "did retry"}}

@@ -14,7 +14,7 @@ import { OF_CARD } from '../link/messages';
 
 const SAVED = 'text/html';
 
-// after these, what the kernel has shown has no kernel
+// after these, what the kernel has shown has no kernel; widgets are told only of a restart that a user asks for
 const ENDS: ReadonlySet<string> = new Set(['restarting', 'autorestarting', 'terminating', 'dead']);
 
 // before the saved form, and before widgets
@@ -167,6 +167,7 @@ class CardRenderer extends Panel implements IRenderMime.IRenderer, CardHost {
   }
 }
 
+/** Whether an output is a widget: the buttons, or the message about those that were lost with their kernel. */
 function hasButtons(part: Widget): boolean {
   return part.node.querySelector('.lm-Panel.jp-OutputArea-output') !== null;
 }

@@ -1,11 +1,12 @@
-// Cards of tasks, drawn live in the outputs of notebooks.
+// Cards of tasks and of groups, drawn live in the outputs of notebooks.
 
 import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 
 import { CardDesk } from '../card/desk';
 import { LiveCard } from '../card/live-card';
-import { CARD_TYPE } from '../link/messages';
+import { LiveGroup } from '../card/live-group';
+import { CARD_TYPE, GROUP_TYPE } from '../link/messages';
 import { addCards } from './card-renderer';
 import { ITaskFarms } from './tokens';
 
@@ -17,5 +18,6 @@ export const cards: JupyterFrontEndPlugin<void> = {
   activate: (_app, farms: ITaskFarms, rendermime: IRenderMimeRegistry) => {
     const desk = new CardDesk(farms.link, farms.queues);
     addCards(rendermime, CARD_TYPE, host => new LiveCard(desk, host));
+    addCards(rendermime, GROUP_TYPE, host => new LiveGroup(desk, host));
   }
 };

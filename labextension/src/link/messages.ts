@@ -9,6 +9,7 @@ export const MAX_IDS = 100000;
 export const MAX_WORKERS = 10000;
 export const FARM_NAME = '[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}';
 export const CARD_TYPE = 'application/vnd.taskfc.card+json';
+export const GROUP_TYPE = 'application/vnd.taskfc.group+json';
 export const CARD_VERSION = 1;
 export const OF_CARD = 'taskfc_card';
 
@@ -207,6 +208,27 @@ export interface TaskCard {
   readonly title: string;
   /** as the card shows it. */
   readonly state: string;
+  /** wall-clock seconds of that. */
+  readonly as_of: number;
+}
+
+/** The card of a group of tasks, as its kernel saw it last. */
+export interface GroupOfTasks {
+  readonly version: number;
+  /** id of the card, which its buttons have in their metadata. */
+  readonly card: string;
+  /** name of the tasks' farm. */
+  readonly farm: string;
+  /** the first and the last id of each range of tasks. */
+  readonly ranges: readonly (readonly [number, number])[];
+  /** wall-clock seconds of the client; tells the tasks from those of the same ids in a fresh store. */
+  readonly submitted: number;
+  /** the map, with the name of its function. */
+  readonly title: string;
+  /** as the card shows it. */
+  readonly state: string;
+  /** the number of items, which are more than the tasks where a task has a chunk of them. */
+  readonly total: number;
   /** wall-clock seconds of that. */
   readonly as_of: number;
 }

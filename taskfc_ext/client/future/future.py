@@ -24,7 +24,7 @@ from taskfc_ext.client.future.attributes import why_no_attribute
 from taskfc_ext.client.future.callbacks import CallbackThread, show_failure
 from taskfc_ext.client.future.outcome import Facts, FactsRow, Raised, load, lost_of, names_of, namespace_of
 from taskfc_ext.client.future.output_cache import outputs_of
-from taskfc_ext.client.future.template import Template
+from taskfc_ext.client.future.template import Owner, Template
 from taskfc_ext.client.future.waiters import LoopWaiter, WaitState
 from taskfc_ext.client.future.waiting import ANSWER_WITHIN, check_may_block, drive, no_answer_error
 from taskfc_ext.drivers.uploads import UploadedFile
@@ -274,6 +274,11 @@ class TaskFuture(concurrent.futures.Future[R]):
     def name(self) -> str | None:
         """The name it was submitted under, if any."""
         return self._template.name
+
+    @property
+    def owner(self) -> Owner:
+        """The connection that the task was submitted through. For this package."""
+        return self._template.owner
 
     @property
     def farm(self) -> str:

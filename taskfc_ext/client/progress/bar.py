@@ -171,7 +171,7 @@ def open_bar() -> Bar | None:
 
     Only the main thread shows bars: several lines at once would overwrite each other.
     """
-    if threading.current_thread() is not threading.main_thread() or not switch.is_on() or _user_has_bar():
+    if threading.current_thread() is not threading.main_thread() or not switch.is_on() or user_has_bar():
         return None
     ipython = sys.modules.get("IPython")
     screen = find_screen(ipython.get_ipython() if ipython is not None else None, sys.stderr)
@@ -192,7 +192,7 @@ def find_screen(shell: Any, stream: TextIO | None) -> Screen | None:
     return Terminal(stream) if stream and is_terminal and os.environ.get("TERM", "dumb") != "dumb" else None
 
 
-def _user_has_bar() -> bool:
+def user_has_bar() -> bool:
     """Return whether a bar of the user's own is open: it shows the progress, or ours would write over it."""
     tqdm = getattr(sys.modules.get("tqdm.std"), "tqdm", None)
     console = getattr(sys.modules.get("rich"), "_console", None)

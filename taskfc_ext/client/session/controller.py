@@ -5,7 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import os
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -265,6 +265,24 @@ class RemoteController:
         found = like if like is not None else await self.describe(new)
         return await self.future(new, label=found.label, name=found.name, retry_of=taskid)
 
+    async def retry_all(self, futures: Sequence[TaskFuture]) -> list[TaskFuture]:
+        """Run finished tasks again, in the context of now; return the futures of the new ones, in the same order.
+
+        Raises:
+            UnknownTask: one was cleared, or never accepted.
+        """
+        for future in futures:
+            if future.taskid is None:
+                raise UnknownTask(f"{future!r} was never accepted", hint="submit it again")
+        fields = context.make_fields()
+        answers = [self.call(Retry, taskid=future.taskid, **fields) for future in futures]
+        follows = []
+        for future, answer in zip(futures, answers, strict=True):
+            new = dict(value_of(await wait_for_answer(answer, self.farm)))[future.taskid]
+            template = Template(self, None, label=future.label, name=future.name, retry_of=future.taskid)
+            follows.append(self.follow(template, new))
+        return [await wait(follow) for follow in follows]
+
     async def future(
         self, taskid: int, *, label: str = "", name: str | None = None, retry_of: int | None = None
     ) -> TaskFuture:
@@ -287,6 +305,21 @@ class RemoteController:
             UnknownTask: it has ended already.
         """
         await wait(self._begin_cancel(future, cancelling=False))
+
+    async def wait_until_accepted(self) -> None:
+        """Wait until all earlier submissions have been accepted or refused."""
+        await wait(self.flush())
+
+    async def abort_all(self, futures: Sequence[TaskFuture]) -> int:
+        """Stop those of these tasks that have not ended; return their number."""
+        verdicts = [self._begin_cancel(future, cancelling=False) for future in futures]
+        n_aborted = 0
+        for verdict in verdicts:
+            try:
+                n_aborted += await wait(verdict)
+            except UnknownTask:
+                pass  # it has ended already
+        return n_aborted
 
     # the end
 

@@ -20,7 +20,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from taskfc_ext.ipython.cards.live_card import RESERVED, LiveCard, MakeButtons, Publish
+from taskfc_ext.ipython.cards.group_card import is_group
+from taskfc_ext.ipython.cards.live_card import RESERVED, AnyCard, LiveCard, MakeButtons, Publish
 from taskfc_ext.ipython.cards.render import Card
 from taskfc_ext.protocol.states import FINISHED
 from taskfc_ext.view.wording import describe_abort, describe_retry
@@ -39,11 +40,14 @@ SOON, SOON_AT_MOST = 0.2, 1.0
 FASTEST, SLOWEST = 0.5, 10.0
 """Seconds between two updates of a card; they grow with the run time of the task."""
 
+SHARE = 50
+"""Making a card takes at most this part of the time of its thread: a group may have 100,000 tasks."""
+
 BYTES_PER_SECOND = 200_000
 """Limit for the updates of one card; Jupyter's server drops the output of a kernel that sends a million."""
 
-MakeCard = Callable[[Any, datetime], Card]
-"""Makes the card of a future, as it is now. May ask the controller."""
+MakeCard = Callable[[Any, datetime], AnyCard]
+"""Makes the card of a future or a group, as it is now. May ask the controller."""
 
 
 class CardBoard:
@@ -95,7 +99,7 @@ class CardBoard:
         self._early: Any = None
 
     def show(self, future: Any) -> None:
-        """Show the card of `future` under the running cell."""
+        """Show the card of `future`, which may be a group, under the running cell."""
         if self._early is future:
             self._early = None
         else:
@@ -132,7 +136,7 @@ class CardBoard:
                     entry.is_unpublished = False
             if entry.is_settled:
                 self._drop(entry)
-                if entry.future.is_given_up:
+                if isinstance(entry.card, Card) and entry.future.is_given_up:
                     self._asleep.append(entry)
         for _ in range(len(self._asleep)):
             self._wake(self._asleep.popleft())
@@ -184,14 +188,16 @@ class CardBoard:
         """Bring an entry up to date; return whether its card has changed."""
         future = entry.future
         settled = future.done()
+        began = self._clock()
         try:
             card, is_stale = self._make_card(future, datetime.now()), False
-            if future.is_given_up:
+            if isinstance(card, Card) and isinstance(entry.card, Card) and future.is_given_up:
                 card = card.with_what_was_seen(entry.card)
         except Exception:  # the controller may be away, and results run user code
             logger.debug("the card of %r could not be updated", future, exc_info=True)
             card, is_stale = entry.card, True
-        entry.due = self._clock() + self._pause(entry, card)
+        now = self._clock()
+        entry.due = now + max(self._pause(entry, card), SHARE * (now - began) if is_group(future) else 0.0)
         with self._publishing:
             if entry.future is not future:  # a click has replaced the task
                 return False
@@ -202,7 +208,7 @@ class CardBoard:
             entry.card, entry.is_stale, entry.is_settled, entry.is_unpublished = card, is_stale, settled, True
         return True
 
-    def _pause(self, entry: LiveCard, card: Card) -> float:
+    def _pause(self, entry: LiveCard, card: AnyCard) -> float:
         if card.state in ("waiting", "scheduled"):
             return max(SOON, min(SOON_AT_MOST, (self._clock() - entry.begun) / 20))
         return max(FASTEST, min(SLOWEST, (card.elapsed or 0.0) / 20), entry.size / BYTES_PER_SECOND)
@@ -216,6 +222,8 @@ class CardBoard:
     def _act(self, entry: LiveCard, verb: str) -> str:
         """Carry out a click and return a line about the result. Runs in a thread of the buttons."""
         future = entry.future
+        if is_group(future):
+            return self._act_on_group(entry, verb)
         if verb == "abort":
             future.abort()
             self._soon(entry)
@@ -229,6 +237,19 @@ class CardBoard:
         self.renewed.append((future.taskid, new))
         self._follow(entry)
         return describe_retry([future.taskid], {future.taskid: new.taskid})
+
+    def _act_on_group(self, entry: LiveCard, verb: str) -> str:
+        group = entry.future
+        if verb == "abort":
+            unfinished = [future for future in group if not future.done()]
+            group.abort()
+            self._soon(entry)
+            taskids = [future.taskid for future in unfinished if future.taskid is not None]
+            return describe_abort(taskids, [future.taskid for future in unfinished if not future.done()])
+        new = {future.retry_of: future.taskid for future in group.retry_failed()}
+        entry.is_settled = False
+        self._follow(entry)
+        return describe_retry(list(new), new)
 
     def _soon(self, entry: LiveCard) -> None:
         with self._changed:
@@ -253,7 +274,8 @@ class CardBoard:
                 self._thread = threading.Thread(target=self._run, name="taskfc-cards", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
-        entry.future.add_done_callback(self._on_done)
+        if not is_group(entry.future):  # thousands of callbacks would cost more than looking now and then
+            entry.future.add_done_callback(self._on_done)
         for old in left:
             if not old.is_settled:
                 with self._publishing:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextvars
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from taskfc_ext.ipython.cards import rich
+from taskfc_ext.ipython.cards.group_card import GroupCard, group_bundle
 from taskfc_ext.ipython.cards.render import AS_OF, FARM_STOPPED, Bundle, Card, card_bundle
 from taskfc_ext.protocol.states import UNFINISHED, UNSUCCESSFUL
 from taskfc_ext.view.cards import OF_CARD
@@ -49,7 +51,7 @@ class Publish(Protocol):
 
 
 class Buttons(Protocol):
-    """The buttons of one task."""
+    """The buttons of one task, or of a group."""
 
     offers: list[str]
     state: str
@@ -57,6 +59,8 @@ class Buttons(Protocol):
     def bundle(self) -> Bundle: ...
 
     def belong_to(self, taskid: int) -> None: ...
+
+    def belong_to_group(self, what: str, ranges: Sequence[tuple[int, int]]) -> None: ...
 
     def close(self) -> None: ...
 
@@ -68,10 +72,17 @@ MakeButtons = Callable[[Callable[[str], str], str, int, tuple[str, ...]], Button
 """
 
 
-def offers(card: Card) -> tuple[str, ...]:
-    """Return the verbs that a card's task allows."""
+AnyCard = Card | GroupCard
+"""The contents of a card."""
+
+
+def offers(card: AnyCard) -> tuple[str, ...]:
+    """Return the verbs that a card's task allows, as their buttons call them."""
     if card.taskid is None or card.reason == FARM_STOPPED:
         return ()
+    if isinstance(card, GroupCard):
+        has_failed = card.counts.failed + card.counts.aborted > 0
+        return (*(("abort all",) if card.counts.unfinished else ()), *(("retry failed",) if has_failed else ()))
     return ("abort",) if card.state in UNFINISHED else ("retry",) if card.state in UNSUCCESSFUL else ()
 
 
@@ -79,7 +90,7 @@ class LiveCard:
     """A card under a cell.
 
     Args:
-        future: the task; a retry replaces it.
+        future: the task, or a group of tasks; a retry replaces the task.
         card: the contents.
         publish: sends a bundle.
         context: that of the cell; by default the current one.
@@ -93,7 +104,9 @@ class LiveCard:
         size: bytes of the last update, approximately.
     """
 
-    def __init__(self, future: Any, card: Card, publish: Publish, context: contextvars.Context | None = None) -> None:
+    def __init__(
+        self, future: Any, card: AnyCard, publish: Publish, context: contextvars.Context | None = None
+    ) -> None:
         self.future = future
         self.card = card
         self.context = contextvars.copy_context() if context is None else context
@@ -127,6 +140,7 @@ class LiveCard:
         self._buttons = make(act, self.card.farm, self.card.taskid, verbs)
         if self._buttons is None:
             return False
+        self._name_group()
         bundle = self._buttons.bundle()
         self._publish(bundle, display_id=self._buttons_id, update=False, metadata={OF_CARD: self._id})
         return True
@@ -137,7 +151,7 @@ class LiveCard:
         self._send_beneath(again=again)
         self._offer()
 
-    def become(self, future: Any, card: Card) -> None:
+    def become(self, future: Any, card: AnyCard) -> None:
         """Become the card of another task."""
         self.future, self.card = future, card
         self.is_settled, self.is_unpublished = False, True
@@ -154,7 +168,8 @@ class LiveCard:
     def _send_card(self, *, update: bool) -> None:
         is_updated = not self.is_stale and self.card.reason != FARM_STOPPED
         is_live = is_updated and self.card.state in (*UNFINISHED, "stopping")
-        bundle = card_bundle(self.card, is_live=is_live, card_id=self._id)
+        make = partial(group_bundle, self.card) if isinstance(self.card, GroupCard) else partial(card_bundle, self.card)
+        bundle = make(is_live=is_live, card_id=self._id)
         bundle["text/html"] += NO_BROKEN_BUTTONS + (NO_TIME_IF_LIVE if is_live else "")
         self.size = _size(bundle)
         self._publish(bundle, display_id=self._id, update=update)
@@ -188,10 +203,15 @@ class LiveCard:
             wanted[self._n_reserved - 1 :] = [{"data": {rich.TEXT: TOO_MANY.format(n_left)}, "metadata": {}}]
         return wanted + [EMPTY] * (max(len(self._beneath), self._n_reserved) - len(wanted))
 
+    def _name_group(self) -> None:
+        if self._buttons is not None and isinstance(self.card, GroupCard):
+            self._buttons.belong_to_group(self.card.title, self.card.ranges)
+
     def _offer(self) -> None:
         buttons = self._buttons
         if buttons is None:
             return
+        self._name_group()
         verbs = list(offers(self.card))
         if verbs != buttons.offers:
             buttons.offers = verbs

@@ -24,10 +24,10 @@ RESULT_CHARS = 2_000
 ERROR_CHARS = 20_000
 
 # front ends typeset TeX in HTML, and an untrusted name could make a link with it
-_NO_MATH = "mathjax_ignore tex2jax_ignore"
+NO_MATH = "mathjax_ignore tex2jax_ignore"
 
 # the queue view recognises by this class the table that stands in for a widget
-_PLAIN = f"taskfc-plain {_NO_MATH}"
+_PLAIN = f"taskfc-plain {NO_MATH}"
 
 FARM_STOPPED = "farm stopped"
 """The reason of a task that waits for the start of its farm."""
@@ -139,7 +139,7 @@ def card_html(card: Card, *, is_live: bool = False) -> str:
     about = f'role="group" aria-label="{_escape(_title(card))}" data-state="{_escape(card.state)}"'
     if card.farm and card.taskid is not None:
         about += f' data-farm="{_escape(card.farm)}" data-task="{card.taskid}"'
-    return f'<div class="taskfc-card {_NO_MATH}" {about}>{inside}</div>'
+    return f'<div class="taskfc-card {NO_MATH}" {about}>{inside}</div>'
 
 
 def _block(text: str, style: str = look.BLOCK) -> str:

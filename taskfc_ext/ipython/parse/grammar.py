@@ -105,6 +105,8 @@ def parse_line(line: str, expand: Expand = str) -> Request:
         return Run(line.strip())
     if word == "run":
         return _parse_run(rest)
+    if word == "map" and rest.strip() not in ("-h", "--help"):
+        return requests.Map(rest.strip())
     verb = VERBS[word]
     request: Request = _parse(f"%task {word}", verb.arguments, rest, verb.makes, word, expand)
     return request
@@ -232,6 +234,8 @@ def verb_help(name: str) -> str:
     verb = VERBS[name]
     if name == "run":
         return f"usage: %task run EXPR\n\n{verb.summary}"
+    if name == "map":
+        return f"usage: %task map EXPR for NAME in ITEMS\n\n{verb.summary}. {verb.more}"
     about = ". ".join(filter(None, (verb.summary, verb.more)))
     return _Parser(f"%task {name}", verb.arguments, about).format_help().rstrip()
 

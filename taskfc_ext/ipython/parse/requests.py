@@ -56,6 +56,13 @@ class Run:
     expression: str
 
 
+@dataclass(frozen=True, slots=True)
+class Map:
+    """Run an expression as a task for each item of its `for` clauses."""
+
+    expression: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """Show the queue and the newest tasks of this notebook, or of everybody."""
@@ -238,6 +245,7 @@ class Help:
 
 Request = (
     Run
+    | Map
     | Status
     | Result
     | Show

@@ -79,6 +79,13 @@ RETRY_MORE = (
 )
 
 
+MAP_MORE = (
+    "The `for` and `if` clauses are those of a comprehension. They run here, and the expression runs in the tasks. The "
+    "value is the group of the tasks, which is displayed as one card: `sweep = %task map fit(x, y) for x in xs for y "
+    "in ys`, then sweep.result(), sweep.to_frame(), sweep.retry_failed()."
+)
+
+
 DEBUG_MORE = (
     "The task runs in this process, with the arguments, names and inputs that were recorded when it was submitted. Its "
     "time limit, its resources and its conditions on workers do not apply. If it does not raise, the value is its "
@@ -98,6 +105,9 @@ class Verb:
 
 VERBS: dict[str, Verb] = {
     "status": Verb(requests.Status, "show the queue and the newest tasks (also without a verb)", (_tasks(False), _ALL)),
+    "map": Verb(
+        requests.Map, "run an expression as a task for each item: `%task map fit(x) for x in xs`", (), MAP_MORE
+    ),
     "run": Verb(requests.Run, "run an expression as a task, whatever its first word is"),
     "result": Verb(requests.Result, "wait for tasks and return their values", (_tasks(True), _ALL_NAMES, _TIMEOUT)),
     "show": Verb(requests.Show, "show the cards of tasks, with what they printed", (_tasks(True), _ALL_NAMES)),

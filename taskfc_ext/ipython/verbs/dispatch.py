@@ -19,6 +19,7 @@ from taskfc_ext.ipython.parse.requests import BadUsage, Request
 from taskfc_ext.ipython.verbs.history import history
 from taskfc_ext.ipython.verbs.retry import retry
 from taskfc_ext.ipython.verbs.submit import bind_out, say_bound, submit_expression, wait_for_success
+from taskfc_ext.ipython.verbs.sweep import submit_map
 from taskfc_ext.ipython.verbs.wait import wait
 from taskfc_ext.protocol.infos import WorkerInfo
 from taskfc_ext.protocol.limits import MAX_IDS
@@ -42,6 +43,8 @@ def answer(notebook: Notebook, request: Request) -> Any:
     match request:
         case requests.Run(expression):
             return submit_expression(notebook, expression)
+        case requests.Map(expression):
+            return submit_map(notebook, expression)
         case requests.Result():
             return _result(notebook, request)
         case requests.History():

@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from taskfc_ext.errors import RequestRefused, UnknownTask
+from taskfc_ext.ipython.cards.group_card import is_group
 from taskfc_ext.ipython.notebook import Notebook, error_line, is_future
 from taskfc_ext.ipython.parse.requests import BadUsage, Retry
 from taskfc_ext.text import as_sentence, plural
@@ -58,10 +59,14 @@ def retry(notebook: Notebook, request: Retry) -> TaskFuture | list[TaskFuture]:
 def rebind(user_ns: dict[str, Any], new: Callable[[str, int], TaskFuture | None]) -> None:
     """Rebind each variable that holds an old task's future, and has the task's name, to the future of the new task.
 
+    In groups the new futures take the places of the old ones.
+
     Args:
         new: returns it, by the farm and the id of the old task; `None` for a task that was not retried.
     """
     for name, value in list(user_ns.items()):
+        if is_group(value):
+            value.replace(new)
         if is_future(value) and value.name == name and value.taskid is not None:
             future = new(value.farm, value.taskid)
             if future is not None:
