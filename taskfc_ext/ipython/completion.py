@@ -86,11 +86,12 @@ class NotebookNames:
         session = self._magics.session
         client = session.connected
         try:
-            found = client.list_tasks(limit=MOST_TASKS) if client is not None else []
+            mine = client.list_tasks(owner=session.owner, limit=MOST_TASKS) if client is not None else []
+            newest = client.list_tasks(limit=MOST_TASKS) if client is not None else []
         except TaskFCError:
-            found = []
-        mine = [task for task in reversed(found) if task.owner == session.owner]
-        others = [task for task in reversed(found) if task.owner != session.owner and task.name]
+            mine = newest = []
+        mine = mine[::-1]
+        others = [task for task in reversed(newest) if task.owner != session.owner and task.name]
         names = [*variables, *(task.name for task in mine if task.name), *(str(task.taskid) for task in mine)]
         return list(dict.fromkeys([*names, *(f"{short_name(task.owner)}:{task.name}" for task in others)]))
 
