@@ -37,8 +37,8 @@ def make_matcher(shell: Any, magics: TaskMagics) -> Callable[[CompletionContext]
             found = complete_options(_text_before(context), shell.user_ns)
         if found is None:
             return SimpleMatcherResult(completions=[], suppress=False)
-        # IPython keeps others away only behind a candidate: where there is none, the word completes to itself
-        candidates = found.candidates or [Candidate(found.replaces, "value")]
+        # IPython keeps others away only behind a candidate: a free value completes to itself, and says what it is
+        candidates = found.candidates or [Candidate(found.replaces, found.expects)]
         return SimpleMatcherResult(
             completions=[SimpleCompletion(word, type=kind) for word, kind in candidates],
             matched_fragment=found.replaces,
