@@ -45,4 +45,4 @@ def test_a_line_of_ours_is_completed_with_our_words_alone(lab: Lab, page: Page) 
 
     press_at_end(notebook, 3, 0, "Tab")  # a free value: nothing, with the word that the help has for it
     expect(words).to_have_text([""])
-    expect(page.locator(".jp-Completer-item .jp-Completer-typeExtended")).to_have_text(["S"])
+    expect(page.locator(".jp-Completer-item .jp-Completer-typeExtended")).to_have_text(["s"])  # of seconds
