@@ -37,8 +37,8 @@ def make_matcher(shell: Any, magics: TaskMagics) -> Callable[[CompletionContext]
             found = complete_options(_text_before(context), shell.user_ns)
         if found is None:
             return SimpleMatcherResult(completions=[], suppress=False)
-        # IPython keeps others away only behind a candidate: where there is none, the word completes to itself
-        candidates = found.candidates or [Candidate(found.replaces, "value")]
+        # IPython keeps others away only behind a candidate: a free value completes to itself, and says what it is
+        candidates = found.candidates or [Candidate(found.replaces, found.expects)]
         return SimpleMatcherResult(
             completions=[SimpleCompletion(word, type=kind) for word, kind in candidates],
             matched_fragment=found.replaces,
@@ -86,11 +86,12 @@ class NotebookNames:
         session = self._magics.session
         client = session.connected
         try:
-            found = client.list_tasks(limit=MOST_TASKS) if client is not None else []
+            mine = client.list_tasks(owner=session.owner, limit=MOST_TASKS) if client is not None else []
+            newest = client.list_tasks(limit=MOST_TASKS) if client is not None else []
         except TaskFCError:
-            found = []
-        mine = [task for task in reversed(found) if task.owner == session.owner]
-        others = [task for task in reversed(found) if task.owner != session.owner and task.name]
+            mine = newest = []
+        mine = mine[::-1]
+        others = [task for task in reversed(newest) if task.owner != session.owner and task.name]
         names = [*variables, *(task.name for task in mine if task.name), *(str(task.taskid) for task in mine)]
         return list(dict.fromkeys([*names, *(f"{short_name(task.owner)}:{task.name}" for task in others)]))
 

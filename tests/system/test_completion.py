@@ -53,7 +53,7 @@ def ask(kernel: Any, what: str, text: str) -> Any:
     [
         ("%%task lap --on|\nx = 1", ["--on-lost"], "option"),
         ("%%task --on-lost |\nx = 1", ["retry", "fail"], "value"),
-        ("%%task --timeout |\nx = 1", [""], "value"),
+        ("%%task --timeout |\nx = 1", [""], "S"),
         ("%%task --after |\nx = 1", ["lap", "1", "train:fit"], "task"),
         ("%%task -o |\nx = learned\ny = 2", ["x", "y", "*"], "name"),
         ("%%task -i lea|\nx = learned", ["learned"], "name"),

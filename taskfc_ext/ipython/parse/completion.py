@@ -25,10 +25,11 @@ class Candidate(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The candidates, best first, and the text before the cursor that they replace. None: a value is free."""
+    """The candidates, best first, and the text before the cursor that they replace; the metavar of a free value."""
 
     replaces: str
     candidates: list[Candidate]
+    expects: str = "value"
 
 
 class Names(Protocol):
@@ -136,11 +137,11 @@ def _arguments(
     flag, equals, value = last.partition("=")
     if flag.startswith("-") and equals:
         wanted = _option(arguments, flag)
-        return None if wanted is None else _starting(value, _values(topic, wanted, names, body))
+        return None if wanted is None else _starting(value, _values(topic, wanted, names, body), wanted)
     if last.startswith("-"):
         return _starting(last, _flags(arguments, options))
     if pending is not None:
-        return _starting(last, _values(topic, pending, names, body))
+        return _starting(last, _values(topic, pending, names, body), pending)
     found = [word for each in arguments if not _is_option(each) for word in _values(topic, each, names, body)]
     flags = _flags(arguments, options) if not last else []
     # a cell's first words are options: its name is new
@@ -199,7 +200,8 @@ def _kind(kind: str, words: Iterable[str]) -> list[Candidate]:
     return [Candidate(word, kind) for word in words]
 
 
-def _starting(last: str, candidates: Iterable[Candidate]) -> Found:
+def _starting(last: str, candidates: Iterable[Candidate], argument: Argument | None = None) -> Found:
     """Return the candidates that begin like the part of `last` after a comma, without those before it."""
     *chosen, part = last.split(",")
-    return Found(part, [each for each in candidates if each.word.startswith(part) and each.word not in chosen])
+    words = [each for each in candidates if each.word.startswith(part) and each.word not in chosen]
+    return Found(part, words, argument.settings.get("metavar", "value") if argument is not None else "value")
