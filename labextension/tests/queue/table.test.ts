@@ -1,7 +1,7 @@
 // The table: keyboard, pointer, rows and headers.
 
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { MAX_DOM_ROWS } from '../../src/queue/table';
+import { MAX_DOM_ROWS, ROW_HEIGHT } from '../../src/queue/table';
 import { useFakeTimers, show } from './fixtures';
 import type { Shown } from './fixtures';
 
@@ -175,4 +175,21 @@ test('headers sort, and show the order', async () => {
   await waitForFirst(0);
   expect(header.getAttribute('aria-sort')).toBe('ascending');
   expect(shown.node.querySelectorAll('[aria-sort]')).toHaveLength(1);
+});
+
+test('the row with the focus keeps its place in view while tasks above it end', async () => {
+  shown = show({ queued: 200, rate: 5 });
+  await vi.advanceTimersByTimeAsync(2000);
+  const scroller = shown.find('.taskfc-table');
+  scroller.scrollTop = 2400;
+  scroller.dispatchEvent(new Event('scroll'));
+  const row = [...shown.node.querySelectorAll('.taskfc-row')].find(each => each.firstElementChild!.textContent === '103')!;
+  row.dispatchEvent(new MouseEvent('click', { bubbles: true, ctrlKey: true }));
+  const at = (): number => Number(shown.find('.taskfc-mod-focus').getAttribute('aria-rowindex'));
+  const [before, offset] = [at(), at() * ROW_HEIGHT - scroller.scrollTop];
+  shown.view.receive(shown.farm.step(4));
+  await vi.advanceTimersByTimeAsync(2000);
+  scroller.dispatchEvent(new Event('scroll')); // as a browser does by itself
+  expect(at()).toBeLessThan(before - 5);
+  expect(at() * ROW_HEIGHT - scroller.scrollTop).toBe(offset);
 });
