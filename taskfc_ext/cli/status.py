@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 
 from taskfc_ext.cli.output import format_table, format_tasks, format_workers, plain_data, print_json
 from taskfc_ext.cli.tables import STATES
@@ -14,6 +15,7 @@ from taskfc_ext.client.attach import attach_to_running
 from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.client.farm.launch import LocalFarm
 from taskfc_ext.client.farm.silence import describe_suspension
+from taskfc_ext.protocol.infos import EngineInfo, WorkerInfo
 from taskfc_ext.text import workers_text
 from taskfc_ext.view.newest import running_and_newest
 from taskfc_ext.view.wording import farm_caption
@@ -46,8 +48,11 @@ def _facts(client: BlockingTaskClient, name: str) -> dict[str, object]:
 
 
 def _text(client: BlockingTaskClient, name: str) -> str:
-    """Return the counts of tasks and the list of workers."""
-    counts, workers, engine = client.queue_status(), client.workers(), client.engine()
+    return format_status(name, client.queue_status(), client.workers(), client.engine())
+
+
+def format_status(name: str, counts: dict[str, int], workers: Sequence[WorkerInfo], engine: EngineInfo | None) -> str:
+    """Return a farm's counts of tasks and the list of its workers."""
     n_workers = sum(not worker.is_substitute for worker in workers)
     at_home = f"{name}: running, {workers_text(workers)}"
     parts = [at_home if engine is None else farm_caption(name, counts, n_workers, engine)]

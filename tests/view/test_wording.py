@@ -8,7 +8,8 @@ from datetime import datetime
 
 import pytest
 
-from taskfc_ext import cli
+from taskfc_ext.cli.output import format_tasks
+from taskfc_ext.cli.status import format_status
 from taskfc_ext.ipython.cards.render import tasks_table
 from taskfc_ext.ipython.parse import values
 from taskfc_ext.ipython.verbs.history import History
@@ -48,7 +49,7 @@ def task(**facts) -> TaskInfo:
 def test_a_state_is_the_same_in_the_terminal_in_a_table_and_in_the_history(facts, text):
     info = task(**facts)
     assert state_text(info) == text
-    assert text in cli._task_cells(info)
+    assert text in format_tasks([info])
     assert any(cell.endswith(f" {text}") for cell in tasks_table("", [info]).rows[0])
     assert any(cell.endswith(f" {text}") for cell in History([info], "")._table().rows[0])
 
@@ -131,11 +132,11 @@ def test_the_caption_of_a_farm_on_an_engine():
 def test_the_terminal_shows_the_engine_and_the_hosts_of_workers():
     counts = dict.fromkeys(("waiting", "scheduled", "pending", "succeeded", "failed", "aborted"), 0)
     workers = [WorkerInfo(worker=3, pid=71, state="busy", running=9, place="node7")]
-    lines = cli._status_text("default", counts, workers, engine(kind="ray", url="ray://head:10001")).split("\n")
+    lines = format_status("default", counts, workers, engine(kind="ray", url="ray://head:10001")).split("\n")
     assert lines[0] == "default · Ray ray://head:10001 · 1 of at most 40 workers on 3 hosts · no tasks"
     assert [line.split() for line in lines[-2:]] == [
         ["worker", "pid", "state", "task", "host"],
         ["3", "71", "busy", "9", "node7"],
     ]
-    lines = cli._status_text("default", counts, [WorkerInfo(worker=0, pid=1, state="idle")], None).split("\n")
+    lines = format_status("default", counts, [WorkerInfo(worker=0, pid=1, state="idle")], None).split("\n")
     assert (lines[0], lines[-2].split()) == ("default: running, 1 worker", ["worker", "pid", "state", "task"])
