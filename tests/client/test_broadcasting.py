@@ -51,7 +51,7 @@ def test_code_goes_with_its_names_behind_what_was_submitted_before(farm: FakeFar
     client.submit(warm_up)
     assert client.broadcast("\nimport math\nx = y", {"y": 3}) == 2
     message = wait_for_broadcast(farm)
-    assert (message.code_kind, message.label, message.code) == (Kind.STRING, "import math", b"\nimport math\nx = y")
+    assert (message.code_kind, message.label, message.code) == (Kind.STRING, "x = y", b"\nimport math\nx = y")
     assert load_cell(message.body)[:2] == ({"y": 3}, ())
     kinds = [type(m) for m in farm.controller.received if isinstance(m, Submit | Broadcast)]
     assert kinds == [Submit, Broadcast]

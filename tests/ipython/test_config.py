@@ -81,7 +81,9 @@ def test_cards_can_be_kept_still(live_shell: Any, farm: Any) -> None:
     live_shell.run("%%task fit\n1")
     farm.succeed(0, 42)
     live_shell.run("x = 1")
-    assert len(live_shell.shown) == 1
+    card, notice = live_shell.shown
+    assert (card["update"], "scheduled" in card["data"]["text/plain"]) == (False, True)
+    assert notice["data"]["text/plain"] == "task 0 fit has ended: succeeded"
 
 
 @pytest.mark.parametrize(
