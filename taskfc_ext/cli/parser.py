@@ -129,6 +129,8 @@ def _suggest(word: str, command: str | None) -> str:
     """Return a hint about `word`, which the command does not take; empty if there is none."""
     if word.isdecimal() and command in ("start", "restart"):
         return f"; the number of workers is given as -n {word}"
+    if word.startswith("-n") and command == "scale":
+        return "; the number of workers is given alone: taskfc scale 4"
     if word.startswith("-"):
         flags = [flag for each in (*COMMON, *(COMMANDS[command].arguments if command else ())) for flag in each.flags]
         near = nearest_option(word.partition("=")[0], [flag for flag in flags if flag[0] == "-"])

@@ -231,27 +231,35 @@ TERMINAL = [
     ("tasks 1-9999999", 1, "taskfc: 1-9999999 are too many tasks: 100,000 at once"),
     ("status --name nosuch", 1, "taskfc: no farm 'nosuch' runs here (start it with: taskfc start --name nosuch)"),
     ("restart --name nosuch", 1, "taskfc: there is no farm 'nosuch' (list the farms with: taskfc list)"),
-    ("abort", 2, "taskfc abort: error: the following arguments are required: TASK"),
-    ("scale two", 2, "taskfc scale: error: argument N: 'two' is not a number from 0 to 10000"),
+    ("abort", 2, "taskfc abort: needs TASK (see: taskfc abort --help)"),
+    ("scale two", 2, "taskfc scale: argument N: 'two' is not a number from 0 to 10000 (see: taskfc scale --help)"),
     (
         "status extra",
         2,
-        "taskfc status: error: unrecognized arguments: extra (the farm's name is given as --name extra)",
+        "taskfc status: unexpected 'extra'; the farm's name is given as --name extra (see: taskfc status --help)",
     ),
-    ("stop fb", 2, "taskfc stop: error: unrecognized arguments: fb (the farm's name is given as --name fb)"),
-    ("start 4", 2, "taskfc start: error: unrecognized arguments: 4 (the number of workers is given as -n 4)"),
-    ("status --all", 2, "taskfc status: error: unrecognized arguments: --all"),
-    ("scale 2 3", 2, "taskfc scale: error: unrecognized arguments: 3"),
-    ("start --jobs 4", 2, "taskfc start: error: unrecognized arguments: --jobs 4 (did you mean -n?)"),
-    ("start --num-workers=4", 2, "taskfc start: error: unrecognized arguments: --num-workers=4 (did you mean -n?)"),
+    ("stop fb", 2, "taskfc stop: unexpected 'fb'; the farm's name is given as --name fb (see: taskfc stop --help)"),
+    ("start 4", 2, "taskfc start: unexpected '4'; the number of workers is given as -n 4 (see: taskfc start --help)"),
+    ("status --all", 2, "taskfc status: unexpected '--all' (see: taskfc status --help)"),
+    ("scale 2 3", 2, "taskfc scale: unexpected '3' (see: taskfc scale --help)"),
+    ("start --jobs 4", 2, "taskfc start: unexpected '--jobs 4'; did you mean -n? (see: taskfc start --help)"),
+    (
+        "start --num-workers=4",
+        2,
+        "taskfc start: unexpected '--num-workers=4'; did you mean -n? (see: taskfc start --help)",
+    ),
     (
         "start --cluster tcp://x",
         2,
-        "taskfc start: error: unrecognized arguments: --cluster tcp://x (did you mean --on?)",
+        "taskfc start: unexpected '--cluster tcp://x'; did you mean --on? (see: taskfc start --help)",
     ),
-    ("start --fersh", 2, "taskfc start: error: unrecognized arguments: --fersh (did you mean --fresh?)"),
-    ("tasks --head 3", 2, "taskfc tasks: error: unrecognized arguments: --head (did you mean --limit?)"),
-    ("scale -n 3", 2, "taskfc scale: error: unrecognized arguments: -n"),
+    ("start --fersh", 2, "taskfc start: unexpected '--fersh'; did you mean --fresh? (see: taskfc start --help)"),
+    ("tasks --head 3", 2, "taskfc tasks: unexpected '--head'; did you mean --limit? (see: taskfc tasks --help)"),
+    (
+        "scale -n 3",
+        2,
+        "taskfc scale: unexpected '-n'; the number of workers is given alone: taskfc scale 4 (see: taskfc scale --help)",
+    ),
 ]
 
 
@@ -265,9 +273,7 @@ def test_in_a_terminal(
     except SystemExit as end:
         ended = int(str(end.code))
     out, err = capsys.readouterr()
-    usage, last = err.rstrip("\n").rpartition("\n")[::2]
-    assert (ended, out, last) == (code, "", answer)
-    assert usage.startswith(f"usage: taskfc {words.split()[0]} ") if code == 2 else not usage
+    assert (ended, out, err) == (code, "", f"{answer}\n")
 
 
 CLIENT = (
@@ -370,7 +376,7 @@ PYTHON = [
         TypeError,
         "None cannot be called; submit takes a function and its arguments apart: submit(f, x)",
     ),
-    ("tc.map()", TypeError, "map() needs func: map(func, *sequences, chunksize=1)"),
+    ("tc.map()", TypeError, "map() needs func: map(func, *sequences, chunksize=1, block=True)"),
     ("tc.map([1, 2], abs)", TypeError, "map takes the function first: map(f, [1, 2]); [1, 2] cannot be called"),
     ("tc.map(abs, 5)", TypeError, "map takes sequences behind the function, not 5: map(f, [1, 2])"),
     ("tc.map(abs, [1], chunk=2)", TypeError, "map() has no argument chunk=; did you mean chunksize=?"),
