@@ -16,6 +16,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from taskfc_ext.client.farm.launch import LocalFarm
 from taskfc_ext.client.start import Controller, stop
+from taskfc_ext.view.cards import OF_CARD
 from tests.processes import run_notebook
 from tests.system.conftest import Session, settings_kept
 
@@ -91,7 +92,8 @@ class Showing(Session):
         for output in self.ip.display_pub.outputs:
             if output.get("update"):
                 shown.pop()
-            shown.append((output["data"], output["metadata"] or {}))
+            metadata = output["metadata"] or {}
+            shown.append((output["data"], {key: about for key, about in metadata.items() if key != OF_CARD}))
         return [(data, metadata) for data, metadata in shown if data]
 
 
