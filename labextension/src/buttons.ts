@@ -7,19 +7,29 @@
 import { CommandPath, serverPathOfPage } from './link/command-path';
 import { problemOf } from './link/host';
 import { KernelPath, splitCommandFrom } from './link/kernel-path';
+import type { CommandAnswer } from './link/messages';
 import { isNumbered } from './link/transport';
 import type { FromKernel, ToKernel } from './link/transport';
+
+const LATE_CHOICE =
+  'The kernel is busy or was restarted. It will receive this when its cell ends; if it was restarted, run the cell again.';
 
 const STALE_AFTER_MS = 1000; // a card that can be redrawn is redrawn much sooner
 
 type Verb = 'abort' | 'retry';
 
-const LABELS: Record<Verb, string> = { abort: 'Abort', retry: 'Retry' };
+const LABELS: Record<string, string> = { abort: 'Abort', retry: 'Retry' };
+
+function isFarms(verb: string): verb is Verb {
+  return verb === 'abort' || verb === 'retry';
+}
 
 /** The part of anywidget's model that is used here. */
 interface Model {
   get(name: 'what' | 'state' | 'farm' | 'identity'): string;
-  get(name: 'offers'): Verb[];
+  get(name: 'offers'): string[];
+  /** Further verbs: only the kernel can carry them out, and they answer the card's own question. */
+  get(name: 'labels'): Record<string, string>;
   get(name: 'taskid'): number;
   send(content: ToKernel): void;
   on(event: string, listener: (content: FromKernel) => void): void;
@@ -71,8 +81,10 @@ class Buttons {
   private showChoices(): void {
     this.isAsking = false;
     this.row.setAttribute('aria-label', this.model.get('what'));
-    const verbs = this.model.get('offers');
-    this.choices.replaceChildren(...verbs.map(verb => makeButton(LABELS[verb], () => this.ask(verb))));
+    const labels = { ...LABELS, ...this.model.get('labels') };
+    const buttonOf = (verb: string): HTMLElement =>
+      makeButton(labels[verb] ?? verb, () => (isFarms(verb) ? this.ask(verb) : this.choose(verb)));
+    this.choices.replaceChildren(...this.model.get('offers').map(buttonOf));
   }
 
   private ask(verb: Verb): void {
@@ -99,13 +111,24 @@ class Buttons {
 
   private run(verb: Verb): void {
     this.closeQuestion();
+    const command = { do: verb, taskids: [this.model.get('taskid')] };
+    this.follow(show => this.path.command(this.model.get('farm'), command, show));
+  }
+
+  private choose(verb: string): void {
+    const identity = this.model.get('identity');
+    const choice = { do: 'choose', verb, taskids: [this.model.get('taskid')], identity } as const;
+    this.follow(show => this.kernel.choose(choice, () => show(LATE_CHOICE)));
+  }
+
+  /** Act on a click, and show what comes of it. */
+  private follow(act: (show: (text: string) => void) => Promise<CommandAnswer>): void {
     this.showStatus('…');
     const click = ++this.nClicks;
     const show = (text: string): void => {
       if (click === this.nClicks) this.showStatus(text); // else there was another click meanwhile
     };
-    const command = { do: verb, taskids: [this.model.get('taskid')] };
-    this.path.command(this.model.get('farm'), command, show).then(
+    act(show).then(
       answer => show(answer.said),
       (error: unknown) => show(problemOf(error))
     );

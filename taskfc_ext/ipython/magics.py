@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, needs_local_scope, no_var_expand
-from traitlets import Bool, Integer, TraitError, Unicode, validate
+from traitlets import Bool, Enum, Integer, TraitError, Unicode, validate
 
 from taskfc_ext.client.context.owner import default_owner
 from taskfc_ext.client.progress import switch
@@ -120,6 +120,13 @@ class TaskMagics(Magics):
 
     progress = Bool(True, help="Whether a wait of more than 2 seconds shows a bar under its cell.").tag(config=True)
 
+    when_running = Enum(
+        ("ask", "replace", "beside"),
+        "ask",
+        help="What %%task does if a task of this very cell is unfinished: 'ask' submits nothing and shows that task, "
+        "'replace' aborts it, 'beside' runs both. --replace and --beside decide for one run.",
+    ).tag(config=True)
+
     def __init__(self, shell: Any, farms: Farms) -> None:
         try:
             super().__init__(shell)
@@ -139,13 +146,15 @@ class TaskMagics(Magics):
             sees_updates_only=partial(is_headless, shell),
         )
         self.queues = QueueWidgets(self.session, self.board)
+        self.session.when_running = self.when_running
         switch.turn(self.progress)
-        self.observe(self._apply_config, ["farm", "n_workers", "live_cards", "progress"])
+        self.observe(self._apply_config, ["farm", "n_workers", "live_cards", "progress", "when_running"])
 
     def _apply_config(self, change: Any) -> None:
         """Act on a changed trait."""
         self.session.use(self.farm)
         self.session.n_workers = self.n_workers
+        self.session.when_running = self.when_running
         self.board.is_live = self._may_update()
         switch.turn(self.progress)
 
@@ -223,6 +232,17 @@ class TaskMagics(Magics):
         except Exception:  # in a result's own code, or of a closed stream: not an error of the cell
             logger.debug("ended tasks could not be reported", exc_info=True)
         self.board.after_cell()
+        self._bind_clicked()
+
+    def before_cell(self) -> None:
+        """Do the work of the main thread before a cell: it sees the tasks of earlier clicks under their names."""
+        self.session.submitted.clear()
+        self._bind_clicked()
+
+    def _bind_clicked(self) -> None:
+        """Bind names to the tasks that buttons have submitted since, on the main thread."""
+        while self.board.chosen:
+            self.board.chosen.popleft()()
         if self.board.retried:
             from taskfc_ext.ipython.verbs.retry import rebind
 
@@ -241,12 +261,13 @@ class TaskMagics(Magics):
         switch.turn(True)
 
     def _make_buttons(
-        self, act: Callable[[str], str], farm: str, taskid: int, verbs: tuple[str, ...]
+        self, act: Callable[[str], str], farm: str, taskid: int, verbs: tuple[str, ...], labels: dict[str, str]
     ) -> Buttons | None:
         from taskfc_ext.widget.buttons import TaskButtons  # ipywidgets is slow to import
 
         try:
-            return TaskButtons(act, taskid, farm=farm, offers=verbs, identity=self.session.farms.identity(farm))
+            identity = self.session.farms.identity(farm)
+            return TaskButtons(act, taskid, farm=farm, offers=verbs, labels=labels, identity=identity)
         except Exception:  # the kernel has no widgets: the card works without buttons
             logger.debug("no buttons for task=%d", taskid, exc_info=True)
             return None

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from taskfc_ext.client.context.owner import is_of_one_process
-from taskfc_ext.errors import FarmError, UnknownTask
+from taskfc_ext.errors import TaskFCError, UnknownTask
 from taskfc_ext.ipython.sessions import Session
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.states import State
@@ -45,7 +45,7 @@ def welcome(session: Session, namespace: MutableMapping[str, Any]) -> str:
         try:
             found.extend(session.client().list_tasks(owner=session.owner, limit=NEWEST))
             futures.update(_find_futures(session, namespace, found))
-        except (FarmError, OSError):  # it has just ended: the next use of the farm says so
+        except (TaskFCError, OSError):  # it has just ended, or is of another version: the next use of the farm says so
             pass
 
     asking = threading.Thread(target=ask, name="taskfc_ext welcome", daemon=True)

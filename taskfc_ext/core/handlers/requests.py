@@ -210,6 +210,7 @@ def _submit(farm: Farm, step: Step, client: ClientSession, message: Submit, now:
         after=tuple(ref for ref in after if ref is not None),
         after_any=message.after_any,
         inputs=tuple(ref for ref in inputs if ref is not None),
+        origin=message.origin,
     )
     commit_submitted(farm, step, record, now)
     fail_if_parent_failed(farm, step, record, now)

@@ -14,6 +14,7 @@ from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.protocol.client_messages import ListTasks
 from taskfc_ext.protocol.infos import EngineInfo, TaskInfo, TaskProgress, WorkerInfo
 from taskfc_ext.protocol.owners import is_called
+from taskfc_ext.protocol.spec import is_from
 from taskfc_ext.protocol.states import State
 
 _SHOWN = 5
@@ -44,6 +45,7 @@ def list_tasks(farm: Farm, message: ListTasks, now: Now) -> SendList:
         if (wanted is None or task.taskid in wanted)
         and (message.owner is None or is_called(task.batch.owner, message.owner))
         and (message.name is None or task.batch.name == message.name)
+        and is_from(task.batch.origin, message.origin)
         and (message.states is None or task.state in message.states)
     ]
     reasons = Reasons(farm)
@@ -56,6 +58,7 @@ def list_tasks(farm: Farm, message: ListTasks, now: Now) -> SendList:
         owner=message.owner,
         limit=message.limit,
         left_out=frozenset(farm.retried) if message.not_retried else frozenset(),
+        origin=message.origin,
     )
 
 
@@ -85,6 +88,7 @@ def task_info(farm: Farm, task: Task, reasons: Reasons, now: Now) -> TaskInfo:
         submitted=task.batch.submitted,
         elapsed=max(0.0, now.wall - task.started) if task.state is State.RUNNING else None,
         owner=task.batch.owner,
+        cell=task.batch.origin.cell,
         message=message or waits_text(farm, task, waits_for),
         waits_for=tuple(waits_for),
         retry_of=task.retry_of,
