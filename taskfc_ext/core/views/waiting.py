@@ -1,4 +1,4 @@
-"""Why an unfinished task does not run, in words. Computed where somebody asks, never on a task's way."""
+"""Reasons why unfinished tasks do not run, in words. Computed where somebody asks, never on a task's way."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _REASONS = 3
 
 
 class Waiting:
-    """What the tasks of a farm wait for, as of now: one request asks for many."""
+    """The waits of the tasks of a farm, as of now: one request asks for many."""
 
     def __init__(self, farm: Farm) -> None:
         self._farm = farm

@@ -100,9 +100,9 @@ class CardBoard:
         else:
             self._show(future, may_outlast_cell=True, choice=choice)
 
-    def show_early(self, future: Any) -> None:
-        """Show the card of a future that the running cell waits for and then returns."""
-        self._show(future, may_outlast_cell=False)
+    def show_early(self, future: Any, choice: Choice | None = None) -> None:
+        """Show the card of a future that the running cell waits for, or has, and then returns."""
+        self._show(future, may_outlast_cell=False, choice=choice)
         self._early = future
 
     def _show(self, future: Any, *, may_outlast_cell: bool, choice: Choice | None = None) -> None:

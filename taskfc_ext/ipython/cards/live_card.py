@@ -59,13 +59,13 @@ class Buttons(Protocol):
 
 
 class Choice(Protocol):
-    """Verbs of an unfinished task in place of its usual ones, with the texts of their buttons."""
+    """Verbs of a task in place of its usual ones, with the texts of their buttons."""
 
     @property
     def labels(self) -> dict[str, str]: ...
 
-    @property
-    def is_open(self) -> bool: ...
+    def verbs_in(self, state: str) -> tuple[str, ...] | None:
+        """Return the verbs that a task in this state has because of it; `None`: the usual ones."""
 
     def act(self, verb: str) -> tuple[Any, str]:
         """Carry out a verb; return the future of the task that the card shows then, and a line about it."""
@@ -85,8 +85,8 @@ def offers(card: Card, choice: Choice | None = None) -> tuple[str, ...]:
     """Return the verbs that a card's task allows."""
     if card.taskid is None:
         return ()
-    if choice is not None and choice.is_open and card.state in UNFINISHED:
-        return tuple(choice.labels)
+    if choice is not None and (verbs := choice.verbs_in(card.state)) is not None:
+        return verbs
     return ("abort",) if card.state in UNFINISHED else ("retry",) if card.state in UNSUCCESSFUL else ()
 
 

@@ -108,6 +108,10 @@ class Choice:
         """Whether a click still submits it."""
         return self._prepared is not None
 
+    def verbs_in(self, state: str) -> tuple[str, ...] | None:
+        """Return its verbs while it is open and the task is unfinished."""
+        return tuple(self.labels) if self.is_open and state in UNFINISHED else None
+
     def release(self) -> None:
         """Forget the submission: it is obsolete."""
         with self._lock:
