@@ -81,18 +81,22 @@ class Buttons {
   private showChoices(): void {
     this.isAsking = false;
     this.row.setAttribute('aria-label', this.model.get('what'));
-    const labels = { ...LABELS, ...this.model.get('labels') };
     const buttonOf = (verb: string): HTMLElement =>
-      makeButton(labels[verb] ?? verb, () => (isFarms(verb) ? this.ask(verb) : this.choose(verb)));
+      makeButton(this.labelOf(verb), () => (isFarms(verb) ? this.ask(verb) : this.choose(verb)));
     this.choices.replaceChildren(...this.model.get('offers').map(buttonOf));
+  }
+
+  private labelOf(verb: string): string {
+    return this.model.get('labels')[verb] ?? LABELS[verb] ?? verb;
   }
 
   private ask(verb: Verb): void {
     this.showStatus('');
     this.isAsking = true;
-    const yes = makeButton(`Yes, ${verb}`, () => this.run(verb));
+    const label = this.labelOf(verb);
+    const yes = makeButton(`Yes, ${label.toLowerCase()}`, () => this.run(verb));
     this.choices.replaceChildren(
-      `${LABELS[verb]} ${this.model.get('what')}?`,
+      label === LABELS[verb] ? `${label} ${this.model.get('what')}?` : `${label}: ${this.model.get('what')}?`,
       yes,
       makeButton('No', () => this.closeQuestion())
     );
