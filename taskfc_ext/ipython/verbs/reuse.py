@@ -71,8 +71,8 @@ def find_same(notebook: Notebook, key: bytes) -> TaskInfo | None:
     """Return the newest task of this notebook with this key that has succeeded or is unfinished."""
     session = notebook.session
     states = (State.SUCCEEDED, *UNFINISHED)
-    found = session.client().list_tasks(owner=session.owner, states=states, limit=1, origin=Origin(key=key))
-    return found[0] if found else None
+    found = session.client().list_tasks(owner=session.owner, states=states, limit=100, origin=Origin(key=key))
+    return next((task for task in reversed(found) if task.owner == session.owner), None)  # others may be called so
 
 
 def take(notebook: Notebook, task: TaskInfo) -> TaskFuture:
