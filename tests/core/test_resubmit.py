@@ -69,6 +69,16 @@ def test_a_retry_is_of_the_same_cell_and_has_its_key_unless_modules_may_differ()
     assert origins(origin) == [same[1]]
 
 
+def test_a_dependant_that_is_retried_with_a_new_parent_has_no_key():
+    talk = Conversation(workers=1)
+    talk.submit(1)
+    talk.ask(Submit, spec=spec(), bodies=(b"child",), inputs=(0,), origin=Origin("cell 1", b"k" * 16))
+    talk.finish(0, outcome=Outcome.ERROR)
+    (_, (_, child)) = pairs(talk.retry(0))
+    batch = talk.farm.tasks[child].batch
+    assert (batch.inputs, batch.origin) == ((2,), Origin("cell 1"))
+
+
 def test_a_failed_task_runs_again_as_a_new_one():
     talk = Conversation(workers=1)
     fail_a_task(talk, name="fit", retries=0, timeout=5.0)
