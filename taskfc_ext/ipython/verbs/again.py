@@ -50,7 +50,7 @@ def unfinished_of(notebook: Notebook, cell: str) -> list[TaskInfo]:
     if not cell:
         return []
     session = notebook.session
-    tasks = _left(session.client(), session.owner, cell)
+    tasks = _list_unfinished(session.client(), session.owner, cell)
     # a cell may submit several, by `run_cell_magic` in a loop
     tasks = [task for task in tasks if task.taskid not in session.submitted]
     if notebook.cell_id or not notebook.is_headless:
@@ -59,7 +59,7 @@ def unfinished_of(notebook: Notebook, cell: str) -> list[TaskInfo]:
     return [task for task in tasks if task.submitted < session.since]
 
 
-def _left(client: BlockingTaskClient, owner: str, cell: str) -> list[TaskInfo]:
+def _list_unfinished(client: BlockingTaskClient, owner: str, cell: str) -> list[TaskInfo]:
     """Return the unfinished tasks of a cell of exactly this owner: others may be called the same."""
     found = client.list_tasks(owner=owner, states=UNFINISHED, origin=Origin(cell))
     return [task for task in found if task.owner == owner]
@@ -134,7 +134,7 @@ class Choice:
             self._prepared = self._after = None
         if prepared is None or after is None:
             raise BadUsage("this cell was submitted since")
-        left = _left(self._client, self._notebook.session.owner, self._cell)
+        left = _list_unfinished(self._client, self._notebook.session.owner, self._cell)
         if verb == REPLACE:
             abort_all(self._client, left)
         future = prepared.submit()
