@@ -120,6 +120,9 @@ def test_options_that_change_the_result_count(open_kernel: Open) -> None:
     session = open_kernel()
     first = session.run("%%task --reuse --seed 1 -o x\nx = 1\nx")
     first.result(DEADLINE)
+    assert "x" not in session.ip.user_ns
+    assert session.run("%%task --reuse --wait --seed 1 -o x\nx = 1\nx").taskid == first.taskid
+    assert session.ip.user_ns["x"] == 1
     same = ("--seed 1 -o x", "other --seed 1 -o x --retries 2 --priority 3")
     other = ("--seed 2 -o x", "--seed 1", "--seed 1 -o x --cores 1", "--seed 1 -o x --after 0")
     session.run("%config TaskMagics.when_running = 'beside'")

@@ -147,8 +147,10 @@ def _take(notebook: Notebook, submission: Submission, same: TaskInfo) -> TaskFut
     """Return the future of a task that is the same, under the name of this cell."""
     future = reuse.take(notebook, same)
     _bind_name(notebook, submission.name, future)
-    if submission.wait:
+    if submission.wait and same.completed is None:
         _wait(notebook, future, submission.out)
+    elif submission.wait:
+        bind_out(notebook, future, submission.out)
     return future
 
 
