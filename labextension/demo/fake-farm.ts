@@ -176,6 +176,7 @@ export class FakeFarm {
         submitted: batch.submitted ?? 0,
         completed: task.completed || null,
         elapsed: task.seconds || null,
+        cell: '',
         owner: batch.owner ?? '',
         message: task.note?.message ?? '',
         progress: task.note?.progress ?? null,

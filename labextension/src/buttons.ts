@@ -4,24 +4,34 @@
 // the kernel was restarted. A retry needs the kernel, which has the notebook's modules as they are now. A kernel that runs
 // a cell may not receive the message: after a while the row shows a command for the terminal.
 //
-// A page that draws the card live hides these buttons, and has its own; its retry comes here, as an event.
+// A page that draws the card live hides these buttons, and has its own; its retry and the kernel's choices come here, as
+// events.
 
 import { ActionRow } from './card/action-row';
-import type { Verb } from './card/action-row';
-import { ENDED, RETRY_IN_KERNEL } from './card/kernel-parts';
-import type { RetryInKernel } from './card/kernel-parts';
+import type { Labels, Verb } from './card/action-row';
+import { ACT_IN_KERNEL, CHOICE_CHANGED, CHOICE_OF_KERNEL, ENDED } from './card/kernel-parts';
+import type { ActInKernel, ChoiceOfKernel } from './card/kernel-parts';
 import { idsOf } from './card/ranges';
 import { CommandPath, serverPathOfPage } from './link/command-path';
 import { KernelPath } from './link/kernel-path';
 import { isNumbered } from './link/transport';
 import type { FromKernel, ToKernel } from './link/transport';
 
+const LATE_CHOICE =
+  'The kernel is busy or was restarted. It will receive this when its cell ends; if it was restarted, run the cell again.';
+
 const STALE_AFTER_MS = 1000; // a card that can be redrawn is redrawn much sooner
+
+function isFarms(verb: string): verb is Verb {
+  return verb === 'abort' || verb === 'retry';
+}
 
 /** The part of anywidget's model that is used here. */
 interface Model {
   get(name: 'what' | 'state' | 'farm' | 'identity'): string;
   get(name: 'offers'): string[];
+  /** The texts of buttons; a verb besides *abort* and *retry* is one that only the kernel can carry out. */
+  get(name: 'labels'): Labels;
   get(name: 'taskid'): number;
   get(name: 'ranges'): [number, number][];
   send(content: ToKernel): void;
@@ -39,7 +49,8 @@ class Buttons {
     private readonly model: Model,
     private readonly el: HTMLElement
   ) {
-    this.row.element.addEventListener(RETRY_IN_KERNEL, this.onRetry);
+    this.row.element.addEventListener(ACT_IN_KERNEL, this.onAct);
+    this.row.element.addEventListener(CHOICE_OF_KERNEL, this.onChoice);
     el.append(this.row.element);
     model.on('change:state', this.checkCard);
     model.on('change:offers', this.onChange);
@@ -61,20 +72,29 @@ class Buttons {
     this.row.element.remove();
   }
 
-  /** Carry out a verb of one task, or that of a group: *abort all*, *retry failed*. */
+  /** Carry out a verb of one task, that of a group (*abort all*, *retry failed*), or a choice of the kernel's. */
   private async act(offer: string, show: (text: string) => void): Promise<string> {
-    const [verb, isGroup] = offer.split(' ') as [Verb, string?];
-    const command = { do: verb, taskids: idsOf(this.model.get('ranges')) };
+    const [verb, isGroup] = offer.split(' ') as [string, string?];
+    const taskids = idsOf(this.model.get('ranges'));
+    if (!isFarms(verb)) {
+      const choice = { do: 'choose', verb, taskids, identity: this.model.get('identity') } as const;
+      return (await this.kernel.choose(choice, () => show(LATE_CHOICE))).said;
+    }
     // only the kernel knows which tasks of a group have failed: no line of a terminal does the same
     const advise = isGroup && verb === 'retry' ? (): void => undefined : show;
-    return (await this.path.command(this.model.get('farm'), command, advise)).said;
+    return (await this.path.command(this.model.get('farm'), { do: verb, taskids }, advise)).said;
   }
 
-  private readonly onRetry = (event: Event): void => {
-    const { taskid, show, answer } = (event as RetryInKernel).detail;
+  private readonly onAct = (event: Event): void => {
+    const { verb, taskid, show, answer } = (event as ActInKernel).detail;
     if (taskid !== this.model.get('taskid')) return; // another task has taken its place
     event.preventDefault();
-    answer(this.act(this.model.get('offers').find(offer => offer.startsWith('retry')) ?? 'retry', show));
+    answer(this.act(this.model.get('offers').find(offer => offer.startsWith(verb)) ?? verb, show));
+  };
+
+  private readonly onChoice = (event: Event): void => {
+    const [verbs, labels, taskid] = [this.model.get('offers'), this.model.get('labels'), this.model.get('taskid')];
+    if (verbs.some(verb => verb in labels)) (event as ChoiceOfKernel).detail.answer({ taskid, verbs, labels });
   };
 
   private readonly onMessage = (message: FromKernel): void => {
@@ -101,7 +121,9 @@ class Buttons {
   private readonly onChange = (): void => {
     const [what, offers] = [this.model.get('what'), this.model.get('offers')];
     const isGroup = offers.some(offer => offer.includes(' '));
-    this.row.offer(isGroup ? `of ${what}` : what, offers); // *Abort task 12?*, *Abort all of map fit?*
+    // *Abort task 12?*, *Abort all of map fit?*
+    this.row.offer(isGroup ? `of ${what}` : what, offers, this.model.get('labels'));
+    this.row.element.dispatchEvent(new Event(CHOICE_CHANGED, { bubbles: true }));
   };
 }
 

@@ -63,6 +63,7 @@ from taskfc_ext.protocol.infos import BroadcastReport, EngineInfo, SubmittedTask
 from taskfc_ext.protocol.limits import MAX_IDS, MAX_WORKERS
 from taskfc_ext.protocol.payloads import Payload
 from taskfc_ext.protocol.printed import log_of
+from taskfc_ext.protocol.spec import NO_CELL, Origin
 from taskfc_ext.serialize import CellOptions, Received
 from taskfc_ext.tasks import BaseTask, Depend, MapTask, StringTask, check_names
 
@@ -400,7 +401,7 @@ class FCTaskClient(Unpicklable):
         submitter = self.submitter
         if options:
             submitter = Submitter(self.remote_reference, submitter.options.with_changes({**options}))
-        return submitter.submit_cell(source, names or {}, check_names("outs", outs), keep=keep, settings=settings)
+        return submitter.prepare(source, names or {}, check_names("outs", outs), keep=keep, settings=settings).submit()
 
     def with_options(self, **options: Unpack[TaskOptions]) -> FCTaskClient:
         """Return the same client, whose submissions have these options on top of its own.
@@ -528,6 +529,7 @@ class FCTaskClient(Unpicklable):
         name: str | None = None,
         owner: str | None = None,
         limit: int = 1000,
+        origin: Origin = NO_CELL,
     ) -> list[TaskInfo]:
         """Return the tasks that pass every given filter, newest last.
 
@@ -537,10 +539,11 @@ class FCTaskClient(Unpicklable):
             name: their name.
             owner: their notebook or script, or what it is called: its file's name, with or without the suffix.
             limit: the largest number of tasks, which are the newest.
+            origin: the cell that they come from; what is empty in it is any.
         """
         ids, of = check_filter(taskids, states)
         ask = self.remote_reference.ask
-        found = await ask(ListTasks, taskids=ids, states=of, name=name, owner=owner, limit=limit)
+        found = await ask(ListTasks, taskids=ids, states=of, name=name, owner=owner, limit=limit, origin=origin)
         return msgspec.convert(found, list[TaskInfo])
 
     async def log(self, taskid: int) -> str:

@@ -24,6 +24,7 @@ from taskfc_ext.client.session.subscriber import News
 from taskfc_ext.client.submit.options import Task, TaskOptions
 from taskfc_ext.protocol.infos import EngineInfo, SubmittedTask, TaskInfo, WorkerInfo
 from taskfc_ext.protocol.payloads import Payload
+from taskfc_ext.protocol.spec import NO_CELL, Origin
 from taskfc_ext.serialize import CellOptions, Received
 from taskfc_ext.tasks import BaseTask, Depend
 
@@ -49,7 +50,7 @@ class BlockingTaskClient(Unpicklable):
 
     def __init__(self, client: FCTaskClient) -> None:
         self._client = client
-        self._submitter = client.submitter
+        self.submitter = client.submitter
 
     # the interface of the older system
 
@@ -143,7 +144,7 @@ class BlockingTaskClient(Unpicklable):
     @signatures.as_submit
     def submit(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> TaskFuture:
         try:
-            return self._submitter.submit(f, args, kwargs)
+            return self.submitter.submit(f, args, kwargs)
         except BaseException as error:
             shorten(error)
             raise
@@ -196,8 +197,9 @@ class BlockingTaskClient(Unpicklable):
         name: str | None = None,
         owner: str | None = None,
         limit: int = 1000,
+        origin: Origin = NO_CELL,
     ) -> list[TaskInfo]:
-        return drive(self._client.list_tasks(taskids, states, name, owner, limit))
+        return drive(self._client.list_tasks(taskids, states, name, owner, limit, origin))
 
     def log(self, taskid: int) -> str:
         return drive(self._client.log(taskid))

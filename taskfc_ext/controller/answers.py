@@ -37,7 +37,7 @@ from taskfc_ext.protocol.limits import MAX_FRAME
 from taskfc_ext.protocol.owners import is_called
 from taskfc_ext.protocol.payloads import Failure, Payload, decode_failure, size_of
 from taskfc_ext.protocol.records import Submitted
-from taskfc_ext.protocol.spec import Kind
+from taskfc_ext.protocol.spec import Kind, is_from
 from taskfc_ext.protocol.states import UNFINISHED
 from taskfc_ext.protocol.worker_messages import Code, Run
 
@@ -215,6 +215,8 @@ class Answers:
                 break  # the following ones are older still
             if taskid in known:
                 continue  # it ended in this turn, after the request
+            if not is_from(self._store.batch_without_bodies(taskid).origin, message.origin):
+                continue
             info = self._finished_info(record, row, self._failure_of(record, row))
             if _passes(info, message):
                 finished.append(info)
@@ -260,6 +262,7 @@ class Answers:
             completed=record.completed,
             elapsed=record.seconds[row],
             owner=batch.owner,
+            cell=batch.origin.cell,
             message=failure.summary if failure is not None else "",
             retry_of=batch.retry_of[record.ids[row] - batch.first] if batch.retry_of else None,
         )

@@ -11,6 +11,7 @@ from taskfc_ext.protocol.ids import Session, WorkerId
 from taskfc_ext.protocol.infos import Details, TaskInfo
 from taskfc_ext.protocol.records import Record
 from taskfc_ext.protocol.snapshots import QueueDelta, QueueSnapshot
+from taskfc_ext.protocol.spec import NO_CELL, Origin
 from taskfc_ext.protocol.supervisor_messages import ToSupervisor
 from taskfc_ext.protocol.worker_messages import Run, ToWorker
 
@@ -34,6 +35,7 @@ class SendList(NamedTuple):
     owner: str | None
     limit: int
     left_out: frozenset[int] = frozenset()
+    origin: Origin = NO_CELL
 
 
 class SendLog(NamedTuple):

@@ -33,7 +33,7 @@ def load(shell: Any, farms: Farms | None = None) -> None:
         _register_card(shell, GROUP, magics.show_group),
         _register_completion(shell, magics),
         wrap_inspection(shell),
-        _register_event(shell, magics),
+        _register_events(shell, magics),
     ]
     atexit.register(magics.close)
     undo.append(lambda: atexit.unregister(magics.close))
@@ -92,10 +92,20 @@ def _register_completion(shell: Any, magics: TaskMagics) -> Undo:
     return lambda: matchers.remove(matcher) if matcher in matchers else None
 
 
-def _register_event(shell: Any, magics: TaskMagics) -> Undo:
-    def after_cell(*_: object) -> None:
-        if threading.current_thread() is threading.main_thread():  # messages of a front end may run on other threads
-            magics.after_cell()
+def _register_events(shell: Any, magics: TaskMagics) -> Undo:
+    def on_main_thread(act: Callable[[], None]) -> Callable[..., None]:
+        def handle(*_: object) -> None:
+            if threading.current_thread() is threading.main_thread():  # messages of a front end may run on others
+                act()
 
-    shell.events.register("post_run_cell", after_cell)
-    return lambda: shell.events.unregister("post_run_cell", after_cell)
+        return handle
+
+    handlers = {"pre_run_cell": on_main_thread(magics.before_cell), "post_run_cell": on_main_thread(magics.after_cell)}
+    for event, handler in handlers.items():
+        shell.events.register(event, handler)
+
+    def undo() -> None:
+        for event, handler in handlers.items():
+            shell.events.unregister(event, handler)
+
+    return undo

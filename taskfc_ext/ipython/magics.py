@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, needs_local_scope, no_var_expand
-from traitlets import Bool, Integer, TraitError, Unicode, validate
+from traitlets import Bool, Enum, Integer, TraitError, Unicode, validate
 
 from taskfc_ext.border import lines_of_error
 from taskfc_ext.client.context.owner import default_owner
@@ -131,6 +131,13 @@ class TaskMagics(Magics):
         config=True
     )
 
+    when_running = Enum(
+        ("ask", "replace", "beside"),
+        "ask",
+        help="What %%task does if a task of this very cell is unfinished: 'ask' submits nothing and shows that task, "
+        "'replace' aborts it, 'beside' runs both. --replace and --beside decide for one run.",
+    ).tag(config=True)
+
     def __init__(self, shell: Any, farms: Farms) -> None:
         try:
             super().__init__(shell)
@@ -153,14 +160,16 @@ class TaskMagics(Magics):
             find_again=self.session.find_again,
         )
         self.queues = QueueWidgets(self.session, self.board)
+        self.session.when_running = self.when_running
         switch.turn(self.progress)
         set_front(GroupWaits(shell, self.board))
-        self.observe(self._apply_config, ["farm", "n_workers", "live_cards", "progress"])
+        self.observe(self._apply_config, ["farm", "n_workers", "live_cards", "progress", "when_running"])
 
     def _apply_config(self, change: Any) -> None:
         """Act on a changed trait."""
         self.session.use(self.farm)
         self.session.n_workers = self.n_workers
+        self.session.when_running = self.when_running
         self.board.is_live = self._may_update()
         switch.turn(self.progress)
 
@@ -246,6 +255,17 @@ class TaskMagics(Magics):
         except Exception:  # in a result's own code, or of a closed stream: not an error of the cell
             logger.debug("ended tasks could not be reported", exc_info=True)
         self.board.after_cell()
+        self._bind_clicked()
+
+    def before_cell(self) -> None:
+        """Do the work of the main thread before a cell: it sees the tasks of earlier clicks under their names."""
+        self.session.submitted.clear()
+        self._bind_clicked()
+
+    def _bind_clicked(self) -> None:
+        """Bind names to the tasks that buttons have submitted since, on the main thread."""
+        while self.board.chosen:
+            self.board.chosen.popleft()()
         if self.board.renewed:
             from taskfc_ext.ipython.verbs.retry import rebind
 
@@ -271,12 +291,13 @@ class TaskMagics(Magics):
         set_front(None)
 
     def _make_buttons(
-        self, act: Callable[[str], str], farm: str, taskid: int, verbs: tuple[str, ...]
+        self, act: Callable[[str], str], farm: str, taskid: int, verbs: tuple[str, ...], labels: dict[str, str]
     ) -> Buttons | None:
         from taskfc_ext.widget.buttons import TaskButtons  # ipywidgets is slow to import
 
         try:
-            return TaskButtons(act, taskid, farm=farm, offers=verbs, identity=self.session.farms.identity(farm))
+            identity = self.session.farms.identity(farm)
+            return TaskButtons(act, taskid, farm=farm, offers=verbs, labels=labels, identity=identity)
         except Exception:  # the kernel has no widgets: the card works without buttons
             logger.debug("no buttons for task=%d", taskid, exc_info=True)
             return None

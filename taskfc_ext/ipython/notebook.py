@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from taskfc_ext.errors import ControllerUnavailable, ResultExpired, TaskFCError, UnknownTask, UnknownTasks
 from taskfc_ext.ipython.cards.board import CardBoard
 from taskfc_ext.ipython.cards.group_card import is_group
-from taskfc_ext.ipython.cards.publishing import has_kernel
+from taskfc_ext.ipython.cards.publishing import has_kernel, is_headless
 from taskfc_ext.ipython.cards.queue_widgets import QueueWidgets
 from taskfc_ext.ipython.cards.render import Bundle
 from taskfc_ext.ipython.hints import did_you_mean
@@ -76,6 +76,21 @@ class Notebook:
     def has_widgets(self) -> bool:
         """Whether there is a kernel, so that a front end can show widgets."""
         return has_kernel(self.shell)
+
+    @property
+    def cell_id(self) -> str:
+        """The id of the running cell in its notebook; empty where the front end does not give it."""
+        return str(_parent(self.shell).get("metadata", {}).get("cellId") or "")
+
+    @property
+    def has_buttons(self) -> bool:
+        """Whether somebody may click beneath a card."""
+        return self.board.is_live and not self.is_headless
+
+    @property
+    def is_headless(self) -> bool:
+        """Whether the notebook runs from top to bottom, with nobody to ask."""
+        return is_headless(self.shell)
 
     def bind(self, name: str, value: object) -> None:
         """Give `value` a name in the notebook."""
@@ -180,6 +195,12 @@ class Notebook:
         client = self.session.connected
         tasks = client.list_tasks(owner=self.session.owner, limit=1000) if client else []
         return sorted({*variables, *(task.name for task in tasks if task.name)})
+
+
+def _parent(shell: Any) -> Mapping[str, Any]:
+    """Return the message that runs the cell; empty without a kernel."""
+    parent = shell.get_parent() if hasattr(shell, "get_parent") else None
+    return parent if isinstance(parent, Mapping) else {}
 
 
 def _id(task: TaskFuture | int) -> int:

@@ -50,6 +50,12 @@ def _bound_by(code: str) -> frozenset[str]:
         return frozenset()
 
 
+class Releasable(Protocol):
+    """Something that is kept until it is obsolete."""
+
+    def release(self) -> None: ...
+
+
 class Farms(Protocol):
     """Finds, starts and connects to farms."""
 
@@ -141,6 +147,9 @@ class Session:
     Attributes:
         since: the start of the session, in the controller's time; failures before it are not reported.
         notices: the tasks whose end is to be reported.
+        when_running: what a cell does whose task is unfinished: ask, replace, beside.
+        offered: by cell, its last submission that waits for a click.
+        submitted: ids of the tasks that the running cell has submitted.
         reported: failures that a wait has raised, by farm, id and time of submission (a fresh store counts from 0).
     """
 
@@ -152,6 +161,9 @@ class Session:
         self.since = time.time()
         self.notices = Notices()
         self.reported: set[tuple[str, int, float]] = set()
+        self.when_running = "ask"
+        self.offered: dict[str, Releasable] = {}
+        self.submitted: set[int] = set()
         self._clients: dict[str, BlockingTaskClient] = {}
         self._broadcast: dict[str, dict[str, Binding]] = {}
         self._kept: dict[str, dict[str, Binding]] = {}
@@ -228,6 +240,8 @@ class Session:
         self._sent = {key: names for key, names in self._sent.items() if key[0] != name}
         self._broadcast.pop(name, None)
         self._kept.pop(name, None)
+        while self.offered:
+            self.offered.popitem()[1].release()
         if client is not None:
             client.close()
 

@@ -19,7 +19,7 @@ from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.payloads import Payload
 from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.protocol.snapshots import QueueDelta, QueueSnapshot
-from taskfc_ext.protocol.spec import Kind, Spec
+from taskfc_ext.protocol.spec import NO_CELL, Kind, Origin, Spec
 
 TaskRef = int | tuple[int, int]
 """A task by id or, while its id is unknown, by its `Submit` in this session: (seq, index)."""
@@ -93,6 +93,7 @@ class Submit(Request, frozen=True, kw_only=True):
         after: tasks that have to succeed first.
         after_any: the tasks in `after` only have to end.
         inputs: tasks whose results the bodies refer to by position; these are dependencies too.
+        origin: the cell that submits them.
     """
 
     spec: Spec
@@ -101,6 +102,7 @@ class Submit(Request, frozen=True, kw_only=True):
     after: Refs = ()
     after_any: bool = False
     inputs: Refs = ()
+    origin: Origin = NO_CELL
 
 
 class Abort(Request, frozen=True, kw_only=True):
@@ -205,12 +207,14 @@ class ListTasks(Request, frozen=True, kw_only=True):
     """Get at most `limit` `TaskInfo`s, newest last, of the tasks that match every given filter.
 
     `owner` is an owner, or what it is called: see `owners.is_called`. `not_retried` leaves out tasks that were retried.
+    `origin` is a cell or a key, see `spec.is_from`.
     """
 
     taskids: Ids | None = None
     states: tuple[Label, ...] | None = None
     name: Label | None = None
     owner: Annotated[str, Meta(max_length=1000)] | None = None
+    origin: Origin = NO_CELL
     not_retried: bool = False
     limit: Annotated[int, Meta(ge=1, le=MAX_IDS)] = 1000
 

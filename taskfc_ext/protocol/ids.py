@@ -34,6 +34,7 @@ Workers = Annotated[int, Meta(ge=0, le=MAX_WORKERS)]
 """A number of workers."""
 
 Label = Annotated[str, Meta(max_length=200)]
+CellId = Annotated[str, Meta(max_length=200)]
 Name = Annotated[str, Meta(pattern=rf"\A{TASK_NAME}\Z")]
 Digest = Annotated[bytes, Meta(min_length=16, max_length=16)]
 """blake2b-128 of a code body. A function or a cell's source is sent and stored once, under its digest."""

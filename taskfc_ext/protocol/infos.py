@@ -24,6 +24,7 @@ class TaskInfo(Struct, frozen=True, kw_only=True):
         priority: the present one; for a finished task, the submitted one.
         elapsed: run time of the running attempt, or of the last one, in seconds.
         progress: that of the running attempt, if it has reported any.
+        cell: the cell of a notebook that it comes from; empty if it comes from none.
         retry_of: the finished task that this one retries.
         not_before: wall-clock time before which a failed task has no next attempt.
         waits_for: unfinished tasks that it waits for while it runs, at most 100; a substitute has its worker's place.
@@ -44,6 +45,7 @@ class TaskInfo(Struct, frozen=True, kw_only=True):
     completed: float | None = None
     elapsed: float | None = None
     owner: str = ""
+    cell: str = ""
     message: str = ""
     progress: TaskProgress | None = None
     retry_of: int | None = None

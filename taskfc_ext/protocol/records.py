@@ -13,7 +13,7 @@ from msgspec.msgpack import Decoder, Encoder
 from taskfc_ext.protocol.client_messages import Accepted, Define, Ended, Refused, Reply
 from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.payloads import Payload
-from taskfc_ext.protocol.spec import Kind, Spec
+from taskfc_ext.protocol.spec import NO_CELL, Kind, Origin, Spec
 
 
 class Began(Message, frozen=True):
@@ -41,6 +41,7 @@ class Submitted(Message, frozen=True, kw_only=True):
     after_any: bool = False
     inputs: tuple[int, ...] = ()
     retry_of: tuple[int, ...] = ()
+    origin: Origin = NO_CELL
 
 
 class Leased(Message, frozen=True):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from taskfc_ext.protocol.ids import Digest, Label, Priority, Seconds
+from taskfc_ext.protocol.ids import CellId, Digest, Label, Priority, Seconds
 from taskfc_ext.protocol.limits import MAX_PACKS, MAX_RETRIES, MAX_SEED
 from taskfc_ext.protocol.resources import Needs
 
@@ -35,6 +35,26 @@ class Recovery(Struct, frozen=True, forbid_unknown_fields=True):
 
     spec: Spec
     body: bytes
+
+
+class Origin(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The cell of a notebook that tasks come from.
+
+    Attributes:
+        cell: identifies it in its notebook; empty: the tasks come from no cell.
+        key: digest of all that their result depends on; empty where it is not known.
+    """
+
+    cell: CellId = ""
+    key: Annotated[bytes, Meta(max_length=16)] = b""
+
+
+NO_CELL = Origin()
+
+
+def is_from(origin: Origin, wanted: Origin) -> bool:
+    """Return whether `origin` has the cell and the key in `wanted`; what is empty there is any."""
+    return wanted.cell in ("", origin.cell) and wanted.key in (b"", origin.key)
 
 
 class Spec(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

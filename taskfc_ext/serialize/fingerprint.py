@@ -24,7 +24,7 @@ def fingerprints(values: Mapping[str, Any]) -> dict[str, bytes]:
     for name, value in values.items():
         if type(value) in ATOMS or isinstance(value, ModuleType):
             continue
-        file = _HashingFile(left)
+        file = HashingFile(left)
         pickler = _OwnPartsPickler(file, value)
         try:
             pickler.dump(value)
@@ -41,7 +41,7 @@ def changed_names(before: Mapping[str, bytes], values: Mapping[str, Any]) -> lis
     return [name for name, print_ in before.items() if name in now and now[name] != print_]
 
 
-class _HashingFile(LimitedFile):
+class HashingFile(LimitedFile):
     """File that keeps only a hash of its content.
 
     Args:
@@ -66,7 +66,7 @@ class _HashingFile(LimitedFile):
 class _OwnPartsPickler(Pickler):
     """Pickler of a value's own parts, without the globals of its functions and the classes of its parts."""
 
-    def __init__(self, file: _HashingFile, value: object) -> None:
+    def __init__(self, file: HashingFile, value: object) -> None:
         super().__init__(file, file.take)
         self._value = value
 

@@ -114,7 +114,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         self.exceptions = Exceptions()
         self.sends_guesses = True
         self.has_guesses = False
-        self._spaces: dict[str, _Space] = {}
+        self._spaces: dict[str, Space] = {}
         self._filled_cells: set[int] = set()
         self._open_classes: set[type] = set()
         self._reducers: dict[type, Callable[[Any], Any] | None] = {}
@@ -128,13 +128,13 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
             self.filenames[obj.co_filename] = None
         elif kind is CellType:
             return self._reduce_cell(obj)
-        elif kind is _Space:
+        elif kind is Space:
             return _space, (obj.key, obj.name)
         elif issubclass(kind, type):
             if classes.is_by_value(obj):
                 self.made_classes[obj] = None
                 self._open_classes.add(obj)
-                return classes.reduce_class(obj, is_global=_is_global(obj))
+                return classes.reduce_class(obj, is_global=is_global(obj))
         elif kind is classes.Early:
             return classes.reduce_early(obj)
         elif kind is classes.Complete:
@@ -187,7 +187,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
             tuple([_contents(cell) for cell in cells]),
             needs,
             private,
-            _is_global(function),
+            is_global(function),
             _submodules(function, needs),
         )
         return _make_function, arguments, state, None, None, _set_function
@@ -210,8 +210,8 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
             return ()
         return tuple([name for name, value in needs.items() if host.is_private(name, value)])
 
-    def _space(self, key: str, name: str) -> _Space:
-        return self._spaces.setdefault(key, _Space(key, name))
+    def _space(self, key: str, name: str) -> Space:
+        return self._spaces.setdefault(key, Space(key, name))
 
     def _reduce_cell(self, cell: CellType) -> Any:
         if id(cell) in self._filled_cells:
@@ -219,7 +219,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         return _inherited[CellType](cell)
 
 
-class _Space:
+class Space:
     """Placeholder in a pickle for the namespace under a key."""
 
     def __init__(self, key: str, name: str) -> None:
@@ -299,7 +299,7 @@ def _fill_module(module: ModuleType, names: Mapping[str, Any]) -> None:
 # names of the notebook
 
 
-def _is_global(item: Any) -> bool:
+def is_global(item: Any) -> bool:
     """Return whether the notebook has `item` under its own name, so that a task can also pickle it by reference."""
     return vars(sys.modules[MAIN]).get(item.__qualname__, ABSENT) is item
 

@@ -19,8 +19,8 @@ from taskfc_ext.protocol.states import UNFINISHED
 from taskfc_ext.text import as_sentence, one_line, plural, sentence
 from taskfc_ext.view.messages import (
     Abort,
-    AnyCommand,
     Clear,
+    Command,
     CommandAnswer,
     Hold,
     Move,
@@ -90,7 +90,7 @@ async def carry_out(command: Steered, ask: Ask) -> CommandAnswer:
         return CommandAnswer(ok=False, said=sentence(error))
 
 
-def explain_mismatch(command: AnyCommand, farm: str, identity: str) -> str:
+def explain_mismatch(command: Command, farm: str, identity: str) -> str:
     """Return a sentence if `command` was meant for other processes than those of `identity`; else nothing."""
     if command.identity in ("", identity):
         return ""

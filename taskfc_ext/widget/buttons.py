@@ -1,4 +1,4 @@
-"""The buttons under a card: abort or retry one task.
+"""The buttons under a card: abort or retry one task, or a choice that only its kernel can carry out.
 
 JupyterLab sends the messages of widgets to a subshell of the kernel (ipykernel 7), a thread beside the main one, so a
 click works while a cell runs. Without a subshell, a click waits until the cell has ended; the script notices that
@@ -10,19 +10,34 @@ from __future__ import annotations
 import contextvars
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
-from traitlets import Int, List, Unicode
+from traitlets import Dict, Int, List, Unicode
 
 from taskfc_ext.view.commands import explain_mismatch
-from taskfc_ext.view.messages import Abort, CommandAnswer, Retry
+from taskfc_ext.view.messages import Abort, Command, CommandAnswer, Retry
 from taskfc_ext.widget.built import script, style
 from taskfc_ext.widget.feed import QueueQuestion, problem_of
 from taskfc_ext.widget.subshell_widget import SubshellWidget
 
 Act = Callable[[str], str]
 """Carries out a verb and returns a line about the result. Called on a thread of its own."""
+
+
+class Choose(Command, frozen=True, tag="choose"):
+    """Carry out a verb of the kernel's: only its button knows it, and no other view."""
+
+    verb: str
+    taskids: tuple[int, ...]
+
+
+class ChoiceClick(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A numbered click on the button of such a verb."""
+
+    number: int
+    choose: Choose
 
 
 class TaskButtons(SubshellWidget):
@@ -33,6 +48,7 @@ class TaskButtons(SubshellWidget):
         taskid: the task; of a group the first one.
         farm: the task's farm.
         offers: the verbs that have a button.
+        labels: the texts of the buttons for further verbs, which are carried out here, and at once.
         identity: identifies the farm's processes, so that the Jupyter server never aborts a task of other ones.
 
     Attributes:
@@ -50,11 +66,21 @@ class TaskButtons(SubshellWidget):
     what = Unicode().tag(sync=True)
     ranges = List(List(Int())).tag(sync=True)
     offers = List(Unicode()).tag(sync=True)
+    labels = Dict().tag(sync=True)
     state = Unicode().tag(sync=True)
 
-    def __init__(self, act: Act, taskid: int, *, farm: str, offers: tuple[str, ...], identity: str = "") -> None:
+    def __init__(
+        self,
+        act: Act,
+        taskid: int,
+        *,
+        farm: str,
+        offers: tuple[str, ...],
+        labels: dict[str, str] | None = None,
+        identity: str = "",
+    ) -> None:
         self._act = act
-        super().__init__(offers=list(offers), farm=farm, identity=identity, **_names(taskid))
+        super().__init__(offers=list(offers), labels=labels or {}, farm=farm, identity=identity, **_names(taskid))
         self.on_msg(self._on_message)
 
     def belong_to(self, taskid: int) -> None:
@@ -84,16 +110,16 @@ class TaskButtons(SubshellWidget):
             target=context.run, args=(self._answer, number, command), name="taskfc-button", daemon=True
         ).start()
 
-    def _answer(self, number: int, command: Abort | Retry) -> None:
+    def _answer(self, number: int, command: Abort | Retry | Choose) -> None:
         is_done, text = self._carry_out(command)
         answer: dict[str, Any] = {"problem": text}
         if is_done:
             answer = {"answer": msgspec.to_builtins(CommandAnswer(ok=True, said=text))}
         self.send({"number": number, **answer})
 
-    def _carry_out(self, command: Abort | Retry) -> tuple[bool, str]:
+    def _carry_out(self, command: Abort | Retry | Choose) -> tuple[bool, str]:
         """Carry out a click; return whether it was done, and a line about it."""
-        verb = "abort" if isinstance(command, Abort) else "retry"
+        verb = command.verb if isinstance(command, Choose) else "abort" if isinstance(command, Abort) else "retry"
         why_not = explain_mismatch(command, self.farm, self.identity)
         if why_not:
             return False, why_not
@@ -107,8 +133,11 @@ class TaskButtons(SubshellWidget):
             return False, problem_of(error, f"{verb} of {self.what}")
 
 
-def _read_click(content: object) -> tuple[int, Abort | Retry] | None:
+def _read_click(content: object) -> tuple[int, Abort | Retry | Choose] | None:
     """Return the number and the command of a click in a message of the front end; `None` where there is none."""
+    with suppress(msgspec.ValidationError):
+        chosen = msgspec.convert(content, ChoiceClick)
+        return chosen.number, chosen.choose
     try:
         question = msgspec.convert(content, QueueQuestion)
     except msgspec.ValidationError:

@@ -119,3 +119,37 @@ def test_retry_runs_it_again_under_the_same_cell(lab: Lab, page: Page, tmp_path:
     notebook.says(2, "'failed')")  # names do not change while a cell runs
     notebook.run(2)
     notebook.says(2, "'succeeded')")
+
+
+def test_a_cell_that_is_run_again_replaces_its_task_or_runs_beside_it(lab: Lab, page: Page, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    task = WAITING.format(name="again", said="begun", gate=gate)
+    tell = "print(f'it is task {again.taskid}')"
+    notebook = lab.open(page, "again", LOAD, task, tell, "%%task quick --reuse\n6 * 7")
+    notebook.run(0, 1)
+    shows(notebook.card(1), "begun")
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    notebook.wait_for_kernel()
+    notebook.run(0)
+    for choice, said in (("Replace", "Stopping task"), ("Run both", "was submitted")):
+        notebook.start(1)
+        notebook.says(1, "so nothing was submitted")
+        first = str(notebook.card(1).get_attribute("data-task"))
+        press(notebook.output(1), choice)
+        expect(buttons(notebook.output(1))).to_contain_text(said)
+        expect(notebook.card(1)).not_to_have_attribute("data-task", first)
+        second = str(notebook.card(1).get_attribute("data-task"))
+        expect(buttons(notebook.output(1)).get_by_role("button", name="Abort")).to_be_visible()
+        notebook.start(2)
+        notebook.says(2, f"it is task {second}")
+    gate.touch()
+    shows(notebook.card(1), "succeeded")
+    notebook.start(3)
+    shows(notebook.card(3), "42")
+    first = str(notebook.card(3).get_attribute("data-task"))
+    notebook.start(3)
+    notebook.says(3, f"from task {first}")
+    press(notebook.output(3), "Run again")
+    press(notebook.output(3), "Yes, run again")
+    expect(notebook.card(3)).not_to_have_attribute("data-task", first)
+    shows(notebook.card(3), "42")

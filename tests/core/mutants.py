@@ -1385,6 +1385,12 @@ MUTANTS = (
         "the cores of a task that names some count twice",
     ),
     Mutant(
+        "_resubmit",
+        "(spec, after, inputs) == (old.spec, old.after, old.inputs)",
+        "spec == old.spec",
+        "the result of a retried dependant is taken for one with the former inputs",
+    ),
+    Mutant(
         "_lose_attempt",
         "message.over_memory and lease == message.started",
         "False",

@@ -387,7 +387,7 @@ def test_a_task_that_runs_is_not_unreachable_whoever_refused_it():
     assert talk.state(task) == "running"
 
 
-def test_the_list_names_the_workers_that_refused():
+def test_the_list_says_why_all_workers_refuse():
     talk = refused_by_all(2)
     (listed,) = messages_to(talk.ask(ListTasks))
-    assert listed.live[0].message == "refused by worker 0, worker 1"
+    assert listed.live[0].message == "all workers refuse it: no gpu"

@@ -535,12 +535,12 @@ def test_lists_say_that_an_ordinary_task_waits_for_a_core_where_a_worker_is_idle
     assert messages_of(talk) == {small: "waits for 1 core (none free)"}
 
 
-def test_lists_say_nothing_of_tasks_that_wait_for_a_worker_only():
+def test_lists_say_no_resource_for_tasks_that_wait_for_a_worker_only():
     talk = talk_with(workers=2)
     talk.submit(1, **gpu(1))
     talk.submit(3)
     talk.submit(1, **gpu(1))
-    assert messages_of(talk) == {}
+    assert messages_of(talk) == {2: "behind 2 tasks", 3: "behind 3 tasks"}
 
 
 def test_lists_say_that_a_task_can_not_start_any_more():

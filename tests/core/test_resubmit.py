@@ -23,7 +23,7 @@ from taskfc_ext.protocol.client_messages import (
 )
 from taskfc_ext.protocol.payloads import Outcome
 from taskfc_ext.protocol.records import Leased, Retried, Submitted
-from taskfc_ext.protocol.spec import Recovery
+from taskfc_ext.protocol.spec import Origin, Recovery
 from taskfc_ext.protocol.worker_messages import Run
 from tests.core.conversation import ALICE, BOB, Conversation, dispatched_in, messages_to, orders_to, runs_to, spec
 
@@ -44,6 +44,39 @@ def pairs(effects: Effects, session: str = ALICE) -> list:
 def retries(talk: Conversation) -> dict:
     (listed,) = messages_to(talk.ask(ListTasks))
     return {info.taskid: info.retry_of for info in listed.live}
+
+
+def test_a_retry_is_of_the_same_cell_and_has_its_key_unless_modules_may_differ():
+    talk = Conversation(workers=1)
+    origin = Origin("cell 1", b"k" * 16)
+    talk.submit(1)
+    talk.ask(Submit, spec=spec(), bodies=(b"again",), origin=origin)
+    talk.submit(1)
+
+    def origins(wanted: Origin) -> list[int]:
+        (listed,) = messages_to(talk.ask(ListTasks, origin=wanted))
+        return [info.taskid for info in listed.live]
+
+    assert origins(Origin("cell 1")) == origins(Origin(key=b"k" * 16)) == origins(origin) == [1]
+    assert origins(Origin("cell 2")) == origins(Origin("cell 1", b"o" * 16)) == []
+    for _ in range(3):
+        talk.finish(0, outcome=Outcome.ERROR)
+    (same,) = pairs(talk.retry(1))
+    assert origins(origin) == [same[1]]
+    edited = talk.ask(Retry, taskid=1, context=Define(b"c" * 16, b"another folder"))
+    (other,) = pairs(talk.recall(edited))
+    assert origins(Origin("cell 1")) == [same[1], other[1]]
+    assert origins(origin) == [same[1]]
+
+
+def test_a_dependant_that_is_retried_with_a_new_parent_has_no_key():
+    talk = Conversation(workers=1)
+    talk.submit(1)
+    talk.ask(Submit, spec=spec(), bodies=(b"child",), inputs=(0,), origin=Origin("cell 1", b"k" * 16))
+    talk.finish(0, outcome=Outcome.ERROR)
+    (_, (_, child)) = pairs(talk.retry(0))
+    batch = talk.farm.tasks[child].batch
+    assert (batch.inputs, batch.origin) == ((2,), Origin("cell 1"))
 
 
 def test_a_failed_task_runs_again_as_a_new_one():

@@ -539,7 +539,7 @@ def is_cleared(talk: Followed) -> Note | None:
         (gets_on, Note(progress=TaskProgress(1.0, 3.0, "epochs"))),
         (fails_and_waits, Note(message="retry 1 of 2", not_before=START + 4.0)),
         (has_waited, Note(held=True)),
-        (is_refused, Note(message="refused by worker 0")),
+        (is_refused, Note(message="all workers refuse it: no gpu")),
         (is_offered_again, None),
         (is_offered_to_whom_suits_it_now, None),
         (is_held, Note(held=True)),

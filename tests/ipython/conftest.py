@@ -20,7 +20,7 @@ from taskfc_ext.errors import RequestRefused, UnknownTask, UnknownTasks
 from taskfc_ext.ipython import extension
 from taskfc_ext.protocol.infos import Details, EngineInfo, SubmittedTask, TaskInfo, WorkerInfo
 from taskfc_ext.protocol.payloads import Failure, Payload, Reason, encode_failure
-from taskfc_ext.protocol.spec import Kind, Spec
+from taskfc_ext.protocol.spec import NO_CELL, Kind, Origin, Spec, is_from
 from tests.shells import end_shell, new_shell
 
 
@@ -37,6 +37,7 @@ class FakeFarm:
         self.submitted: list[dict[str, Any]] = []
         self.futures: list[TaskFuture] = []
         self.infos: list[TaskInfo] = []
+        self.origins: list[Origin] = []
         self._others: defaultdict[int, list[TaskFuture]] = defaultdict(list)
         self._ends: dict[int, tuple[Payload, Facts]] = {}
         self.logs: dict[int, str] = {}
@@ -83,11 +84,12 @@ class FakeFarm:
     def with_options(self, **options: Any) -> FakeSubmitter:
         return FakeSubmitter(self, Options().with_changes(options), options)
 
-    def add(self, source: str, options: Options) -> TaskFuture:
+    def add(self, source: str, options: Options, origin: Origin = NO_CELL) -> TaskFuture:
         taskid = len(self.futures)
         spec = Spec(kind=Kind.CELL, code=b"0" * 16, label=source.split("\n")[0][:40])
         future = TaskFuture(Template(FakeOwner(self), spec, label=spec.label, name=options.name), taskid=taskid)
         self.futures.append(future)
+        self.origins.append(origin)
         self.infos.append(
             TaskInfo(
                 taskid=taskid,
@@ -126,6 +128,7 @@ class FakeFarm:
         name: str | None = None,
         owner: str | None = None,
         limit: int = 1000,
+        origin: Origin = NO_CELL,
     ) -> list[TaskInfo]:
         found = [
             info
@@ -134,6 +137,7 @@ class FakeFarm:
             and (states is None or info.state in states)
             and (name is None or info.name == name)
             and (owner is None or info.owner == owner)
+            and is_from(self.origins[info.taskid], origin)
         ]
         return found[-limit:]
 
@@ -307,11 +311,23 @@ class FakeSubmitter:
         self._options = options
         self._given = given
         self.flush = farm.flush
+        self.submitter = self
+
+    def prepare(self, source: str, names: dict[str, Any], *args: Any, **options: Any) -> Any:
+        return SimpleNamespace(submit=lambda: self.submit_cell(source, names, *args, **options))
 
     def submit_cell(
-        self, source: str, names: dict[str, Any], outs: Sequence[str] = (), *, keep: bool = False
+        self,
+        source: str,
+        names: dict[str, Any],
+        outs: Sequence[str] = (),
+        *,
+        keep: bool = False,
+        origin: Origin = NO_CELL,
+        defines: frozenset[str] = frozenset(),
     ) -> TaskFuture:
-        future = self._farm.add(source, self._options)
+        future = self._farm.add(source, self._options, origin)
+        future.defined_names = defines
         sent = {"source": source, "names": names, "outs": tuple(outs), "keep": keep, "options": self._given}
         self._farm.submitted.append(sent)
         return future

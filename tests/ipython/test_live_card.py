@@ -66,7 +66,7 @@ def page() -> Page:
 def with_buttons(entry: LiveCard, act: Callable[[str], str] = str) -> FakeButtons:
     made: list[FakeButtons] = []
 
-    def make(act: Callable[[str], str], farm: str, taskid: int, verbs: tuple[str, ...]) -> FakeButtons:
+    def make(act: Callable[[str], str], farm: str, taskid: int, verbs: tuple[str, ...], labels: object) -> FakeButtons:
         made.append(FakeButtons(taskid, verbs))
         return made[-1]
 
@@ -160,7 +160,7 @@ def test_buttons_are_taken_away_once(page: Page) -> None:
 
 def test_a_successful_task_gets_no_buttons(page: Page) -> None:
     entry = LiveCard(None, card("succeeded"), page)
-    assert not entry.show_buttons(lambda act, farm, taskid, verbs: pytest.fail("no buttons are wanted"), str)
+    assert not entry.show_buttons(lambda act, farm, taskid, verbs, labels: pytest.fail("no buttons are wanted"), str)
     assert page.outputs == {}
 
 

@@ -118,14 +118,14 @@ def test_a_name_that_is_not_an_identifier_is_not_bound(shell: Any, farm: Any) ->
 
 def test_submitting_again_rebinds_the_name(shell: Any, farm: Any) -> None:
     shell.run("%%task fit\n1")
-    shell.run("%%task fit\n2")
+    shell.run("%%task fit --beside\n2")
     assert shell.ns["fit"] is farm.futures[1]
 
 
 def test_a_refused_task_leaves_all_names_as_they_were(shell: Any, farm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     shell.run("%%task fit\n1")
     monkeypatch.setattr(farm, "flush", lambda: farm.refuse(UnknownTask("there is no task 99", taskid=99)))
-    assert "there is no task 99" in str(error_of(shell, "%%task fit --after 0\n2"))
+    assert "there is no task 99" in str(error_of(shell, "%%task fit --beside --after 0\n2"))
     assert "there is no task 99" in str(error_of(shell, "%%task other --keep\nkept = 2"))
     assert shell.ns["fit"] is farm.futures[0]
     assert "other" not in shell.ns

@@ -101,6 +101,14 @@ MAGICS = [
         "%%task --everywhere --retries 2\n1",
         "%%task: --everywhere takes only -i and --dry-run, not --retries",
     ),
+    (
+        "%%task --replace --beside\n1",
+        "%%task: --replace aborts this cell's unfinished task and --beside leaves it; give one of them",
+    ),
+    (
+        "%%task --reuse --keep\n1",
+        "%%task: --reuse cannot know what --keep finds in the worker's namespace; give one of them",
+    ),
     ("%%task --clear-before\n1", "%%task: --clear-before needs --keep; without it every cell has a fresh namespace"),
     ("%%task 'open\n1", "%%task: no closing quotation"),
     ("%task start --workers 4", "%task start: unknown option --workers; did you mean -n?"),

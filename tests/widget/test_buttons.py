@@ -88,6 +88,18 @@ def test_an_unexpected_error_is_shown_too(buttons: Any) -> None:
     assert answer(made, sent, "abort")[-1]["problem"] == "RuntimeError: odd"
 
 
+def test_a_choice_of_the_kernel_is_carried_out(buttons: Any) -> None:
+    made, sent = buttons(lambda verb: f"did {verb}", offers=("replace", "beside"))
+    chosen = {"do": "choose", "verb": "replace", "taskids": [12], "identity": ""}
+    click(made, {"number": 5, "choose": chosen})
+    assert sent.answered.wait(DEADLINE)
+    assert sent.messages == [{"number": 5, "heard": True}, {"number": 5, "answer": {"ok": True, "said": "did replace"}}]
+    sent.answered.clear()
+    click(made, {"number": 6, "choose": chosen | {"verb": "burn"}})
+    assert sent.answered.wait(DEADLINE)
+    assert sent.messages[-1] == {"number": 6, "problem": "too late to burn task 12"}
+
+
 def test_a_click_that_comes_too_late_does_nothing(buttons: Any) -> None:
     made, sent = buttons(lambda verb: pytest.fail("it is not offered"), offers=("retry",))
     assert answer(made, sent, "abort")[-1]["problem"] == "too late to abort task 12"

@@ -1,11 +1,16 @@
-// A row of buttons that ask before they act, and then show the result.
+// A row of buttons and the result of a click. Those that abort or retry ask before they act; a choice is its own question.
 
 import { make, setHidden } from '../queue/dom';
 import { splitCommandFrom } from '../link/kernel-path';
 import { problemOf } from '../link/host';
 
-/** What a button does; it is the word on the button, too. */
+/** What a button does; it is the word on the button, too, unless the button has a label. */
 export type Verb = 'abort' | 'retry';
+
+/** The texts of buttons, by their verbs. */
+export type Labels = Readonly<Record<string, string>>;
+
+const NO_LABELS: Labels = {};
 
 /** Carries out a verb; `show` shows a line meanwhile. Resolves to a line about the result. */
 export type Act<Does extends string> = (verb: Does, show: (text: string) => void) => Promise<string>;
@@ -18,6 +23,8 @@ export class ActionRow<Does extends string = Verb> {
   private readonly status = make('span', { class: 'taskfc-buttons-status', role: 'status' });
   private what = '';
   private offers: readonly Does[] = [];
+  private labels = NO_LABELS;
+  private texts = '';
   private nClicks = 0;
   private isAsking = false;
 
@@ -28,11 +35,14 @@ export class ActionRow<Does extends string = Verb> {
   }
 
   /** Offer these verbs for `what`: `task 12`. */
-  offer(what: string, offers: readonly Does[]): void {
-    if (what === this.what && offers.join() === this.offers.join()) return;
+  offer(what: string, offers: readonly Does[], labels: Labels = NO_LABELS): void {
+    const texts = offers.map(verb => labels[verb]).join();
+    if (what === this.what && offers.join() === this.offers.join() && texts === this.texts) return;
     const isOther = what !== this.what;
     this.what = what;
     this.offers = offers;
+    this.labels = labels;
+    this.texts = texts;
     this.element.setAttribute('aria-label', what);
     // an open question stays, so that nothing moves under the pointer; the answer reports if it is too late
     if (this.isAsking && !isOther && offers.length > 0) return;
@@ -54,16 +64,23 @@ export class ActionRow<Does extends string = Verb> {
   private showChoices(): void {
     const hadFocus = this.choices.contains(document.activeElement);
     this.isAsking = false;
-    this.choices.replaceChildren(...this.offers.map(verb => makeButton(capitalize(verb), () => this.ask(verb))));
+    const buttonOf = (verb: Does): HTMLElement =>
+      makeButton(this.labelOf(verb), () => (isAskedFirst(verb) ? this.ask(verb) : this.run(verb)));
+    this.choices.replaceChildren(...this.offers.map(buttonOf));
     if (hadFocus) this.choices.querySelector('button')?.focus();
+  }
+
+  private labelOf(verb: Does): string {
+    return this.labels[verb] ?? capitalize(verb);
   }
 
   private ask(verb: Does): void {
     this.showStatus('');
     this.isAsking = true;
-    const yes = makeButton(`Yes, ${verb}`, () => this.run(verb));
+    const label = this.labelOf(verb);
+    const yes = makeButton(`Yes, ${label.toLowerCase()}`, () => this.run(verb));
     const no = makeButton('No', () => this.closeQuestion());
-    this.choices.replaceChildren(`${capitalize(verb)} ${this.what}?`, yes, no);
+    this.choices.replaceChildren(`${label}${this.labels[verb] ? ':' : ''} ${this.what}?`, yes, no);
     yes.focus();
   }
 
@@ -78,13 +95,14 @@ export class ActionRow<Does extends string = Verb> {
   }
 
   private run(verb: Does): void {
-    this.closeQuestion();
+    if (this.isAsking) this.closeQuestion();
     this.showStatus('…');
     const click = ++this.nClicks;
     const { what } = this;
     const show = (text: string): void => {
-      // else there was another click meanwhile, or the card shows the new task already
-      if (click === this.nClicks && what === this.what) this.showStatus(text);
+      // else there was another click meanwhile, or the card shows the new task already; what a choice did to the former
+      // one is shown nowhere else
+      if (click === this.nClicks && (what === this.what || !isAskedFirst(verb))) this.showStatus(text);
     };
     this.act(verb, show).then(show, (error: unknown) => show(problemOf(error)));
   }
@@ -95,6 +113,10 @@ export class ActionRow<Does extends string = Verb> {
     this.status.replaceChildren(advice);
     if (command !== null) this.status.append(' ', make('code', {}, command));
   }
+}
+
+function isAskedFirst(offer: string): boolean {
+  return offer.startsWith('abort') || offer.startsWith('retry');
 }
 
 function capitalize(verb: string): string {

@@ -38,8 +38,11 @@ export function offersOf(state: string): readonly Verb[] {
   return state === 'succeeded' ? [] : ['retry'];
 }
 
-/** Return the line of a task that the queue lists. `wall`: the controller's clock. */
-export function headlineOfPlace(queue: Queue, place: number, wall: number): Headline {
+/**
+ * Return the line of a task that the queue lists. `wall`: the controller's clock; `waitsFor`: what its details say it
+ * waits for, of which a queue says only what does not change with each task.
+ */
+export function headlineOfPlace(queue: Queue, place: number, wall: number, waitsFor = ''): Headline {
   const code = queue.stateAt(place);
   const note = queue.noteAt(place);
   const text = stateText(code, note, wall);
@@ -55,7 +58,7 @@ export function headlineOfPlace(queue: Queue, place: number, wall: number): Head
     facts: [
       code === StateCode.RUNNING ? formatRunning(elapsed) : formatSeconds(elapsed),
       ...attemptFacts(attempts, retryOf),
-      isFinished(code) ? '' : oneLine(note?.message)
+      isFinished(code) ? '' : oneLine(note?.message || (code < StateCode.RUNNING ? waitsFor : ''))
     ].filter(Boolean),
     progress: code === StateCode.RUNNING ? (note?.progress ?? null) : null,
     elapsed,

@@ -4,6 +4,7 @@ import { CARD_VERSION, FarmState } from '../link/messages';
 import type { TaskCard, TaskDetails } from '../link/messages';
 import { RequestError } from '../link/server';
 import type { Follower } from '../link/shared-queues';
+import type { QueueStore } from '../link/store';
 import { formatTime, oneLine } from '../queue/format';
 import { ActionRow } from './action-row';
 import type { Verb } from './action-row';
@@ -11,7 +12,8 @@ import type { CardDesk } from './desk';
 import { headlineOfAsleep, headlineOfEnded, headlineOfPlace, isFinal, offersOf } from './headline';
 import type { Headline } from './headline';
 import type { CardHost, DrawnCard, Hidden } from './host';
-import { findLiveButtons, retryInKernel } from './kernel-parts';
+import { actInKernel, choiceOfKernel, findLiveButtons } from './kernel-parts';
+import type { KernelChoice } from './kernel-parts';
 import { outputsBeneath, textsOnCard } from './outputs';
 import { farmSituation, newestRetry, taskSituation } from './situation';
 import { CardView } from './view';
@@ -26,6 +28,8 @@ const KERNEL_BACK_AFTER_MS = 4000;
 
 const ASKED_EVERY_MS = 900;
 
+const NO_KERNEL = 'The kernel of this card was restarted: run the cell again.';
+
 /** Whether the data of an output are those of a card that this page understands. */
 export function isTaskCard(data: unknown): data is TaskCard {
   const card = data as Partial<TaskCard> | null;
@@ -35,7 +39,7 @@ export function isTaskCard(data: unknown): data is TaskCard {
 
 export class LiveCard implements DrawnCard {
   private readonly view = new CardView();
-  private readonly row = new ActionRow<Verb>((verb, show) => this.act(verb, show));
+  private readonly row = new ActionRow<string>((verb, show) => this.act(verb, show));
   private readonly madeAt = performance.now();
   private readonly ends: (() => void)[];
   private card: TaskCard | null = null;
@@ -43,6 +47,8 @@ export class LiveCard implements DrawnCard {
   /** The line that was drawn last from the state of the farm. */
   private head: Headline | null = null;
   private details: TaskDetails | null = null;
+  /** What the kernel offers while the farm is live. */
+  private choice: KernelChoice | null = null;
   private isCleared = false;
   // the task and the state that details were asked for last, and when
   private askedFor = '';
@@ -77,6 +83,7 @@ export class LiveCard implements DrawnCard {
   update(): void {
     const { card } = this;
     const { link, queues } = this.desk;
+    this.choice = null;
     if (card === null) return this.showSaved([], 'none');
     const status = link.status(card.farm);
     // a notebook may name any farm: only those that exist are watched
@@ -102,12 +109,18 @@ export class LiveCard implements DrawnCard {
     const { queue } = store;
     const situation = taskSituation(queue, card);
     const taskid = newestRetry(queue, card.taskid);
+    this.choice = choiceOfKernel(this.host.kernelParts());
     if (situation === 'dropped') this.showCleared(card);
-    else if (taskid !== card.taskid) this.draw(card, headlineOfPlace(queue, queue.placeOf(taskid), store.wall));
+    else if (taskid !== card.taskid) this.draw(card, this.headOf(taskid, store));
     else if (situation === 'cleared' || this.isCleared) this.showCleared(card);
     else if (isFinal(card.state)) this.showFinal(offersOf(card.state));
-    else if (situation === 'listed') this.draw(card, headlineOfPlace(queue, queue.placeOf(taskid), store.wall));
+    else if (situation === 'listed') this.draw(card, this.headOf(taskid, store));
     else this.showUnlisted(card);
+  }
+
+  private headOf(taskid: number, { queue, wall }: QueueStore): Headline {
+    const task = this.details?.task;
+    return headlineOfPlace(queue, queue.placeOf(taskid), wall, task?.taskid === taskid ? task.message : '');
   }
 
   /** Show the form that the kernel has saved of the end, which has more of the notebook than the farm knows. */
@@ -161,10 +174,10 @@ export class LiveCard implements DrawnCard {
     if (head.taskid !== this.head?.taskid && this.head !== null) this.forget();
     this.head = head;
     this.view.showHead(card.farm, head, '');
-    const lacksDetails = head.hasBegun && this.details === null;
+    const lacksDetails = head.hasBegun && !this.details?.task.attempts; // those of a task that waits have nothing else
     if (lacksDetails && head.taskid === card.taskid) this.view.showTexts(this.host.savedTexts()); // until they are here
     this.showView(head.offers, lacksDetails ? 'buttons' : 'all');
-    if (head.hasBegun) this.ask(head.taskid, head.state);
+    this.ask(head.taskid, head.state);
   }
 
   private showSaved(offers: readonly Verb[], hidden: Hidden, advice: Advice = []): void {
@@ -184,7 +197,9 @@ export class LiveCard implements DrawnCard {
   }
 
   private finish(offers: readonly Verb[], hidden: Hidden, [text = '', typed = '']: Advice): void {
-    this.row.offer(`task ${this.head?.taskid ?? this.card?.taskid ?? ''}`, offers);
+    const taskid = this.head?.taskid ?? this.card?.taskid;
+    const choice = this.choice?.taskid === taskid ? this.choice : null;
+    this.row.offer(`task ${taskid ?? ''}`, choice?.verbs ?? offers, choice?.labels);
     this.row.advise(text, typed);
     this.row.setHidden(hidden === 'none' && !text);
     this.host.hideKernelParts(hidden);
@@ -238,13 +253,14 @@ export class LiveCard implements DrawnCard {
     this.host.showOutputs(outputsBeneath(outputs ?? []));
   }
 
-  private async act(verb: Verb, show: (text: string) => void): Promise<string> {
+  private async act(verb: string, show: (text: string) => void): Promise<string> {
     const { card, head } = this;
     if (card === null) return '';
     const taskid = head?.taskid ?? card.taskid;
     const parts = this.host.kernelParts();
-    const answer = verb === 'retry' ? retryInKernel(parts, taskid, show) : null;
+    const answer = verb === 'abort' ? null : actInKernel(parts, verb, taskid, show);
     if (answer !== null) return answer;
+    if (verb !== 'abort' && verb !== 'retry') throw new Error(NO_KERNEL);
     const identity = this.desk.link.status(card.farm)?.identity ?? '';
     return (await this.desk.link.command(card.farm, { do: verb, taskids: [taskid], identity })).said;
   }

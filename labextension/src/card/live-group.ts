@@ -11,7 +11,7 @@ import type { GroupHead, GroupVerb } from './group-head';
 import { GroupView } from './group-view';
 import { isFinal } from './headline';
 import type { CardHost, DrawnCard } from './host';
-import { findLiveButtons, retryInKernel } from './kernel-parts';
+import { actInKernel, findLiveButtons } from './kernel-parts';
 import { farmSituation } from './situation';
 
 // counting takes at most this part of the time: a group may have 100,000 tasks
@@ -162,7 +162,7 @@ export class LiveGroup implements DrawnCard {
     if (verb === 'abort all') {
       return (await link.command(group.farm, { do: 'abort', taskids: head.unfinished, identity })).said;
     }
-    const answer = retryInKernel(this.host.kernelParts(), group.ranges[0]![0], show);
+    const answer = actInKernel(this.host.kernelParts(), 'retry', group.ranges[0]![0], show);
     if (answer !== null) return answer;
     return (await link.command(group.farm, { do: 'retry', taskids: head.failed, identity })).said;
   }

@@ -10,6 +10,7 @@ import { Panel, Widget } from '@lumino/widgets';
 
 import { dataOf } from '../card/outputs';
 import type { CardHost, DrawnCard, Hidden } from '../card/host';
+import { CHOICE_CHANGED } from '../card/kernel-parts';
 import { OF_CARD } from '../link/messages';
 
 const SAVED = 'text/html';
@@ -115,6 +116,7 @@ class CardRenderer extends Panel implements IRenderMime.IRenderer, CardHost {
     super.onAfterAttach(message);
     this.area = findArea(this);
     this.area?.model.changed.connect(this.onOutputs, this);
+    this.area?.node.addEventListener(CHOICE_CHANGED, this.onChoice);
     this.session = findSession(this);
     this.session?.statusChanged.connect(this.onStatus, this);
     this.card.update();
@@ -127,6 +129,7 @@ class CardRenderer extends Panel implements IRenderMime.IRenderer, CardHost {
 
   private leaveArea(): void {
     this.area?.model.changed.disconnect(this.onOutputs, this);
+    this.area?.node.removeEventListener(CHOICE_CHANGED, this.onChoice);
     this.session?.statusChanged.disconnect(this.onStatus, this);
     this.area = this.session = null;
   }
@@ -134,6 +137,8 @@ class CardRenderer extends Panel implements IRenderMime.IRenderer, CardHost {
   private onOutputs(): void {
     this.hideKernelParts(this.hiddenParts);
   }
+
+  private readonly onChoice = (): void => this.card.update();
 
   private onStatus(_: unknown, status: string): void {
     if (!ENDS.has(status)) return;

@@ -1,7 +1,7 @@
 // Commands as numbered messages to the kernel, which may not receive them while it runs a cell.
 
 import type { AnyCommand, CommandAnswer, TaskDetails } from './messages';
-import type { Numbered, ToKernel } from './transport';
+import type { Choice, Numbered, ToKernel } from './transport';
 
 const SLOW_AFTER_MS = 1500;
 
@@ -92,6 +92,11 @@ export class KernelPath {
   /** Send a command. `onSlow` is called if the kernel does not acknowledge it soon; the answer may still come. */
   command(command: AnyCommand, onSlow: () => void): Promise<CommandAnswer> {
     return this.ask(number => ({ number, command }), onSlow);
+  }
+
+  /** Send a choice, which only this kernel knows; otherwise as `command`. */
+  choose(choice: Choice, onSlow: () => void): Promise<CommandAnswer> {
+    return this.ask(number => ({ number, choose: choice }), onSlow);
   }
 
   /** Get the details of a task. Rejects if the kernel is slow; its late answer then answers the next call. */

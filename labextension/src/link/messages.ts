@@ -383,6 +383,8 @@ export interface TaskInfo {
   /** run time of the running attempt, or of the last one, in seconds. */
   readonly elapsed: number | null;
   readonly owner: string;
+  /** the cell of a notebook that it comes from; empty if it comes from none. */
+  readonly cell: string;
   readonly message: string;
   /** that of the running attempt, if it has reported any. */
   readonly progress: TaskProgress | null;

@@ -14,12 +14,25 @@ export interface DetailsRequest {
   readonly details: { readonly taskid: number; readonly known?: string; readonly source?: boolean };
 }
 
+/** A click on a button whose verb only the kernel knows. */
+export interface Choice {
+  readonly do: 'choose';
+  readonly verb: string;
+  readonly taskids: readonly number[];
+  readonly identity: string;
+}
+
+export interface ChoiceRequest {
+  readonly number: number;
+  readonly choose: Choice;
+}
+
 /** A sign that a page still shows the widget. */
 export interface KeepAlive {
   readonly looking: true;
 }
 
-export type ToKernel = ViewQuestion | CommandRequest | DetailsRequest | KeepAlive;
+export type ToKernel = ViewQuestion | CommandRequest | ChoiceRequest | DetailsRequest | KeepAlive;
 
 /** The kernel has received the message and will answer. */
 export interface Acknowledgement {

@@ -67,6 +67,7 @@ export class Drawer {
   private readonly poll: Poll;
   private readonly cell: HTMLButtonElement;
   private outputsVersion: string | null = null;
+  private waitsFor = ''; // only the details say it
 
   constructor(private readonly options: DrawerOptions) {
     const { store, host, report } = options;
@@ -122,6 +123,7 @@ export class Drawer {
     if (taskid === this.taskid) return;
     this.actions.withdraw();
     this.outputsVersion = null;
+    this.waitsFor = '';
     for (const part of [this.death, this.traceback, this.result, this.shown, this.log, this.source]) part.clear();
     this.facts.replaceChildren();
     this.fact.clear();
@@ -155,7 +157,7 @@ export class Drawer {
     setText(this.title, `${this.taskid} · ${name}`);
     setAttribute(this.element, 'aria-label', `Task ${this.taskid}, ${name}`);
     this.setFact('State', text);
-    this.setFact('Message', oneLine(note?.message));
+    this.setFact('Message', oneLine(note?.message || (isFinished(state) ? '' : this.waitsFor)));
     if (batch?.name) this.setFact('Code', oneLine(batch.label));
     const elapsed = queue.elapsedAt(place, wall);
     this.setFact('Run time', state === StateCode.RUNNING ? formatRunning(elapsed) : formatSeconds(elapsed));
@@ -207,6 +209,7 @@ export class Drawer {
 
   private showDetails(details: TaskDetails): void {
     setHidden(this.problem, true);
+    this.waitsFor = details.task.message;
     this.death.setText(plainText(details.note ?? ''));
     this.traceback.setText(plainText(details.traceback ?? ''));
     this.log.setText(plainText(details.log ?? ''), true);

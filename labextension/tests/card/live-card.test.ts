@@ -4,8 +4,8 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 
 import { CardDesk } from '../../src/card/desk';
 import type { CardHost, Hidden } from '../../src/card/host';
-import { ENDED, RETRY_IN_KERNEL } from '../../src/card/kernel-parts';
-import type { RetryInKernel } from '../../src/card/kernel-parts';
+import { ACT_IN_KERNEL, CHOICE_OF_KERNEL, ENDED } from '../../src/card/kernel-parts';
+import type { ActInKernel, ChoiceOfKernel, KernelChoice } from '../../src/card/kernel-parts';
 import { LiveCard } from '../../src/card/live-card';
 import type { FarmsLink, LinkState } from '../../src/link/farms';
 import { CARD_VERSION, FarmState, StateCode, VIEW_PROTOCOL } from '../../src/link/messages';
@@ -21,7 +21,7 @@ const CARD: TaskCard = {
 
 const INFO: TaskInfo = {
   taskid: 7, name: 'fit', label: 'fit()', state: 'running', reason: '', stopping: false, held: false, worker: 0,
-  attempts: 1, deaths: 0, priority: 0, submitted: 100, completed: null, elapsed: 1, owner: '', message: '',
+  attempts: 1, deaths: 0, priority: 0, submitted: 100, completed: null, elapsed: 1, owner: '', cell: '', message: '',
   progress: null, retry_of: null, not_before: null, waits_for: []
 }; // prettier-ignore
 
@@ -168,6 +168,25 @@ function show(card: unknown = CARD, where = host): LiveCard {
   return live;
 }
 
+/** Give the card the buttons of a kernel that runs; returns what they are asked for. */
+function kernelButtons(choice: () => KernelChoice | null): string[] {
+  const row = document.createElement('div');
+  row.className = 'taskfc-buttons';
+  host.parts = [document.createElement('div')];
+  host.parts[0]!.append(row);
+  const asked: string[] = [];
+  row.addEventListener(CHOICE_OF_KERNEL, event => {
+    const offered = choice();
+    if (offered !== null) (event as ChoiceOfKernel).detail.answer(offered);
+  });
+  row.addEventListener(ACT_IN_KERNEL, event => {
+    const { verb, taskid, answer } = (event as ActInKernel).detail;
+    asked.push(`${verb} ${taskid}`);
+    answer(Promise.resolve('By the kernel.'));
+  });
+  return asked;
+}
+
 async function settle(): Promise<void> {
   await vi.advanceTimersByTimeAsync(0);
 }
@@ -178,6 +197,20 @@ describe('what is shown', () => {
     world.state = 'connecting';
     show();
     expect([host.shown, host.hidden]).toEqual(['SAVED', 'none']);
+  });
+
+  test('a task that waits says for what, once, and no longer when it runs', async () => {
+    world.details = async taskid => ({ task: { ...INFO, taskid, state: 'waiting', attempts: 0, message: 'behind 2 tasks' } });
+    show({ ...CARD, state: 'waiting' });
+    world.tell(queue([[7, StateCode.WAITING]]));
+    await settle();
+    world.tell(queue([[7, StateCode.WAITING]]));
+    expect(host.shown).toBe('◌ task 7 fit · waiting · behind 2 tasks | Abort');
+    world.tell(queue([[7, StateCode.WAITING, { message: 'waits for 2 GPUs (1 free)' }]]));
+    expect(host.shown).toBe('◌ task 7 fit · waiting · waits for 2 GPUs (1 free) | Abort');
+    world.tell(queue([[7, StateCode.RUNNING]]));
+    expect(host.shown).toContain('running · 10 s');
+    expect(host.shown).not.toContain('behind');
   });
 
   test('a task that runs, with its output, and a button', async () => {
@@ -382,23 +415,45 @@ describe('buttons', () => {
   });
 
   test('a kernel that runs has the retry: it sends the modules as they are now', async () => {
-    const row = document.createElement('div');
-    row.className = 'taskfc-buttons';
-    host.parts = [document.createElement('div')];
-    host.parts[0]!.append(row);
-    const asked: number[] = [];
-    row.addEventListener(RETRY_IN_KERNEL, event => {
-      const { taskid, answer } = (event as RetryInKernel).detail;
-      asked.push(taskid);
-      answer(Promise.resolve('By the kernel.'));
-    });
+    const asked = kernelButtons(() => null);
     show({ ...CARD, state: 'failed' });
     world.tell(queue([[7, StateCode.FAILED]]));
     host.button('Retry')!.click();
     host.button('Yes, retry')!.click();
     await settle();
-    expect([asked, world.commands]).toEqual([[7], []]);
+    expect([asked, world.commands]).toEqual([['retry 7'], []]);
     expect(host.shown).toContain('By the kernel.');
+  });
+
+  test('what the kernel offers takes the place of the usual buttons, acts at once, and tells what it did', async () => {
+    let taskid = 7;
+    const labels = { replace: 'Replace', beside: 'Run both' };
+    const asked = kernelButtons(() => ({ taskid, verbs: Object.keys(labels), labels }));
+    const card = show();
+    world.tell(queue([[7, StateCode.RUNNING]]));
+    await settle();
+    expect(host.shown).toBe('▶ task 7 fit · running · 10 ssaid | ReplaceRun both');
+    host.button('Replace')!.click();
+    taskid = 8;
+    card.show({ ...CARD, taskid: 8 });
+    world.tell(queue([[8, StateCode.RUNNING]]));
+    await settle();
+    expect([asked, world.commands]).toEqual([['replace 7'], []]);
+    expect(host.shown).toContain('By the kernel.');
+    host.parts[0]!.firstElementChild!.classList.add(ENDED);
+    world.tell(queue([[8, StateCode.RUNNING]]));
+    expect(host.button('Abort')).toBeDefined();
+  });
+
+  test('a task whose result was taken has the button to run it again, which asks first', async () => {
+    const asked = kernelButtons(() => ({ taskid: 7, verbs: ['retry'], labels: { retry: 'Run again' } }));
+    show({ ...CARD, state: 'succeeded' });
+    world.tell(queue([[7, StateCode.SUCCEEDED]]));
+    host.button('Run again')!.click();
+    expect(host.shown).toContain('Run again: task 7?');
+    host.button('Yes, run again')!.click();
+    await settle();
+    expect(asked).toEqual(['retry 7']);
   });
 });
 

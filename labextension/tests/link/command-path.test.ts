@@ -244,3 +244,16 @@ test('ids are written as ranges', () => {
   expect(formatRanges([5, 1, 2, 3, 9])).toBe('1-3 5 9');
   expect(formatRanges(Array.from({ length: 100 }, (_, at) => at * 2))).toMatch(/ 14 \.\.\.$/);
 });
+
+test('a choice goes to the kernel alone, and its answer comes back', async () => {
+  const slow = vi.fn();
+  const choice = { do: 'choose', verb: 'replace', taskids: [12], identity: 'one' } as const;
+  const answer = kernel.choose(choice, slow);
+  expect(requests).toEqual([]);
+  const [message] = sent;
+  expect(message).toEqual({ number: expect.any(Number), choose: choice });
+  vi.advanceTimersByTime(2000);
+  expect(slow).toHaveBeenCalledOnce();
+  kernel.receive({ number: (message as { number: number }).number, answer: { ok: true, said: 'done' } });
+  expect((await answer).said).toBe('done');
+});

@@ -10,7 +10,7 @@ from taskfc_ext.client.future.waiters import Lending
 from taskfc_ext.drivers.uploads import Sent
 from taskfc_ext.protocol.infos import Details, TaskInfo
 from taskfc_ext.protocol.printed import Printed
-from taskfc_ext.protocol.spec import Spec
+from taskfc_ext.protocol.spec import NO_CELL, Origin, Spec
 
 
 class Owner(Protocol):
@@ -58,6 +58,7 @@ class Template:
         after_any: they only have to end, in any state.
         inputs: ids or futures of the tasks whose results their arguments refer to.
         retry_of: the finished task that a retry repeats.
+        origin: the cell that they come from.
 
     Attributes:
         loads: bytes of the function that each task loads again, if they are worth a warning; else 0.
@@ -65,7 +66,7 @@ class Template:
 
     __slots__ = (
         *("_last_with_inputs", "_without_code", "after", "after_any", "decoding", "defines", "inputs", "label"),
-        *("loads", "name", "owner", "retry_of", "spec"),
+        *("loads", "name", "origin", "owner", "retry_of", "spec"),
     )
 
     def __init__(
@@ -80,6 +81,7 @@ class Template:
         after_any: bool = False,
         inputs: tuple[Any, ...] = (),
         retry_of: int | None = None,
+        origin: Origin = NO_CELL,
     ) -> None:
         self.owner = owner
         self.spec = spec
@@ -90,6 +92,7 @@ class Template:
         self.after_any = after_any
         self.inputs = inputs
         self.retry_of = retry_of
+        self.origin = origin
         self.loads = 0
         self.decoding = threading.RLock()  # one for all: a lock per future would double its size
         self._without_code: Template | None = None
@@ -109,7 +112,13 @@ class Template:
             last = self._last_with_inputs = self._copy(self.defines, inputs)
         return last
 
-    def _copy(self, defines: Sequence[tuple[bytes, Sent]], inputs: tuple[Any, ...]) -> Template:
+    def from_cell(self, origin: Origin) -> Template:
+        """Return the template for tasks of a cell."""
+        return self if origin == self.origin else self._copy(self.defines, self.inputs, origin)
+
+    def _copy(
+        self, defines: Sequence[tuple[bytes, Sent]], inputs: tuple[Any, ...], origin: Origin | None = None
+    ) -> Template:
         return Template(
             self.owner,
             self.spec,
@@ -120,4 +129,5 @@ class Template:
             after_any=self.after_any,
             inputs=inputs,
             retry_of=self.retry_of,
+            origin=self.origin if origin is None else origin,
         )

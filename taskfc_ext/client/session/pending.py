@@ -57,6 +57,7 @@ class Submission:
             after=after,
             after_any=self.template.after_any,
             inputs=inputs,
+            origin=self.template.origin,
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from taskfc_ext import serialize
@@ -19,7 +20,7 @@ from taskfc_ext.drivers.payload_files import LARGE
 from taskfc_ext.drivers.uploads import Sent, UploadedFile
 from taskfc_ext.errors import UnpicklableArgument
 from taskfc_ext.protocol.limits import MAX_BODY
-from taskfc_ext.protocol.spec import Kind, Recovery, Spec
+from taskfc_ext.protocol.spec import NO_CELL, Kind, Origin, Recovery, Spec
 from taskfc_ext.serialize.bound import Bound
 from taskfc_ext.serialize.chance import carried as carried_generators
 from taskfc_ext.serialize.chance import level_of_caller, report_repeats
@@ -54,6 +55,33 @@ class Sink(Owner, Protocol):
             StoreError: there is no room for it.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedCell:
+    """A cell ready to be submitted, once: its inputs, modules and settings are those of now.
+
+    Attributes:
+        template: what the task shares with others.
+        body: its inputs, pickled.
+        names: the names that it gets.
+        outs: the names that are to come back.
+        defines: the names that its code binds, as far as its caller knows.
+        send: queues it.
+    """
+
+    template: Template
+    body: Sent
+    names: tuple[str, ...]
+    outs: tuple[str, ...]
+    defines: frozenset[str]
+    send: Callable[[Template, Sent], TaskFuture]
+
+    def submit(self) -> TaskFuture:
+        """Queue it."""
+        future = self.send(self.template, self.body)
+        future.sent_names, future.out_names, future.defined_names = self.names, self.outs, self.defines
+        return future
 
 
 class Submitter:
@@ -185,9 +213,9 @@ class Submitter:
 
     def submit_string(self, task: StringTask) -> TaskFuture:
         """Queue code for the persistent namespace."""
-        return self._submit_source(Kind.STRING, task.expression, task.push, task.pull, keep=False)
+        return self._send(*self._prepare_source(Kind.STRING, task.expression, task.push, task.pull, keep=False))
 
-    def submit_cell(
+    def prepare(
         self,
         source: str,
         names: Mapping[str, Any],
@@ -195,15 +223,16 @@ class Submitter:
         *,
         keep: bool,
         settings: serialize.CellOptions | None = None,
-    ) -> TaskFuture:
-        """Queue a cell."""
+        origin: Origin = NO_CELL,
+        defines: frozenset[str] = frozenset(),
+    ) -> PreparedCell:
+        """Return a cell ready to be queued."""
         if not isinstance(names, Mapping):
             raise TypeError(f"names is a dict of names and values, not {names!r}")
-        future = self._submit_source(Kind.CELL, source, names, outs, keep=keep, settings=settings)
-        future.sent_names, future.out_names = tuple(names), tuple(outs)
-        return future
+        template, body = self._prepare_source(Kind.CELL, source, names, outs, keep=keep, settings=settings)
+        return PreparedCell(template.from_cell(origin), body, tuple(names), tuple(outs), defines, self._send)
 
-    def _submit_source(
+    def _prepare_source(
         self,
         kind: Kind,
         source: str,
@@ -212,7 +241,7 @@ class Submitter:
         *,
         keep: bool,
         settings: serialize.CellOptions | None = None,
-    ) -> TaskFuture:
+    ) -> tuple[Template, Sent]:
         code, label = source.encode("utf-8", "surrogatepass"), label_of_source(source)
         packed, inputs = self._source_body(kind, names, outs, settings)
         body = self._to_send(packed, f"the arguments of {label}")
@@ -220,7 +249,7 @@ class Submitter:
             report_repeats()
         self._update_context(source)
         template = self._template(kind, serialize.digest(code), code, label, keep=keep)
-        return self._send(template.with_inputs(inputs) if inputs else template, body)
+        return template.with_inputs(inputs) if inputs else template, body
 
     def _source_body(
         self, kind: Kind, names: Mapping[str, Any], outs: Sequence[str], settings: serialize.CellOptions | None

@@ -19,11 +19,12 @@ from taskfc_ext.core.handlers.stopping import stop_attempt
 from taskfc_ext.core.journal.endings import Endings, answer_request, commit, commit_submitted, fail_if_parent_failed
 from taskfc_ext.core.state.codes import all_bodies
 from taskfc_ext.core.state.farm import Farm
-from taskfc_ext.core.state.reasons import Reasons, refusal_of
+from taskfc_ext.core.state.reasons import refusal_of
 from taskfc_ext.core.state.sessions import Answer, ClientSession
 from taskfc_ext.core.state.task import Cause, Task, end_state
 from taskfc_ext.core.views import subscriptions
 from taskfc_ext.core.views.listing import engine_info, list_tasks, queue_status, task_info, workers_info
+from taskfc_ext.core.views.waiting import Waiting
 from taskfc_ext.protocol.client_messages import (
     Abort,
     AbortTasks,
@@ -210,6 +211,7 @@ def _submit(farm: Farm, step: Step, client: ClientSession, message: Submit, now:
         after=tuple(ref for ref in after if ref is not None),
         after_any=message.after_any,
         inputs=tuple(ref for ref in inputs if ref is not None),
+        origin=message.origin,
     )
     commit_submitted(farm, step, record, now)
     fail_if_parent_failed(farm, step, record, now)
@@ -365,7 +367,7 @@ def _details(farm: Farm, message: GetDetails, now: Now) -> Reply | SendDetails:
     if task is None:
         return SendDetails(message.seq, message.taskid, message.known, message.tail, message.source)
     printed = task.history.output if task.history is not None else ()
-    info = task_info(farm, task, Reasons(farm), now)
+    info = task_info(farm, task, Waiting(farm), now)
     details = details_answer(info, printed, *_displays_of(task), message)
     if message.source and task.spec.kind in (Kind.CELL, Kind.STRING):
         return SendDetails(message.seq, message.taskid, message.known, message.tail, message.source, details)

@@ -20,7 +20,7 @@ from taskfc_ext.protocol.client_messages import Define, ErrorKind, Refused, Retr
 from taskfc_ext.protocol.ids import Session
 from taskfc_ext.protocol.payloads import Reason
 from taskfc_ext.protocol.records import Retried
-from taskfc_ext.protocol.spec import Spec
+from taskfc_ext.protocol.spec import Origin, Spec
 
 
 def on_retry(farm: Farm, step: Step, client: ClientSession, message: Retry) -> Refused | None:
@@ -98,16 +98,21 @@ def _resubmit(farm: Farm, step: Step, client: ClientSession, event: Recalled, no
             return Refused(seq, ErrorKind.RESOURCES, never)
         if not again or (asked not in taskids and not replacements.keys() & {*old.after, *old.inputs}):
             continue
-        after = (_current_parent(farm, parent, replacements) for parent in old.after)
+        parents = (_current_parent(farm, parent, replacements) for parent in old.after)
+        after = tuple(parent for parent in parents if farm.knows(parent))  # one that was cleared has ended
+        spec = _adapt_spec(old.spec, event.request) if old.owner == client.owner else old.spec
+        # with other modules or inputs it may have another result, which its key would stand for
+        is_same = (spec, after, inputs) == (old.spec, old.after, old.inputs)
         record = msgspec.structs.replace(
             old,
             first=farm.next_id,
             session=client.session,
             seq=seq,
             wall=now.wall,
-            spec=_adapt_spec(old.spec, event.request) if old.owner == client.owner else old.spec,
+            spec=spec,
+            origin=old.origin if is_same else Origin(old.origin.cell),
             bodies=tuple(old.bodies[taskid - old.first] for taskid in again),
-            after=tuple(parent for parent in after if farm.knows(parent)),  # one that was cleared has ended
+            after=after,
             inputs=inputs,
             retry_of=again,
         )

@@ -125,6 +125,7 @@ def _apply_submitted(farm: Farm, record: Submitted) -> list[Task]:
         after_any=record.after_any,
         inputs=record.inputs,
         retry_of=record.retry_of,
+        origin=record.origin,
     )
     unmet = {parent for parent in (*record.after, *record.inputs) if parent in farm.tasks}
     state = State.WAITING if unmet else State.SCHEDULED

@@ -126,6 +126,19 @@ class ReadyQueue:
         ready = (taskid for line in lines for taskid in islice(line, n) if self._is_ready(taskid))
         return next(islice(ready, n - 1, None), None) is not None
 
+    def first(self, n: int) -> list[int]:
+        """Return the first `n` ids in the order in which they are dispatched now."""
+        found: list[int] = []
+        for rank in self._order:
+            lines = deque(filter(self._is_ready, line) for line in self._levels[rank].values())
+            while lines and len(found) < n:
+                if (taskid := next(lines[0], None)) is None:
+                    lines.popleft()
+                else:
+                    found.append(taskid)
+                    lines.rotate(-1)
+        return found
+
     def heads(self) -> list[int]:
         """Return the first id of each line."""
         lines = (line for clients in self._levels.values() for line in clients.values())

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from taskfc_ext.protocol.payloads import Payload, Reason
 from taskfc_ext.protocol.printed import Printed
-from taskfc_ext.protocol.spec import Spec
+from taskfc_ext.protocol.spec import NO_CELL, Origin, Spec
 from taskfc_ext.protocol.states import State
 from taskfc_ext.protocol.supervisor_messages import Step as StopStep
 
@@ -85,6 +85,7 @@ class Batch(Struct, frozen=True):
     after_any: bool = False
     inputs: tuple[int, ...] = ()
     retry_of: tuple[int, ...] = ()
+    origin: Origin = NO_CELL
 
 
 class History(Struct):

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
-
 from taskfc_ext.core.effects import SendList
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.state.farm import Farm
-from taskfc_ext.core.state.lending import substitutes, task_on, waits_of, waits_text
-from taskfc_ext.core.state.reasons import Reasons
+from taskfc_ext.core.state.lending import substitutes, task_on, waits_of
 from taskfc_ext.core.state.task import Task
 from taskfc_ext.core.state.worker import Worker
+from taskfc_ext.core.views.waiting import Waiting, back_off_left
 from taskfc_ext.protocol.client_messages import ListTasks
 from taskfc_ext.protocol.infos import EngineInfo, TaskInfo, TaskProgress, WorkerInfo
 from taskfc_ext.protocol.owners import is_called
+from taskfc_ext.protocol.spec import NO_CELL, is_from
 from taskfc_ext.protocol.states import State
 
 _SHOWN = 5
@@ -38,38 +37,33 @@ def queue_status(farm: Farm, *, verbose: bool) -> dict[str, object]:
 def list_tasks(farm: Farm, message: ListTasks, now: Now) -> SendList:
     """Return the answer to a `ListTasks`, with the unfinished tasks."""
     wanted = set(message.taskids) if message.taskids is not None else None
+    has_origin = message.origin != NO_CELL  # a call for each of a million tasks takes long
     live = [
         task
         for task in farm.tasks.values()
         if (wanted is None or task.taskid in wanted)
         and (message.owner is None or is_called(task.batch.owner, message.owner))
         and (message.name is None or task.batch.name == message.name)
+        and (not has_origin or is_from(task.batch.origin, message.origin))
         and (message.states is None or task.state in message.states)
     ]
-    reasons = Reasons(farm)
+    waiting = Waiting(farm)
     return SendList(
         seq=message.seq,
-        live=tuple([task_info(farm, task, reasons, now) for task in live[-message.limit :]]),
+        live=tuple([task_info(farm, task, waiting, now) for task in live[-message.limit :]]),
         taskids=message.taskids,
         states=message.states,
         name=message.name,
         owner=message.owner,
         limit=message.limit,
         left_out=frozenset(farm.retried) if message.not_retried else frozenset(),
+        origin=message.origin,
     )
 
 
-def task_info(farm: Farm, task: Task, reasons: Reasons, now: Now) -> TaskInfo:
+def task_info(farm: Farm, task: Task, waiting: Waiting, now: Now) -> TaskInfo:
     """Return an unfinished task as lists show it."""
-    past = task.history
-    message, left = "", back_off_left(farm, task, now)
-    if left is not None and past is not None:
-        message = f"retry {past.retries} of {task.spec.retries} in {math.ceil(left)} s"
-    elif text := queued_text(farm, task, reasons.text(task)):
-        message = text
-    elif task.taskid not in farm.held and farm.is_queued(task.taskid) and not farm.live_workers():
-        message = "there is no worker"
-    waits_for = waits_of(farm, task)
+    past, left = task.history, back_off_left(farm, task, now)
     return TaskInfo(
         progress=progress_of(farm, task),
         taskid=task.taskid,
@@ -85,26 +79,12 @@ def task_info(farm: Farm, task: Task, reasons: Reasons, now: Now) -> TaskInfo:
         submitted=task.batch.submitted,
         elapsed=max(0.0, now.wall - task.started) if task.state is State.RUNNING else None,
         owner=task.batch.owner,
-        message=message or waits_text(farm, task, waits_for),
-        waits_for=tuple(waits_for),
+        cell=task.batch.origin.cell,
+        message=waiting.text(task, now),
+        waits_for=tuple(waits_of(farm, task)),
         retry_of=task.retry_of,
         not_before=None if left is None else now.wall + left,
     )
-
-
-def queued_text(farm: Farm, task: Task, waiting: str) -> str:
-    """Return the message of a ready task: the workers that have refused it, and `waiting`, what it waits for."""
-    workers = sorted(farm.refusals.reasons_of(task.taskid))
-    refused = "refused by " + ", ".join(f"worker {worker}" for worker in workers) if workers else ""
-    return "; ".join(filter(None, (refused, waiting)))
-
-
-def back_off_left(farm: Farm, task: Task, now: Now) -> float | None:
-    """Return the seconds left of the back-off of a task, or `None`."""
-    past = task.history
-    if past is None or past.not_before is None or not farm.is_queued(task.taskid):
-        return None
-    return max(0.0, past.not_before - now.mono)
 
 
 def progress_of(farm: Farm, task: Task) -> TaskProgress | None:

@@ -18,7 +18,8 @@ from taskfc_ext.core.state.reasons import shown_text
 from taskfc_ext.core.state.subscribers import Facts
 from taskfc_ext.core.state.task import Batch as TaskBatch
 from taskfc_ext.core.state.task import Task, end_state
-from taskfc_ext.core.views.listing import back_off_left, engine_info, progress_of, queued_text, workers_info
+from taskfc_ext.core.views.listing import engine_info, progress_of, workers_info
+from taskfc_ext.core.views.waiting import back_off_left, queued_text
 from taskfc_ext.protocol.client_messages import Ended
 from taskfc_ext.protocol.payloads import decode_failure
 from taskfc_ext.protocol.records import Submitted

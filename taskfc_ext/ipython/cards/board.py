@@ -20,8 +20,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from taskfc_ext.errors import TaskFCError
 from taskfc_ext.ipython.cards.group_card import is_group
-from taskfc_ext.ipython.cards.live_card import RESERVED, AnyCard, LiveCard, MakeButtons, Publish
+from taskfc_ext.ipython.cards.live_card import RESERVED, AnyCard, Choice, LiveCard, MakeButtons, Publish
 from taskfc_ext.ipython.cards.render import Card
 from taskfc_ext.protocol.states import FINISHED
 from taskfc_ext.view.wording import describe_abort, describe_retry
@@ -64,6 +65,7 @@ class CardBoard:
         clock: monotonic seconds.
 
     Attributes:
+        chosen: what the main thread has to do after clicks that have submitted a cell.
         renewed: ids of tasks with the future that takes the place of theirs: a button has run them again, or their
             farm runs again. The main thread takes them from here and rebinds the names of the notebook.
     """
@@ -74,13 +76,14 @@ class CardBoard:
         make_card: MakeCard,
         *,
         is_live: bool,
-        make_buttons: MakeButtons = lambda act, farm, taskid, verbs: None,
+        make_buttons: MakeButtons = lambda act, farm, taskid, verbs, labels: None,
         context: Callable[[], Context] = copy_context,
         sees_updates_only: Callable[[], bool] = lambda: False,
         find_again: Callable[[Any], Any] = lambda future: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.is_live = is_live
+        self.chosen: deque[Callable[[], None]] = deque()
         self.renewed: deque[tuple[int, Any]] = deque()
         self._publish = publish
         self._make_card = make_card
@@ -98,21 +101,21 @@ class CardBoard:
         self._closed = False
         self._early: Any = None
 
-    def show(self, future: Any) -> None:
-        """Show the card of `future`, which may be a group, under the running cell."""
+    def show(self, future: Any, choice: Choice | None = None) -> None:
+        """Show the card of `future`, which may be a group, under the running cell, with the buttons of `choice`."""
         if self._early is future:
             self._early = None
         else:
-            self._show(future, may_outlast_cell=True)
+            self._show(future, may_outlast_cell=True, choice=choice)
 
-    def show_early(self, future: Any) -> None:
-        """Show the card of a future that the running cell waits for and then returns."""
-        self._show(future, may_outlast_cell=False)
+    def show_early(self, future: Any, choice: Choice | None = None) -> None:
+        """Show the card of a future that the running cell waits for, or has, and then returns."""
+        self._show(future, may_outlast_cell=False, choice=choice)
         self._early = future
 
-    def _show(self, future: Any, *, may_outlast_cell: bool) -> None:
+    def _show(self, future: Any, *, may_outlast_cell: bool, choice: Choice | None = None) -> None:
         settled = future.done()  # first: the task may end while the card is made
-        entry = LiveCard(future, self._make_card(future, datetime.now()), self._publish, self._context())
+        entry = LiveCard(future, self._make_card(future, datetime.now()), self._publish, self._context(), choice)
         entry.begun = self._clock()
         needs_places = may_outlast_cell and not settled and self.is_live and self._sees_updates_only()
         entry.show(reserve=RESERVED if needs_places else 0)
@@ -121,6 +124,8 @@ class CardBoard:
                 if len(self._with_buttons) == MAX_BUTTONS:
                     self._with_buttons[0].retire()
                 self._with_buttons.append(entry)
+            else:
+                entry.forget_choice()
             if not settled:
                 self._follow(entry)
 
@@ -206,6 +211,8 @@ class CardBoard:
                 entry.is_settled |= settled
                 return False
             entry.card, entry.is_stale, entry.is_settled, entry.is_unpublished = card, is_stale, settled, True
+            if settled:
+                entry.forget_choice()
         return True
 
     def _pause(self, entry: LiveCard, card: AnyCard) -> float:
@@ -228,15 +235,21 @@ class CardBoard:
             future.abort()
             self._soon(entry)
             return describe_abort([future.taskid], () if future.state in FINISHED else [future.taskid])
-        new = future.retry()
+        if verb == "retry":
+            new = future.retry()
+            self.renewed.append((future.taskid, new))
+            said = describe_retry([future.taskid], {future.taskid: new.taskid})
+        elif entry.choice is not None:
+            new, said = entry.choice.act(verb)
+        else:
+            raise TaskFCError(f"too late to {verb} task {future.taskid}")
         card = self._make_card(new, datetime.now())
         with self._publishing:
             entry.become(new, card)
             entry.begun = self._clock()
             self._send_from_thread(entry)
-        self.renewed.append((future.taskid, new))
         self._follow(entry)
-        return describe_retry([future.taskid], {future.taskid: new.taskid})
+        return said
 
     def _act_on_group(self, entry: LiveCard, verb: str) -> str:
         group = entry.future

@@ -65,8 +65,24 @@ class Buttons(Protocol):
     def close(self) -> None: ...
 
 
-MakeButtons = Callable[[Callable[[str], str], str, int, tuple[str, ...]], Buttons | None]
-"""Makes the buttons of a task from: the action of a click, farm and id of the task, the offered verbs.
+class Choice(Protocol):
+    """Verbs of a task in place of its usual ones, with the texts of their buttons."""
+
+    @property
+    def labels(self) -> dict[str, str]: ...
+
+    def verbs_in(self, state: str) -> tuple[str, ...] | None:
+        """Return the verbs that a task in this state has because of it; `None`: the usual ones."""
+
+    def act(self, verb: str) -> tuple[Any, str]:
+        """Carry out a verb; return the future of the task that the card shows then, and a line about it."""
+
+    def release(self) -> None: ...
+
+
+MakeButtons = Callable[[Callable[[str], str], str, int, tuple[str, ...], dict[str, str]], Buttons | None]
+"""Makes the buttons of a task from: the action of a click, farm and id of the task, the offered verbs, the texts of
+buttons that differ from the usual ones.
 
 `None`: no buttons.
 """
@@ -76,13 +92,15 @@ AnyCard = Card | GroupCard
 """The contents of a card."""
 
 
-def offers(card: AnyCard) -> tuple[str, ...]:
+def offers(card: AnyCard, choice: Choice | None = None) -> tuple[str, ...]:
     """Return the verbs that a card's task allows, as their buttons call them."""
     if card.taskid is None or card.reason == FARM_STOPPED:
         return ()
     if isinstance(card, GroupCard):
         has_failed = card.counts.failed + card.counts.aborted > 0
         return (*(("abort all",) if card.counts.unfinished else ()), *(("retry failed",) if has_failed else ()))
+    if choice is not None and (verbs := choice.verbs_in(card.state)) is not None:
+        return verbs
     return ("abort",) if card.state in UNFINISHED else ("retry",) if card.state in UNSUCCESSFUL else ()
 
 
@@ -94,6 +112,7 @@ class LiveCard:
         card: the contents.
         publish: sends a bundle.
         context: that of the cell; by default the current one.
+        choice: further verbs.
 
     Attributes:
         context: that of the cell; new outputs are published in it.
@@ -105,8 +124,14 @@ class LiveCard:
     """
 
     def __init__(
-        self, future: Any, card: AnyCard, publish: Publish, context: contextvars.Context | None = None
+        self,
+        future: Any,
+        card: AnyCard,
+        publish: Publish,
+        context: contextvars.Context | None = None,
+        choice: Choice | None = None,
     ) -> None:
+        self.choice = choice
         self.future = future
         self.card = card
         self.context = contextvars.copy_context() if context is None else context
@@ -134,10 +159,11 @@ class LiveCard:
 
     def show_buttons(self, make: MakeButtons, act: Callable[[str], str]) -> bool:
         """Publish the buttons; return whether there are any."""
-        verbs = offers(self.card)
+        verbs = offers(self.card, self.choice)
         if not verbs or self.card.taskid is None:
             return False
-        self._buttons = make(act, self.card.farm, self.card.taskid, verbs)
+        labels = self.choice.labels if self.choice is not None else {}
+        self._buttons = make(act, self.card.farm, self.card.taskid, verbs, labels)
         if self._buttons is None:
             return False
         self._name_group()
@@ -158,8 +184,15 @@ class LiveCard:
         if self._buttons is not None and card.taskid is not None:
             self._buttons.belong_to(card.taskid)
 
+    def forget_choice(self) -> None:
+        """Release the choice, for good."""
+        choice, self.choice = self.choice, None
+        if choice is not None:
+            choice.release()
+
     def retire(self) -> None:
         """Remove the buttons for good: a front end shows an error for a widget without its kernel."""
+        self.forget_choice()
         buttons, self._buttons = self._buttons, None
         if buttons is not None:
             self._publish(NOTHING, display_id=self._buttons_id, update=True)
@@ -212,7 +245,7 @@ class LiveCard:
         if buttons is None:
             return
         self._name_group()
-        verbs = list(offers(self.card))
+        verbs = list(offers(self.card, self.choice))
         if verbs != buttons.offers:
             buttons.offers = verbs
         if self.card.state != buttons.state:

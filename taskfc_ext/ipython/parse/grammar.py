@@ -66,6 +66,10 @@ def _check_together(submission: Submission) -> None:
     """Refuse options that contradict each other."""
     if submission.everywhere:
         _check_everywhere(submission)
+    if submission.replace and submission.beside:
+        raise BadUsage("%%task: --replace aborts this cell's unfinished task and --beside leaves it; give one of them")
+    if submission.reuse and submission.keep:
+        raise BadUsage("%%task: --reuse cannot know what --keep finds in the worker's namespace; give one of them")
     if not submission.keep:
         for flag, given in (("--clear-before", submission.clear_before), ("--clear-after", submission.clear_after)):
             if given:

@@ -20,6 +20,8 @@ class Submission:
     Attributes:
         ship: exactly these names are sent; `None`: the names that the cell uses.
         memory: in bytes.
+        replace: abort the unfinished task of this cell; `beside`: leave it.
+        reuse: take the result of a finished task that is the same.
         is_cell: false for an expression, which has no options.
     """
 
@@ -46,6 +48,9 @@ class Submission:
     wait: bool = False
     everywhere: bool = False
     dry_run: bool = False
+    replace: bool = False
+    beside: bool = False
+    reuse: bool = False
     is_cell: bool = True
 
 

@@ -244,6 +244,9 @@ SUBMISSION: tuple[Argument, ...] = (
     flag("--clear-before", "with --keep: clear that namespace first"),
     flag("--clear-after", "with --keep: clear it afterwards, also after a failure"),
     flag("--wait", "wait for the task, and bind the -o names"),
+    flag("--replace", "abort the unfinished task of this cell, and run this"),
+    flag("--beside", "run this beside the unfinished task of this cell"),
+    flag("--reuse", "take the result of this notebook's task with the same code, inputs, modules and options"),
     flag("--everywhere", "run it on every worker instead of as a task, also on workers that join later"),
     flag("--dry-run", "show the names that would be sent, and send nothing"),
 )

@@ -7,7 +7,7 @@ import builtins
 import keyword
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -27,11 +27,15 @@ from taskfc_ext.ipython.notebook import Notebook, is_future
 from taskfc_ext.ipython.parse.grammar import near_verb
 from taskfc_ext.ipython.parse.requests import BadUsage, Submission
 from taskfc_ext.ipython.sessions import Binding
+from taskfc_ext.ipython.verbs import again, reuse
+from taskfc_ext.protocol.spec import Origin
 from taskfc_ext.serialize.scope import ABSENT
 from taskfc_ext.text import format_size, one_line, plural, with_article
 
 if TYPE_CHECKING:
     from taskfc_ext.client.future.future import TaskFuture
+    from taskfc_ext.client.submit.submitter import PreparedCell
+    from taskfc_ext.protocol.infos import TaskInfo
     from taskfc_ext.serialize import CellOptions
 
 
@@ -86,27 +90,100 @@ def submit(notebook: Notebook, submission: Submission, source: str) -> TaskFutur
         notebook.show(_dry_run(submission, shipment).bundle())
         _say_changed(notebook, submission, changed)
         return None
-    if large := shipment.large():
-        notebook.say(f"sending {large}")
-    client = notebook.session.client().with_options(**options)
-    given: dict[str, Any] = {"settings": settings} if settings else {}
-    future = client.submit_cell(source, shipment.values, submission.out, keep=submission.keep, **given)
-    future.defined_names = frozenset(shipment.use.defines)
-    shipment = replace(shipment, values=dict(shipment.values))  # without the body, which may be large, during a wait
-    try:
-        with waiting():
-            client.flush()
-    finally:  # an interrupt ends only the wait
-        if not (refused := future.done() and not future.accepted):
-            _bind_future(notebook, submission, shipment, future)
-    if refused:
-        _raise_refusal(future)
-    notebook.session.notices.add(future)
-    notebook.session.note_sent(future, shipment.values)
-    _say_changed(notebook, submission, changed)
+    ready = _Ready(submission, source, shipment, settings, changed, options)
+    cell, way = again.cell_of(notebook, submission, source), again.way_of(notebook, submission)
+    origin = Origin(cell)
+    if submission.reuse:
+        origin = Origin(
+            cell, reuse.key_of(source, transform(source), shipment.values, submission.out, settings, options)
+        )
+        if (same := reuse.find_same(notebook, origin.key)) is not None:
+            return _take(notebook, submission, same)
+    rivals = [] if way == again.BESIDE else again.unfinished_of(notebook, cell)
+    if rivals and way == again.REPLACE:
+        again.abort_all(notebook.session.client(), rivals)
+    elif rivals:
+        if notebook.has_buttons:
+            _offer(notebook, ready, origin, rivals)
+        raise again.refuse(rivals)
+    future = _send(notebook, ready, origin)
     if submission.wait:
         _wait(notebook, future, submission.out)
     return future
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A submission whose names are pickled."""
+
+    submission: Submission
+    source: str
+    shipment: Shipment
+    settings: CellOptions
+    changed: tuple[str, ...]
+    options: dict[str, Any]
+
+    def prepare(self, notebook: Notebook, origin: Origin) -> PreparedCell:
+        """Return it as it is sent; large names are written to a file."""
+        if large := self.shipment.large():
+            notebook.say(f"sending {large}")
+        given: dict[str, Any] = {"settings": self.settings} if self.settings else {}
+        given["defines"] = frozenset(self.shipment.use.defines)
+        submitter = notebook.session.client().with_options(**self.options).submitter
+        names, out, keep = self.shipment.values, self.submission.out, self.submission.keep
+        return submitter.prepare(self.source, names, out, keep=keep, origin=origin, **given)
+
+    def without_body(self) -> _Ready:
+        """Return it without the pickled names, which may be large."""
+        return replace(self, shipment=replace(self.shipment, values=dict(self.shipment.values)))
+
+
+def _send(notebook: Notebook, ready: _Ready, origin: Origin) -> TaskFuture:
+    """Submit a cell, and bind the future once the task is accepted."""
+    again.withdraw(notebook, origin.cell)
+    future = ready.prepare(notebook, origin).submit()
+    ready = ready.without_body()
+    try:
+        with waiting():
+            notebook.session.client().flush()
+    finally:  # an interrupt ends only the wait
+        if not (refused := future.done() and not future.accepted):
+            _bind_future(notebook, ready.submission, ready.shipment, future)
+    if refused:
+        _raise_refusal(future)
+    if future.taskid is not None:
+        notebook.session.submitted.add(future.taskid)
+    _note_sent(notebook, ready, future)
+    return future
+
+
+def _take(notebook: Notebook, submission: Submission, same: TaskInfo) -> TaskFuture:
+    """Return the future of a task that is the same, under the name of this cell."""
+    future = reuse.take(notebook, same)
+    _bind_name(notebook, submission.name, future)
+    if submission.wait and same.completed is None:
+        _wait(notebook, future, submission.out)
+    elif submission.wait:
+        bind_out(notebook, future, submission.out)
+    return future
+
+
+def _note_sent(notebook: Notebook, ready: _Ready, future: TaskFuture) -> None:
+    notebook.session.notices.add(future)
+    notebook.session.note_sent(future, ready.shipment.values)
+    _say_changed(notebook, ready.submission, ready.changed)
+
+
+def _offer(notebook: Notebook, ready: _Ready, origin: Origin, rivals: Sequence[TaskInfo]) -> None:
+    """Show the unfinished task of this cell with the choice to replace it or to run both."""
+    prepared = ready.prepare(notebook, origin)
+    light = ready.without_body()
+
+    def after(future: TaskFuture) -> None:
+        _bind_future(notebook, light.submission, light.shipment, future)
+        _note_sent(notebook, light, future)
+
+    again.offer(notebook, rivals, again.Choice(notebook, origin.cell, prepared, after), origin.cell)
 
 
 def _raise_refusal(future: TaskFuture) -> None:
@@ -255,8 +332,12 @@ def _bind_future(notebook: Notebook, submission: Submission, shipment: Shipment,
     """Bind the future to the name of its task, and note the names that the task keeps."""
     if submission.keep:
         _note_kept(notebook, submission, shipment)
-    if submission.name and submission.name.isidentifier() and not keyword.iskeyword(submission.name):
-        notebook.bind(submission.name, future)
+    _bind_name(notebook, submission.name, future)
+
+
+def _bind_name(notebook: Notebook, name: str | None, future: TaskFuture) -> None:
+    if name and name.isidentifier() and not keyword.iskeyword(name):
+        notebook.bind(name, future)
 
 
 def _note_kept(notebook: Notebook, submission: Submission, shipment: Shipment) -> None:
