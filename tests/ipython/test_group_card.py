@@ -103,7 +103,7 @@ class Board:
         self.now += self.cost
         return make_any_card(shown, now)
 
-    def make_buttons(self, act: Any, farm: str, taskid: int, verbs: tuple[str, ...]) -> Any:
+    def make_buttons(self, act: Any, farm: str, taskid: int, verbs: tuple[str, ...], labels: dict[str, str]) -> Any:
         self.click, self.offers = act, [*verbs]
         return self
 

@@ -27,6 +27,8 @@ export class ActionRow<Does extends string = Verb> {
   private texts = '';
   private nClicks = 0;
   private isAsking = false;
+  /** Whether the status outlasts the next change of the task: what a choice did to the former one is shown nowhere else. */
+  private keepsStatus = false;
 
   constructor(private readonly act: Act<Does>) {
     // keys must not reach the front end, which has shortcuts on Enter and Escape
@@ -46,7 +48,8 @@ export class ActionRow<Does extends string = Verb> {
     this.element.setAttribute('aria-label', what);
     // an open question stays, so that nothing moves under the pointer; the answer reports if it is too late
     if (this.isAsking && !isOther && offers.length > 0) return;
-    this.showStatus(''); // it was about the former state
+    if (!isOther || !this.keepsStatus) this.showStatus(''); // it was about the former state
+    else this.keepsStatus = false;
     this.showChoices();
   }
 
@@ -98,11 +101,12 @@ export class ActionRow<Does extends string = Verb> {
     if (this.isAsking) this.closeQuestion();
     this.showStatus('…');
     const click = ++this.nClicks;
+    const isChoice = !isAskedFirst(verb);
+    this.keepsStatus = isChoice;
     const { what } = this;
     const show = (text: string): void => {
-      // else there was another click meanwhile, or the card shows the new task already; what a choice did to the former
-      // one is shown nowhere else
-      if (click === this.nClicks && (what === this.what || !isAskedFirst(verb))) this.showStatus(text);
+      // else there was another click meanwhile, or the card shows the new task already
+      if (click === this.nClicks && (what === this.what || isChoice)) this.showStatus(text);
     };
     this.act(verb, show).then(show, (error: unknown) => show(problemOf(error)));
   }

@@ -434,6 +434,7 @@ describe('buttons', () => {
     await settle();
     expect(host.shown).toBe('▶ task 7 fit · running · 10 ssaid | ReplaceRun both');
     host.button('Replace')!.click();
+    await settle(); // the answer is here before the new task
     taskid = 8;
     card.show({ ...CARD, taskid: 8 });
     world.tell(queue([[8, StateCode.RUNNING]]));
