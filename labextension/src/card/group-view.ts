@@ -5,8 +5,6 @@ import { formatCount, oneLine } from '../queue/format';
 import type { GroupHead } from './group-head';
 import * as LOOK from './look';
 
-const PART = 'height: 0; border-top: 6px solid';
-
 export class GroupView {
   readonly element = make('div', { class: 'taskfc-card taskfc-mod-live', role: 'group' });
 
@@ -15,7 +13,7 @@ export class GroupView {
   private readonly state = make('span');
   private readonly facts = make('span', { style: LOOK.FAINT });
   private readonly parts = (['running', 'failed', 'aborted'] as const).map(state =>
-    make('div', { style: `${PART} ${LOOK.COLOURS[state]!}` })
+    make('div', { style: `${LOOK.PART} ${LOOK.COLOURS[state]!}` })
   );
   private readonly bar = make(
     'div',
