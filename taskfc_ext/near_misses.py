@@ -32,7 +32,7 @@ VERBS = {
     "resume": "release",
     "pause": "hold",
 }
-"""Names that other tools have for what `%task` and `taskfc` call alike."""
+"""Names that other tools have for verbs of both `%task` and `taskfc`."""
 
 _SYNONYMS: tuple[frozenset[str], ...] = tuple(
     map(

@@ -1,7 +1,7 @@
 """Tables of the terminal: the commands of `taskfc`, their arguments, their help and their examples. Pure.
 
-The parser, the shells' completion and the reference on the site come from these; `dispatch.py` says what each command
-does.
+The parser, the shells' completion and the reference on the site come from these; `dispatch.py` has the function of each
+command.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FARM = "FARM"
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command: its summary, its arguments, its examples (a line, and what it does), and more help."""
+    """One command: its summary, its arguments, its examples (a line and its effect), and more help."""
 
     summary: str
     arguments: tuple[Argument, ...] = ()

@@ -26,7 +26,7 @@ def forget(name: str) -> None:
     if condition is not Condition.STOPPED:
         runs = "runs" if condition is Condition.ALIVE else "has died, and its tasks may go on"
         raise StartFailed(f"farm {name!r} {runs}", hint=f"stop it first: taskfc stop{name_option(name)}")
-    # a name that no farm can have: whoever starts the farm now begins with an empty store
+    # a name that no farm can have: a start of the farm from now on begins with an empty store
     leaving = store.with_name(f".{name}.{os.getpid()}")
     with open(farm.paths.lock, "ab") as lock:
         if not try_lock(lock.fileno()):

@@ -4,7 +4,7 @@ import { make, setHidden } from '../queue/dom';
 import { splitCommandFrom } from '../link/kernel-path';
 import { problemOf } from '../link/host';
 
-/** What a button does; it is the word on the button, too. */
+/** The action of a button, and the word on it. */
 export type Verb = 'abort' | 'retry';
 
 /** Carries out a verb; `show` shows a line meanwhile. Resolves to a line about the result. */

@@ -67,8 +67,8 @@ class Card:
     progress: TaskProgress | None = None
     outputs: tuple[rich.Output, ...] = ()
 
-    def with_what_was_seen(self, seen: Card) -> Card:
-        """Return the card of a task whose farm was stopped, with what was seen of it before."""
+    def keep_seen(self, seen: Card) -> Card:
+        """Return the card of a task whose farm was stopped, with the output and the facts that were seen before."""
         kept = {name: getattr(seen, name) for name in ("submitted", "attempts", "output", "outputs")}
         return replace(self, **kept)
 
@@ -88,8 +88,8 @@ def card_bundle(card: Card, *, is_live: bool = False, card_id: str = "") -> Bund
 
 
 def _for_page(card: Card, taskid: int, submitted: float, card_id: str) -> dict[str, Any]:
-    """Return what a page needs to draw the card from the state of the farm."""
-    told = TaskCard(
+    """Return the data with which a page draws the card from the state of the farm."""
+    shown = TaskCard(
         card=card_id,
         farm=card.farm,
         taskid=taskid,
@@ -98,7 +98,7 @@ def _for_page(card: Card, taskid: int, submitted: float, card_id: str) -> dict[s
         state=card.state,
         as_of=round(card.as_of.timestamp(), 3),
     )
-    plain: dict[str, Any] = msgspec.to_builtins(told)
+    plain: dict[str, Any] = msgspec.to_builtins(shown)
     return plain
 
 
@@ -208,7 +208,7 @@ def _indent(text: str) -> str:
     return "\n".join(f"    {line}".rstrip() for line in plain_text(text).rstrip().split("\n"))
 
 
-# what cards of groups have too
+# shared with cards of groups
 
 
 def as_of_text(moment: datetime) -> str:
@@ -222,7 +222,7 @@ def head_html(state: str, title: str, facts: Sequence[str], as_of: str, *, is_li
     Args:
         state: decides the icon and the colour.
         title: the title.
-        facts: the state in words, then what else is known.
+        facts: the state in words, then other facts.
         as_of: HTML of the time.
         is_live: the time can be hidden, see `card_html`.
     """
