@@ -137,11 +137,7 @@ def _end_of(future: TaskFuture) -> EndedTask | None:
     """Return the end of the task; `None` if it is unknown, since the farm was stopped or the connection closed."""
     if future.taskid is None or (future.facts is None and not future.cancelled()):
         return None
+    from taskfc_ext.client.group.frame import failure_text  # `%load_ext` does not need it
+
     state = future.state
-    return EndedTask(future.taskid, future.name or "", state, _why(future) if state == "failed" else "")
-
-
-def _why(future: TaskFuture) -> str:
-    error = future.exception(0)
-    kind = getattr(error, "type_name", "") or type(error).__name__
-    return f"{kind}: {getattr(error, 'message', '') or error}"
+    return EndedTask(future.taskid, future.name or "", state, failure_text(future) if state == "failed" else "")
