@@ -24,7 +24,7 @@ START_OPTIONS = (
 )
 """The arguments of `start` that a client does not take."""
 
-VERBS = {
+OTHER_VERBS = {
     **dict.fromkeys(("cancel", "kill"), "abort"),
     **dict.fromkeys(("delete", "remove", "rm"), "clear"),
     **dict.fromkeys(("rerun", "resubmit"), "retry"),
