@@ -6,10 +6,11 @@ python scripts/draw_states.py --check    exits with 1 if that file is not what w
 
 from __future__ import annotations
 
-import argparse
 import sys
 from html import escape
 from pathlib import Path
+
+from generated import write_or_check
 
 from taskfc_ext.core.state.task import TRANSITIONS
 from taskfc_ext.protocol.states import FINISHED, UNFINISHED, State
@@ -65,20 +66,6 @@ font-family="system-ui, 'Segoe UI', Helvetica, Arial, sans-serif" font-size="14"
   </style>
   <rect class="paper" width="{width}" height="{height}" rx="10"/>
 """
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Write the picture, or compare it with the one there is; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing, and exit with 1 if the picture is stale")
-    options = parser.parse_args(argv)
-    picture = draw()
-    if not options.check:
-        FILE.write_text(picture)
-    elif not FILE.exists() or FILE.read_text() != picture:
-        print(f"{FILE.name} is stale: run python scripts/draw_states.py", file=sys.stderr)
-        return 1
-    return 0
 
 
 def draw() -> str:
@@ -142,4 +129,4 @@ def _cause(number: int, text: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(FILE, draw(), doc=__doc__))

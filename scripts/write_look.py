@@ -8,10 +8,11 @@ No style has a quote, and names in lower case are not written.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
+
+from generated import write_or_check
 
 from taskfc_ext.ipython.cards import look
 from taskfc_ext.view.wording import ICONS
@@ -22,19 +23,6 @@ HEAD = """\
 // The look of cards. Written by scripts/write_look.py from taskfc_ext/ipython/cards/look.py: change it there, and run
 // the script.
 """
-
-
-def main() -> int:
-    """Write the file, or compare it; return 1 when it is stale."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail when the file is stale")
-    text = write()
-    if not parser.parse_args().check:
-        FILE.write_text(text)
-    elif not FILE.exists() or FILE.read_text() != text:
-        print(f"{FILE.name} is not what look.py says: run python scripts/{Path(__file__).name}", file=sys.stderr)
-        return 1
-    return 0
 
 
 def write() -> str:
@@ -50,4 +38,4 @@ def _constant(name: str, value: object) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(FILE, write(), doc=__doc__))

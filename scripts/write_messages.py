@@ -9,7 +9,6 @@ page sends may leave out every default.
 
 from __future__ import annotations
 
-import argparse
 import inspect
 import re
 import sys
@@ -19,6 +18,7 @@ from enum import Enum
 from pathlib import Path
 
 import msgspec.inspect as shapes
+from generated import write_or_check
 
 from taskfc_ext.protocol import limits, snapshots
 from taskfc_ext.view import cards, messages
@@ -51,19 +51,6 @@ FROM_PAGE = {"ViewQuestion": messages.ViewQuestion, "AnyCommand": messages.AnyCo
 
 WIDTH = 116
 """Of a line of prose, without its margin."""
-
-
-def main() -> int:
-    """Write the file, or compare it; return 1 when it is stale."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail when the file is stale")
-    text = write()
-    if not parser.parse_args().check:
-        FILE.write_text(text)
-    elif not FILE.exists() or FILE.read_text() != text:
-        print(f"{FILE.name} is not what the structs say: run python scripts/{Path(__file__).name}", file=sys.stderr)
-        return 1
-    return 0
 
 
 def write() -> str:
@@ -188,4 +175,4 @@ def _wrap(text: str) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(FILE, write(), doc=__doc__))

@@ -24,6 +24,16 @@ START_OPTIONS = (
 )
 """The arguments of `start` that a client does not take."""
 
+OTHER_VERBS = {
+    **dict.fromkeys(("cancel", "kill"), "abort"),
+    **dict.fromkeys(("delete", "remove", "rm"), "clear"),
+    **dict.fromkeys(("rerun", "resubmit"), "retry"),
+    "logs": "log",
+    "resume": "release",
+    "pause": "hold",
+}
+"""Names that other tools have for verbs of both `%task` and `taskfc`."""
+
 _SYNONYMS: tuple[frozenset[str], ...] = tuple(
     map(
         frozenset,

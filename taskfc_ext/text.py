@@ -19,7 +19,7 @@ _ESCAPE = re.compile(
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 _STYLE = re.compile(r"(\x1b\[[\d;]*m)")
-"""What `paint` adds. Text of tasks has none: `plain_text` removes it."""
+"""Escape sequences that `paint` adds. Text of tasks has none: `plain_text` removes them."""
 
 _ESCAPES_BEGIN = "\x1b\x9b\x9d"
 _ASCII_CONTROL = dict.fromkeys(code for code in range(128) if _CONTROL.match(chr(code)))

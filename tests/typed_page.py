@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, as_completed, wait
 from typing import Any, assert_type
 
-from taskfc_ext import FCTaskClient, TaskClient, TaskExecutor, TaskFuture, start
+from taskfc_ext import FCTaskClient, TaskClient, TaskExecutor, TaskFuture, TaskGroup, start
 
 
 def scale(x: float, factor: float = 2.0) -> float:
@@ -23,6 +23,10 @@ def describe(name: str, /, count: int, *, upper: bool = False) -> str:
 
 async def fetch(url: str) -> bytes:
     return url.encode()
+
+
+async def fetch_part(url: str, n: int) -> bytes:
+    return url.encode()[:n]
 
 
 def submissions() -> None:
@@ -59,6 +63,8 @@ def maps() -> None:
     assert_type(client.map(pow, range(3), range(3), chunksize=2), list[Any])
     assert_type(client.map(describe, ["a"], [1]), list[str])
     assert_type(client.map(fetch, ["a", "b"]), list[bytes])
+    assert_type(client.map(fetch_part, ["a", "b"], [1, 2]), list[bytes])
+    assert_type(client.map(fetch_part, ["a"], [1], block=False), TaskGroup[bytes])
     assert_type(client.map(str.upper, [client.submit(str, 3)]), list[str])
     client.map(scale, ["a"])  # refused
     client.map(scale, 5)  # refused

@@ -1,6 +1,6 @@
 """Completion in shells: a few lines for the shell, which ask `taskfc complete SHELL WORD ...` at each Tab.
 
-The candidates come from the tables of the parser; those that only a farm knows from `Names`.
+The candidates come from the tables of the parser; names of farms and tasks come from `Names`.
 """
 
 from __future__ import annotations

@@ -8,10 +8,9 @@ import sys
 from typing import Any
 
 from taskfc_ext.cli.output import FAINT, format_workers, highlight, paint_state, plain_data, print_json, print_table
-from taskfc_ext.cli.selected import require_known
 from taskfc_ext.client.attach import attach_to_running
 from taskfc_ext.client.farm.interface import Condition
-from taskfc_ext.client.farm.launch import LocalFarm, stored_options
+from taskfc_ext.client.farm.launch import LocalFarm, require_known, stored_options
 from taskfc_ext.client.farm.silence import describe_suspension
 from taskfc_ext.client.forget import forget as forget_farm
 from taskfc_ext.client.start import restart as restart_farm

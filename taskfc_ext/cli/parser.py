@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from taskfc_ext.cli.tables import COMMANDS, COMMON, Command
-from taskfc_ext.near_misses import nearest, nearest_option
+from taskfc_ext.near_misses import OTHER_VERBS, nearest, nearest_option
 from taskfc_ext.version import __version__
 from taskfc_ext.view.argument import Argument
 
@@ -21,18 +21,11 @@ Colours: on a terminal, unless NO_COLOR is set or TERM is dumb; FORCE_COLOR: eve
 """
 
 OTHER_WORDS = {
-    "cancel": "abort",
-    "kill": "abort",
-    "delete": "clear",
-    "rm": "clear",
+    **OTHER_VERBS,
     "ls": "list",
     "ps": "tasks",
     "queue": "tasks",
-    "logs": "log",
     "tail": "log",
-    "rerun": "retry",
-    "resume": "release",
-    "pause": "hold",
     "top": "status",
     "watch": "status",
     "worker": "workers",

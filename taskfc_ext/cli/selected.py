@@ -1,4 +1,4 @@
-"""The tasks that a command line names, and the farms."""
+"""The tasks that a command line names."""
 
 from __future__ import annotations
 
@@ -6,18 +6,11 @@ from collections.abc import Sequence
 
 from taskfc_ext.cli.output import SEE
 from taskfc_ext.client.blocking import BlockingTaskClient
-from taskfc_ext.drivers.paths import known_farms
-from taskfc_ext.errors import ControllerUnavailable, UnknownTask
+from taskfc_ext.errors import UnknownTask
 from taskfc_ext.protocol.limits import MAX_IDS
 from taskfc_ext.protocol.owners import split_name
 from taskfc_ext.text import plain_text
 from taskfc_ext.view.selection import BadSelection, count_ids, parse_selection
-
-
-def require_known(name: str) -> None:
-    """Raise `ControllerUnavailable` if there is no farm `name`, running or stopped."""
-    if name not in known_farms():
-        raise ControllerUnavailable(f"there is no farm {name!r}", hint="list the farms with: taskfc list")
 
 
 def find_taskids(client: BlockingTaskClient, words: Sequence[str], most: int = MAX_IDS) -> list[int]:

@@ -21,7 +21,7 @@ from taskfc_ext.view.newest import running_and_newest
 from taskfc_ext.view.wording import farm_caption
 
 EVERY = 1.0
-"""Seconds between two looks at the queue."""
+"""Seconds between two readings of the queue."""
 
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 """To the terminal's second screen, without a cursor, and back."""

@@ -1,7 +1,7 @@
 """Tables of the terminal: the commands of `taskfc`, their arguments, their help and their examples. Pure.
 
-The parser, the shells' completion and the reference on the site come from these; `dispatch.py` says what each command
-does.
+The parser, the shells' completion and the reference on the site come from these; `dispatch.py` has the function of each
+command.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from taskfc_ext.cli.values import farm_name, seconds, whole_number, worker_prope
 from taskfc_ext.protocol.limits import MAX_IDS, MAX_PRIORITY, MAX_WORKERS
 from taskfc_ext.protocol.states import FINISHED, UNFINISHED
 from taskfc_ext.view.argument import Argument, argument, flag
-from taskfc_ext.view.engine_words import parse_amounts
+from taskfc_ext.view.engine_words import RESOURCES
 
 STATES = [state.value for state in (*UNFINISHED, *FINISHED)]
 
@@ -29,7 +29,7 @@ FARM = "FARM"
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command: its summary, its arguments, its examples (a line, and what it does), and more help."""
+    """One command: its summary, its arguments, its examples (a line and its effect), and more help."""
 
     summary: str
     arguments: tuple[Argument, ...] = ()
@@ -69,13 +69,7 @@ _ENGINE: tuple[Argument, ...] = (
         "(ray://head:10001; ray: this machine is a node of it); home: here",
         metavar="ENGINE",
     ),
-    argument(
-        "--resources",
-        help="the farm's own, for tasks that name them: licence=2; on an engine, what each worker takes: GPU=1",
-        metavar="NAME=N,...",
-        type=parse_amounts,
-        default=(),
-    ),
+    RESOURCES,
     argument("--idle", help="end a worker there after S idle seconds (60; 0: never)", metavar="S", type=float),
 )
 

@@ -32,7 +32,7 @@ from taskfc_ext.text import format_progress, one_line, plain_text
 from taskfc_ext.view.wording import task_row
 
 FOLLOW_EVERY = 0.3
-"""Seconds between two looks at a log that is followed."""
+"""Seconds between two readings of a log that is followed."""
 
 RAN = ("running", *FINISHED)
 """States of tasks that have run."""

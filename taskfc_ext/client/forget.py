@@ -6,10 +6,9 @@ import os
 import shutil
 
 from taskfc_ext.client.farm.interface import Condition
-from taskfc_ext.client.farm.launch import LocalFarm
+from taskfc_ext.client.farm.launch import LocalFarm, require_known
 from taskfc_ext.drivers.files import try_lock
-from taskfc_ext.drivers.paths import known_farms
-from taskfc_ext.errors import ControllerUnavailable, StartFailed
+from taskfc_ext.errors import StartFailed
 from taskfc_ext.text import name_option
 
 
@@ -20,18 +19,17 @@ def forget(name: str) -> None:
         ControllerUnavailable: there is no such farm.
         StartFailed: it runs, or has died and may come back.
     """
-    if name not in known_farms():
-        raise ControllerUnavailable(f"there is no farm {name!r}", hint="list the farms with: taskfc list")
+    require_known(name)
     farm = LocalFarm(name)
     store = farm.paths.store
     condition = farm.condition()
     if condition is not Condition.STOPPED:
         runs = "runs" if condition is Condition.ALIVE else "has died, and its tasks may go on"
         raise StartFailed(f"farm {name!r} {runs}", hint=f"stop it first: taskfc stop{name_option(name)}")
-    # a name that no farm can have: whoever starts the farm now begins with an empty store
-    doomed = store.with_name(f".{name}.{os.getpid()}")
+    # a name that no farm can have: a start of the farm from now on begins with an empty store
+    leaving = store.with_name(f".{name}.{os.getpid()}")
     with open(farm.paths.lock, "ab") as lock:
         if not try_lock(lock.fileno()):
             raise StartFailed(f"the store {store} is in use", hint="stop the farm first")
-        store.rename(doomed)
-    shutil.rmtree(doomed)
+        store.rename(leaving)
+    shutil.rmtree(leaving)

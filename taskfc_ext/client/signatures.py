@@ -1,18 +1,13 @@
 """Types of `submit` and of the maps, for type checkers: the arguments are those of the function, the value its own.
 
 A future may stand for an argument, which `ParamSpec` cannot say: so there are overloads for one to three arguments by
-position. The value of a coroutine function is what it returns when it has been awaited.
+position. The value of a coroutine function of one or two arguments is what it returns when it has been awaited.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, cast, overload
-
-if TYPE_CHECKING:
-    from taskfc_ext.client.future.future import TaskFuture
-    from taskfc_ext.client.group.group import TaskGroup
-    from taskfc_ext.client.imap import ItemResults
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -21,6 +16,13 @@ B = TypeVar("B")
 C = TypeVar("C")
 
 Async = Coroutine[Any, Any, R]
+
+if TYPE_CHECKING:
+    from taskfc_ext.client.future.future import TaskFuture
+    from taskfc_ext.client.group.group import TaskGroup
+    from taskfc_ext.client.imap import ItemResults
+
+    Items = Iterable[A | TaskFuture[A]]
 
 
 class Submit(Protocol):
@@ -66,9 +68,20 @@ class BlockingMap(Protocol):
 
     @overload
     def __call__(
+        self, func: Callable[[A], Async[R]], a: Items[A], /, *, chunksize: int = 1, block: Literal[True] = True
+    ) -> list[R]: ...
+
+    @overload
+    def __call__(
+        self, func: Callable[[A], R], a: Items[A], /, *, chunksize: int = 1, block: Literal[True] = True
+    ) -> list[R]: ...
+
+    @overload
+    def __call__(
         self,
-        func: Callable[[A], Async[R]],
-        a: Iterable[A | TaskFuture[A]],
+        func: Callable[[A, B], Async[R]],
+        a: Items[A],
+        b: Items[B],
         /,
         *,
         chunksize: int = 1,
@@ -77,25 +90,7 @@ class BlockingMap(Protocol):
 
     @overload
     def __call__(
-        self,
-        func: Callable[[A], R],
-        a: Iterable[A | TaskFuture[A]],
-        /,
-        *,
-        chunksize: int = 1,
-        block: Literal[True] = True,
-    ) -> list[R]: ...
-
-    @overload
-    def __call__(
-        self,
-        func: Callable[[A, B], R],
-        a: Iterable[A | TaskFuture[A]],
-        b: Iterable[B | TaskFuture[B]],
-        /,
-        *,
-        chunksize: int = 1,
-        block: Literal[True] = True,
+        self, func: Callable[[A, B], R], a: Items[A], b: Items[B], /, *, chunksize: int = 1, block: Literal[True] = True
     ) -> list[R]: ...
 
     @overload
@@ -110,6 +105,11 @@ class BlockingMap(Protocol):
         chunksize: int = 1,
         block: Literal[True] = True,
     ) -> list[R]: ...
+
+    @overload
+    def __call__(
+        self, func: Callable[..., Async[R]], /, *sequences: Iterable[Any], chunksize: int = 1, block: Literal[False]
+    ) -> TaskGroup[R]: ...
 
     @overload
     def __call__(
@@ -133,9 +133,20 @@ class AsyncMap(Protocol):
 
     @overload
     def __call__(
+        self, func: Callable[[A], Async[R]], a: Items[A], /, *, chunksize: int = 1, block: Literal[True] = True
+    ) -> Async[list[R]]: ...
+
+    @overload
+    def __call__(
+        self, func: Callable[[A], R], a: Items[A], /, *, chunksize: int = 1, block: Literal[True] = True
+    ) -> Async[list[R]]: ...
+
+    @overload
+    def __call__(
         self,
-        func: Callable[[A], Async[R]],
-        a: Iterable[A | TaskFuture[A]],
+        func: Callable[[A, B], Async[R]],
+        a: Items[A],
+        b: Items[B],
         /,
         *,
         chunksize: int = 1,
@@ -144,25 +155,7 @@ class AsyncMap(Protocol):
 
     @overload
     def __call__(
-        self,
-        func: Callable[[A], R],
-        a: Iterable[A | TaskFuture[A]],
-        /,
-        *,
-        chunksize: int = 1,
-        block: Literal[True] = True,
-    ) -> Async[list[R]]: ...
-
-    @overload
-    def __call__(
-        self,
-        func: Callable[[A, B], R],
-        a: Iterable[A | TaskFuture[A]],
-        b: Iterable[B | TaskFuture[B]],
-        /,
-        *,
-        chunksize: int = 1,
-        block: Literal[True] = True,
+        self, func: Callable[[A, B], R], a: Items[A], b: Items[B], /, *, chunksize: int = 1, block: Literal[True] = True
     ) -> Async[list[R]]: ...
 
     @overload
@@ -177,6 +170,11 @@ class AsyncMap(Protocol):
         chunksize: int = 1,
         block: Literal[True] = True,
     ) -> Async[list[R]]: ...
+
+    @overload
+    def __call__(
+        self, func: Callable[..., Async[R]], /, *sequences: Iterable[Any], chunksize: int = 1, block: Literal[False]
+    ) -> Async[TaskGroup[R]]: ...
 
     @overload
     def __call__(
@@ -199,24 +197,19 @@ class MapAsync(Protocol):
     """`map_async(func, *sequences)` of both clients."""
 
     @overload
+    def __call__(self, func: Callable[[A], Async[R]], a: Items[A], /, *, chunksize: int = 1) -> TaskGroup[R]: ...
+
+    @overload
+    def __call__(self, func: Callable[[A], R], a: Items[A], /, *, chunksize: int = 1) -> TaskGroup[R]: ...
+
+    @overload
     def __call__(
-        self, func: Callable[[A], Async[R]], a: Iterable[A | TaskFuture[A]], /, *, chunksize: int = 1
+        self, func: Callable[[A, B], Async[R]], a: Items[A], b: Items[B], /, *, chunksize: int = 1
     ) -> TaskGroup[R]: ...
 
     @overload
     def __call__(
-        self, func: Callable[[A], R], a: Iterable[A | TaskFuture[A]], /, *, chunksize: int = 1
-    ) -> TaskGroup[R]: ...
-
-    @overload
-    def __call__(
-        self,
-        func: Callable[[A, B], R],
-        a: Iterable[A | TaskFuture[A]],
-        b: Iterable[B | TaskFuture[B]],
-        /,
-        *,
-        chunksize: int = 1,
+        self, func: Callable[[A, B], R], a: Items[A], b: Items[B], /, *, chunksize: int = 1
     ) -> TaskGroup[R]: ...
 
     @overload
@@ -246,9 +239,20 @@ class BlockingImap(Protocol):
 
     @overload
     def __call__(
+        self, func: Callable[[A], Async[R]], a: Items[A], /, *, window: int | None = None, ordered: bool = True
+    ) -> Generator[R, None, None]: ...
+
+    @overload
+    def __call__(
+        self, func: Callable[[A], R], a: Items[A], /, *, window: int | None = None, ordered: bool = True
+    ) -> Generator[R, None, None]: ...
+
+    @overload
+    def __call__(
         self,
-        func: Callable[[A], Async[R]],
-        a: Iterable[A | TaskFuture[A]],
+        func: Callable[[A, B], Async[R]],
+        a: Items[A],
+        b: Items[B],
         /,
         *,
         window: int | None = None,
@@ -257,25 +261,7 @@ class BlockingImap(Protocol):
 
     @overload
     def __call__(
-        self,
-        func: Callable[[A], R],
-        a: Iterable[A | TaskFuture[A]],
-        /,
-        *,
-        window: int | None = None,
-        ordered: bool = True,
-    ) -> Generator[R, None, None]: ...
-
-    @overload
-    def __call__(
-        self,
-        func: Callable[[A, B], R],
-        a: Iterable[A | TaskFuture[A]],
-        b: Iterable[B | TaskFuture[B]],
-        /,
-        *,
-        window: int | None = None,
-        ordered: bool = True,
+        self, func: Callable[[A, B], R], a: Items[A], b: Items[B], /, *, window: int | None = None, ordered: bool = True
     ) -> Generator[R, None, None]: ...
 
     @overload
@@ -308,9 +294,20 @@ class AsyncImap(Protocol):
 
     @overload
     def __call__(
+        self, func: Callable[[A], Async[R]], a: Items[A], /, *, window: int | None = None, ordered: bool = True
+    ) -> ItemResults[R]: ...
+
+    @overload
+    def __call__(
+        self, func: Callable[[A], R], a: Items[A], /, *, window: int | None = None, ordered: bool = True
+    ) -> ItemResults[R]: ...
+
+    @overload
+    def __call__(
         self,
-        func: Callable[[A], Async[R]],
-        a: Iterable[A | TaskFuture[A]],
+        func: Callable[[A, B], Async[R]],
+        a: Items[A],
+        b: Items[B],
         /,
         *,
         window: int | None = None,
@@ -319,25 +316,7 @@ class AsyncImap(Protocol):
 
     @overload
     def __call__(
-        self,
-        func: Callable[[A], R],
-        a: Iterable[A | TaskFuture[A]],
-        /,
-        *,
-        window: int | None = None,
-        ordered: bool = True,
-    ) -> ItemResults[R]: ...
-
-    @overload
-    def __call__(
-        self,
-        func: Callable[[A, B], R],
-        a: Iterable[A | TaskFuture[A]],
-        b: Iterable[B | TaskFuture[B]],
-        /,
-        *,
-        window: int | None = None,
-        ordered: bool = True,
+        self, func: Callable[[A, B], R], a: Items[A], b: Items[B], /, *, window: int | None = None, ordered: bool = True
     ) -> ItemResults[R]: ...
 
     @overload
@@ -370,32 +349,20 @@ class ExecutorMap(Protocol):
 
     @overload
     def __call__(
-        self,
-        func: Callable[[A], Async[R]],
-        a: Iterable[A | TaskFuture[A]],
-        /,
-        *,
-        timeout: float | None = None,
-        chunksize: int = 1,
+        self, func: Callable[[A], Async[R]], a: Items[A], /, *, timeout: float | None = None, chunksize: int = 1
     ) -> Iterator[R]: ...
 
     @overload
     def __call__(
-        self,
-        func: Callable[[A], R],
-        a: Iterable[A | TaskFuture[A]],
-        /,
-        *,
-        timeout: float | None = None,
-        chunksize: int = 1,
+        self, func: Callable[[A], R], a: Items[A], /, *, timeout: float | None = None, chunksize: int = 1
     ) -> Iterator[R]: ...
 
     @overload
     def __call__(
         self,
         func: Callable[[A, B], R],
-        a: Iterable[A | TaskFuture[A]],
-        b: Iterable[B | TaskFuture[B]],
+        a: Items[A],
+        b: Items[B],
         /,
         *,
         timeout: float | None = None,

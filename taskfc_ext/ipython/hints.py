@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from taskfc_ext.near_misses import nearest
+from taskfc_ext.near_misses import OTHER_VERBS, nearest
 
 MEANT = "; did you mean "
 """The beginning of each hint."""
@@ -28,18 +28,5 @@ def public_names(namespace: Iterable[str]) -> list[str]:
     return sorted(name for name in namespace if not name.startswith("_"))
 
 
-ELSEWHERE = {
-    "cancel": "abort",
-    "kill": "abort",
-    "delete": "clear",
-    "remove": "clear",
-    "rm": "clear",
-    "ls": "status",
-    "ps": "status",
-    "logs": "log",
-    "rerun": "retry",
-    "resubmit": "retry",
-    "resume": "release",
-    "pause": "hold",
-}
+ELSEWHERE = {**OTHER_VERBS, "ls": "status", "ps": "status"}
 """Names that other tools have for our verbs."""

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 from taskfc_ext.border import WaitInterrupted
 from taskfc_ext.ipython.notices import ids_of
+from taskfc_ext.protocol.ids import ranges_of
+from taskfc_ext.view.selection import format_ranges
 
 
 @contextmanager
@@ -28,17 +30,6 @@ def text_of_interrupt(taskids: Iterable[int]) -> str:
     if not ids:
         return "the wait has ended; what it waited for goes on"
     named = f"task {ids[0]}" if len(ids) == 1 else ids_of(ids)
-    given = ",".join(_ranges(ids))
+    given = ",".join(format_ranges(ranges_of(ids)))
     go, them = ("goes", "it") if len(ids) == 1 else ("go", "them")
     return f"the wait has ended; {named} {go} on: `%task wait {given}` waits again, `%task abort {given}` stops {them}"
-
-
-def _ranges(ids: list[int]) -> list[str]:
-    """Return sorted ids as a magic takes them: `3-7`, `9`."""
-    runs: list[list[int]] = []
-    for taskid in ids:
-        if runs and taskid == runs[-1][1] + 1:
-            runs[-1][1] = taskid
-        else:
-            runs.append([taskid, taskid])
-    return [str(first) if first == last else f"{first}-{last}" for first, last in runs]

@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import Context
 from dataclasses import dataclass
-from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
+from taskfc_ext.protocol.ids import ranges_of
 from taskfc_ext.protocol.states import FINISHED
 from taskfc_ext.text import one_line, plural
+from taskfc_ext.view.selection import format_ranges
 
 if TYPE_CHECKING:
     from taskfc_ext.client.future.future import TaskFuture
@@ -58,11 +59,11 @@ def write_notice(tasks: Sequence[EndedTask]) -> str:
 
 def ids_of(taskids: Iterable[int]) -> str:
     """Return ids as ranges: `tasks 3-7, 9`."""
-    ids = sorted(taskids)
-    runs = [[taskid for _, taskid in run] for _, run in groupby(enumerate(ids), lambda pair: pair[1] - pair[0])]
-    if len(runs) > _RANGES:
-        return f"{plural(len(ids), 'task')} ({ids[0]}-{ids[-1]})"
-    return "tasks " + ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+    ranges = ranges_of(taskids)
+    if len(ranges) > _RANGES:
+        n_tasks = sum(last - first + 1 for first, last in ranges)
+        return f"{plural(n_tasks, 'task')} ({ranges[0][0]}-{ranges[-1][1]})"
+    return "tasks " + ", ".join(format_ranges(ranges))
 
 
 def _title(task: EndedTask) -> str:
@@ -136,11 +137,7 @@ def _end_of(future: TaskFuture) -> EndedTask | None:
     """Return the end of the task; `None` if it is unknown, since the farm was stopped or the connection closed."""
     if future.taskid is None or (future.facts is None and not future.cancelled()):
         return None
+    from taskfc_ext.client.group.frame import failure_text  # `%load_ext` does not need it
+
     state = future.state
-    return EndedTask(future.taskid, future.name or "", state, _why(future) if state == "failed" else "")
-
-
-def _why(future: TaskFuture) -> str:
-    error = future.exception(0)
-    kind = getattr(error, "type_name", "") or type(error).__name__
-    return f"{kind}: {getattr(error, 'message', '') or error}"
+    return EndedTask(future.taskid, future.name or "", state, failure_text(future) if state == "failed" else "")

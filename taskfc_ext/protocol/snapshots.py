@@ -22,7 +22,7 @@ MAX_BATCHES = 5000
 """Batches in one message; the rest of a snapshot's batches follow at once in deltas."""
 
 MAX_AFTER = 100
-"""Tasks that a batch names as those that it comes after."""
+"""Parents that a batch names."""
 
 MESSAGE_CHARS = 200
 """Characters of a task's `message`, for a line of a table. The task has the whole message."""

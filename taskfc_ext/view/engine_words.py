@@ -12,6 +12,7 @@ from typing import Any
 
 from taskfc_ext.errors import EngineWarning
 from taskfc_ext.tasks import check_resources
+from taskfc_ext.view.argument import argument
 
 HOME = "home"
 """The value of `--on` for this machine."""
@@ -58,6 +59,16 @@ def parse_amounts(text: str) -> Amounts:
             raise argparse.ArgumentTypeError(f"takes NAME=N, such as GPU=1, not {part.strip()!r}")
         found.append((name.strip(), value))
     return tuple(found)
+
+
+RESOURCES = argument(
+    "--resources",
+    help="the farm's own, for tasks that name them: licence=2; on an engine, what each worker takes: GPU=1",
+    metavar="NAME=N,...",
+    type=parse_amounts,
+    default=(),
+)
+"""The option of `taskfc start` and `%task start`, and of a restart."""
 
 
 def engine_arguments(on: object, resources: Sequence[tuple[str, float]], idle: float | None) -> dict[str, Any]:

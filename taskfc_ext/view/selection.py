@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from taskfc_ext.protocol.limits import TASK_NAME
 from taskfc_ext.protocol.owners import split_name
@@ -36,6 +37,11 @@ def _parse_part(part: str) -> range | str:
     if re.fullmatch(TASK_NAME, name) or (notebook is None and name.isidentifier()):
         return part
     raise BadSelection(f"{part!r} is not a task id, a range or a name")
+
+
+def format_ranges(ranges: Iterable[tuple[int, int]]) -> list[str]:
+    """Return ranges of ids as `parse_selection` takes them, each for itself: `3-7`, `9`."""
+    return [str(first) if first == last else f"{first}-{last}" for first, last in ranges]
 
 
 def count_ids(selection: Selection) -> int:

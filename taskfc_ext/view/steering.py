@@ -10,7 +10,7 @@ from taskfc_ext.view.wording import describe_steering
 
 
 class Steered(NamedTuple):
-    """The tasks for which it was done, those that a worker has already, and those that are not unfinished."""
+    """Tasks by the result: done, given to a worker before, and ended before."""
 
     done: list[int]
     given: list[int]
@@ -22,7 +22,7 @@ class Steered(NamedTuple):
 
 
 def steer(act: Callable[[list[int]], Iterable[int] | None], taskids: Sequence[int]) -> Steered:
-    """Call `act` with the tasks, and again without those that have ended.
+    """Call `act` with the tasks, and again without the ended ones.
 
     Args:
         act: does it, and returns the tasks that a worker has already.

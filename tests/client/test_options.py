@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import pytest
 
+from taskfc_ext import start
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.submit.labels import label_of, label_of_source
 from taskfc_ext.client.submit.options import Options
 from taskfc_ext.client.submit.submitter import Submitter
 from taskfc_ext.errors import TaskTimeout
+from taskfc_ext.near_misses import START_OPTIONS
 from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.tasks import MapTask, StringTask
 
@@ -168,3 +171,7 @@ def test_labels() -> None:
 )
 def test_the_label_of_a_cell_is_its_first_telling_line(source: str, label: str) -> None:
     assert label_of_source(source) == label
+
+
+def test_near_misses_know_all_options_of_a_start() -> None:
+    assert {*START_OPTIONS, "name"} == set(inspect.signature(start).parameters)

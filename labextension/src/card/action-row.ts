@@ -4,7 +4,7 @@ import { make, setHidden } from '../queue/dom';
 import { splitCommandFrom } from '../link/kernel-path';
 import { problemOf } from '../link/host';
 
-/** What a button does; it is the word on the button, too, unless the button has a label. */
+/** The action of a button, and the word on it unless the button has a label. */
 export type Verb = 'abort' | 'retry';
 
 /** The texts of buttons, by their verbs. */

@@ -8,7 +8,7 @@ import { formatCount, formatSeconds, oneLine, plural } from '../queue/format';
 import { idsOf } from './ranges';
 import { newestRetry } from './situation';
 
-/** What the button of a group does; it is the text on the button, too. */
+/** The action of a group's button, and the text on it. */
 export type GroupVerb = 'abort all' | 'retry failed';
 
 const MAX_FAILURES = 5;

@@ -1,21 +1,17 @@
 // A group's card as elements, in the look of the saved one. All text becomes text.
 
-import { make, setAttribute, setHidden, setText } from '../queue/dom';
+import { make, setAttribute, setHidden } from '../queue/dom';
 import { formatCount, oneLine } from '../queue/format';
 import type { GroupHead } from './group-head';
+import { HeadView } from './head-view';
 import * as LOOK from './look';
-
-const PART = 'height: 0; border-top: 6px solid';
 
 export class GroupView {
   readonly element = make('div', { class: 'taskfc-card taskfc-mod-live', role: 'group' });
 
-  private readonly icon = make('span', { 'aria-hidden': 'true' });
-  private readonly title = make('strong');
-  private readonly state = make('span');
-  private readonly facts = make('span', { style: LOOK.FAINT });
+  private readonly head = new HeadView(this.element);
   private readonly parts = (['running', 'failed', 'aborted'] as const).map(state =>
-    make('div', { style: `${PART} ${LOOK.COLOURS[state]!}` })
+    make('div', { style: `${LOOK.PART} ${LOOK.COLOURS[state]!}` })
   );
   private readonly bar = make(
     'div',
@@ -25,22 +21,14 @@ export class GroupView {
   private readonly failures = make('div');
 
   constructor() {
-    const head = [this.icon, ' ', this.title, ' · ', this.state, ' ', this.facts];
-    this.element.append(...head, this.bar, this.failures);
+    this.element.append(this.bar, this.failures);
     setAttribute(this.bar, 'aria-valuemin', '0');
     setAttribute(this.bar, 'aria-valuemax', '100');
   }
 
   /** Show the state of a group. `notice`: one more fact, about the farm. */
   show(title: string, head: GroupHead, notice: string): void {
-    const colour = LOOK.COLOURS[head.state] ?? 'inherit';
-    setAttribute(this.element, 'data-state', head.state);
-    setAttribute(this.element, 'aria-label', oneLine(title));
-    setText(this.icon, LOOK.ICONS[head.state] ?? '?');
-    this.icon.style.color = this.state.style.color = colour;
-    setText(this.title, oneLine(title));
-    setText(this.state, head.state);
-    setText(this.facts, [...head.facts, notice].filter(Boolean).map(fact => `· ${fact}`).join(' '));
+    this.head.show(head.state, oneLine(title), head.state, [...head.facts, notice]);
     this.showBar(head);
     this.showFailures(head);
   }

@@ -5,9 +5,11 @@ import type { TaskCard, TaskDetails } from '../link/messages';
 import { RequestError } from '../link/server';
 import type { Follower } from '../link/shared-queues';
 import type { QueueStore } from '../link/store';
-import { formatTime, oneLine } from '../queue/format';
+import { oneLine } from '../queue/format';
 import { ActionRow } from './action-row';
 import type { Verb } from './action-row';
+import { adviceOnStale, KERNEL_BACK_AFTER_MS, startLine } from './advice';
+import type { Advice } from './advice';
 import type { CardDesk } from './desk';
 import { headlineOfAsleep, headlineOfEnded, headlineOfPlace, isFinal, offersOf } from './headline';
 import type { Headline } from './headline';
@@ -18,13 +20,7 @@ import { outputsBeneath, textsOnCard } from './outputs';
 import { farmSituation, newestRetry, taskSituation } from './situation';
 import { CardView } from './view';
 
-/** A line, and what to type at its end. */
-type Advice = readonly [] | readonly [string] | readonly [string, string];
-
 const CLEARED = 'cleared from the store';
-
-// a widget needs this long to come back after a reload, if its kernel still runs
-const KERNEL_BACK_AFTER_MS = 4000;
 
 const ASKED_EVERY_MS = 900;
 
@@ -144,9 +140,7 @@ export class LiveCard implements DrawnCard {
   private showUnreachable(card: TaskCard): void {
     const isKept = isFinal(card.state) || findLiveButtons(this.host.kernelParts()) !== null;
     if (isKept || performance.now() - this.madeAt < KERNEL_BACK_AFTER_MS) return this.showSaved([], 'none');
-    const asOf = formatTime(card.as_of, Date.now() / 1000);
-    const stale = `This card is of ${asOf}, and its kernel has ended. Type %load_ext taskfc_ext, then`;
-    this.showSaved([], 'none', [stale, `%task show ${card.taskid}`]);
+    this.showSaved([], 'none', adviceOnStale(card.as_of, `%task show ${card.taskid}`));
   }
 
   private showAsleep(card: TaskCard, why: string): void {
@@ -155,8 +149,7 @@ export class LiveCard implements DrawnCard {
     if (isFinal(card.state)) return this.showFinal([]);
     if (seen === null) this.view.showTexts(this.host.savedTexts());
     this.view.showHead(card.farm, headlineOfAsleep(card, seen, why, Date.now() / 1000), '');
-    const start = card.farm === 'default' ? '%task start' : `%task start --name ${card.farm}`;
-    this.showView([], seen === null ? 'buttons' : 'all', ['It goes on with', start]);
+    this.showView([], seen === null ? 'buttons' : 'all', ['It goes on with', startLine(card.farm)]);
   }
 
   /** Show the last form with a notice: what was drawn, or what was saved. */

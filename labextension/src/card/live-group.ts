@@ -3,8 +3,9 @@
 import { CARD_VERSION, MAX_IDS } from '../link/messages';
 import type { GroupOfTasks } from '../link/messages';
 import type { Follower } from '../link/shared-queues';
-import { formatTime } from '../queue/format';
 import { ActionRow } from './action-row';
+import { adviceOnStale, KERNEL_BACK_AFTER_MS, momentOf, startLine } from './advice';
+import type { Advice } from './advice';
 import type { CardDesk } from './desk';
 import { headOfGroup, isOfQueue } from './group-head';
 import type { GroupHead, GroupVerb } from './group-head';
@@ -16,9 +17,6 @@ import { farmSituation } from './situation';
 
 // counting takes at most this part of the time: a group may have 100,000 tasks
 const SHARE = 20;
-
-// a widget needs this long to come back after a reload, if its kernel still runs
-const KERNEL_BACK_AFTER_MS = 4000;
 
 /** Whether the data of an output are those of a group that this page understands, and can count. */
 export function isGroup(data: unknown): data is GroupOfTasks {
@@ -80,7 +78,7 @@ export class LiveGroup implements DrawnCard {
   update(): void {
     const { group } = this;
     const { link, queues } = this.desk;
-    if (group === null) return this.showSaved('');
+    if (group === null) return this.showSaved();
     const status = link.status(group.farm);
     // a notebook may name any farm: only those that exist are watched
     if (status !== undefined) this.follower ??= queues.follow(group.farm, () => this.update());
@@ -88,24 +86,21 @@ export class LiveGroup implements DrawnCard {
     if (farm === 'live' && this.follower?.store.isLive) this.showLive(group, this.follower);
     else if (farm === 'asleep' && !isFinal(group.state)) this.showAsleep(group);
     else if (farm === 'unreachable') this.showUnreachable(group);
-    else if (this.head === null) this.showSaved('');
+    else if (this.head === null) this.showSaved();
     else this.draw(group, this.head, status?.message ?? '');
   }
 
   private showAsleep({ farm, as_of: asOf }: GroupOfTasks): void {
-    const since = formatTime(asOf, Date.now() / 1000);
-    const start = farm === 'default' ? '%task start' : `%task start --name ${farm}`;
-    this.showSaved(`As of ${since}. Its farm does not run, and the tasks wait; they go on with`, start);
+    const notice = `As of ${momentOf(asOf)}. Its farm does not run, and the tasks wait; they go on with`;
+    this.showSaved([notice, startLine(farm)]);
   }
 
   private showUnreachable(group: GroupOfTasks): void {
     const isKept = isFinal(group.state) || findLiveButtons(this.host.kernelParts()) !== null;
-    if (isKept || performance.now() - this.madeAt < KERNEL_BACK_AFTER_MS) return this.showSaved('');
-    const since = formatTime(group.as_of, Date.now() / 1000);
+    if (isKept || performance.now() - this.madeAt < KERNEL_BACK_AFTER_MS) return this.showSaved();
     const first = group.ranges[0]![0];
     const last = group.ranges[group.ranges.length - 1]![1];
-    const stale = `This card is of ${since}, and its kernel has ended. Type %load_ext taskfc_ext, then`;
-    this.showSaved(stale, `%task status ${first}-${last}`);
+    this.showSaved(adviceOnStale(group.as_of, `%task status ${first}-${last}`));
   }
 
   private showLive(group: GroupOfTasks, { store }: Follower): void {
@@ -116,7 +111,7 @@ export class LiveGroup implements DrawnCard {
     const began = performance.now();
     this.counted = counted;
     this.head = isOfQueue(queue, group) ? headOfGroup(queue, group, store.wall) : null;
-    if (this.head === null) this.showSaved('');
+    if (this.head === null) this.showSaved();
     else if (isFinal(group.state) && !this.head.isRetried) this.showEnded(this.head);
     else this.draw(group, this.head, '');
     const now = performance.now();
@@ -125,7 +120,7 @@ export class LiveGroup implements DrawnCard {
 
   /** Show the saved form: the kernel has seen all ends, and the queue lists the newest finished tasks only. */
   private showEnded(head: GroupHead): void {
-    this.showSaved('');
+    this.showSaved();
     this.offer(head);
     this.host.hideKernelParts('buttons');
   }
@@ -145,7 +140,7 @@ export class LiveGroup implements DrawnCard {
   }
 
   /** Show the saved form, with a line and what to type at its end. */
-  private showSaved(notice: string, typed = ''): void {
+  private showSaved([notice = '', typed = '']: Advice = []): void {
     this.view.element.remove(); // a page has one card of a group
     this.host.showSaved(true);
     this.row.offer('', []);

@@ -25,6 +25,8 @@ export const FROM_ITS_END = 'margin: 4px 0 0 0; white-space: pre-wrap; word-brea
 
 export const TROUGH = 'margin: 4px 0; max-width: 24em; border: 1px solid var(--jp-border-color1, #bdbdbd)';
 
+export const PART = 'height: 0; border-top: 6px solid';
+
 export const FILLED = 'height: 0; border-top: 6px solid var(--jp-brand-color1, #1976d2)';
 
 export const OUTPUT_LINES = 10;

@@ -7,7 +7,7 @@ import { finishedOf, unfinishedOf } from '../link/model';
 import type { Queue } from '../link/model';
 
 /**
- * The farm of a card. `unknown`: nothing was heard of it yet; `unreachable`: this page cannot follow it; `away`: it
+ * The farm of a card. `unknown`: its state was not received yet; `unreachable`: this page cannot follow it; `away`: it
  * does not answer now; `asleep`: it does not run.
  */
 export type FarmSituation = 'unknown' | 'unreachable' | 'away' | 'asleep' | 'live';

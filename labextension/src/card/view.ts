@@ -2,6 +2,7 @@
 
 import { make, setAttribute, setHidden, setText } from '../queue/dom';
 import { formatProgress, formatSeconds, oneLine, percentOf, plainText, plural } from '../queue/format';
+import { HeadView } from './head-view';
 import type { Headline } from './headline';
 import * as LOOK from './look';
 import { tracebackPieces } from './traceback';
@@ -9,10 +10,7 @@ import { tracebackPieces } from './traceback';
 export class CardView {
   readonly element = make('div', { class: 'taskfc-card jp-RenderedHTMLCommon', role: 'group' });
 
-  private readonly icon = make('span', { 'aria-hidden': 'true' });
-  private readonly title = make('strong');
-  private readonly state = make('span');
-  private readonly facts = make('span', { style: LOOK.FAINT });
+  private readonly head = new HeadView(this.element);
   private readonly filled = make('div', { style: LOOK.FILLED });
   private readonly bar = make('div', { role: 'progressbar', style: LOOK.TROUGH, hidden: true }, this.filled);
   private readonly progress = make('div', { style: LOOK.FAINT, hidden: true });
@@ -23,23 +21,15 @@ export class CardView {
   private readonly error = make('pre', { style: LOOK.FROM_ITS_END, hidden: true }, this.raised);
 
   constructor() {
-    const head = [this.icon, ' ', this.title, ' · ', this.state, ' ', this.facts];
-    this.element.append(...head, this.bar, this.progress, this.printed, this.displayed, this.death, this.error);
+    this.element.append(this.bar, this.progress, this.printed, this.displayed, this.death, this.error);
   }
 
   /** Show the first line and the progress. `notice`: one more fact, about the farm. */
   showHead(farm: string, head: Headline, notice: string): void {
-    const title = `task ${head.taskid} ${head.title}`.trimEnd();
-    const colour = LOOK.COLOURS[head.state] ?? 'inherit';
     setAttribute(this.element, 'data-farm', farm);
     setAttribute(this.element, 'data-task', String(head.taskid));
-    setAttribute(this.element, 'data-state', head.state);
-    setAttribute(this.element, 'aria-label', title);
-    setText(this.icon, LOOK.ICONS[head.state] ?? '?');
-    this.icon.style.color = this.state.style.color = colour;
-    setText(this.title, title);
-    setText(this.state, head.text);
-    setText(this.facts, [...head.facts, notice].filter(Boolean).map(fact => `· ${fact}`).join(' '));
+    const title = `task ${head.taskid} ${head.title}`.trimEnd();
+    this.head.show(head.state, title, head.text, [...head.facts, notice]);
     this.showProgress(head);
   }
 

@@ -41,7 +41,7 @@ export const notifications: JupyterFrontEndPlugin<void> = {
   }
 };
 
-/** What the notification of a farm says. */
+/** The text of a farm's notification. */
 interface Shown {
   readonly id: string;
   readonly batch: Batch;

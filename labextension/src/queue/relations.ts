@@ -1,4 +1,4 @@
-// The tasks that a task comes after, and those that come after it, as far as they are listed. Pure.
+// Parents of a task, and its listed children. Pure.
 
 import type { Queue } from '../link/model';
 

@@ -15,10 +15,10 @@ import msgspec
 from taskfc_ext.client.farm.interface import Condition
 from taskfc_ext.drivers.connection_file import ConnectionInfo, last_connection, read_connection
 from taskfc_ext.drivers.cores import thread_pool_environment
-from taskfc_ext.drivers.paths import FarmPaths, farm_paths, prepare
+from taskfc_ext.drivers.paths import FarmPaths, farm_paths, known_farms, prepare
 from taskfc_ext.drivers.processes import environment_outside_farms, python_command
 from taskfc_ext.drivers.stops import count_stops
-from taskfc_ext.errors import ControllerStopped, StartFailed
+from taskfc_ext.errors import ControllerStopped, ControllerUnavailable, StartFailed
 from taskfc_ext.protocol.launch import LaunchRequest, LaunchStatus, decode_status, words_of
 from taskfc_ext.protocol.options import FarmOptions
 
@@ -41,6 +41,12 @@ def stopped_error(name: str) -> ControllerStopped:
         f"farm {name!r} was stopped",
         hint="its tasks are in its store: start() carries on, and client.future(id) follows a task",
     )
+
+
+def require_known(name: str) -> None:
+    """Raise `ControllerUnavailable` if there is no farm `name`, running or stopped."""
+    if name not in known_farms():
+        raise ControllerUnavailable(f"there is no farm {name!r}", hint="list the farms with: taskfc list")
 
 
 class Killed(StartFailed):

@@ -43,4 +43,4 @@ class AsCompleted:
         return future
 
     def close(self) -> None:
-        """Do nothing: the tasks go on, and what is left can be read later."""
+        """Do nothing: the tasks go on, and the other futures can be read later."""

@@ -14,11 +14,11 @@ class GroupCounts(NamedTuple):
     """Numbers of the items of a map.
 
     Attributes:
-        total: all of them.
-        succeeded: those with a result.
-        failed: those whose task has failed. In a chunk, the items before the failed one have no result either.
-        aborted: those whose task was aborted or cancelled.
-        unknown: those whose task was unfinished when the farm was stopped.
+        total: all items.
+        succeeded: items with a result.
+        failed: items of failed tasks. In a chunk, the items before the failed one have no result either.
+        aborted: items of aborted or cancelled tasks.
+        unknown: items of tasks that were unfinished when the farm was stopped.
     """
 
     total: int

@@ -311,7 +311,7 @@ class RemoteController:
         await wait(self.flush())
 
     async def abort_all(self, futures: Sequence[TaskFuture]) -> int:
-        """Stop those of these tasks that have not ended; return their number."""
+        """Stop the unfinished ones of these tasks; return their number."""
         verdicts = [self._begin_cancel(future, cancelling=False) for future in futures]
         n_aborted = 0
         for verdict in verdicts:

@@ -13,7 +13,7 @@ _MAX_LABEL = 80
 _IMPORT = re.compile(r"(import|from)\s")
 
 _NOT_TELLING = ("#", "%", "!", "@")
-"""What comments, magics, shell commands and decorators begin with."""
+"""Beginnings of comments, magics, shell commands and decorators."""
 
 
 def label_of(function: Callable[..., Any]) -> str:

@@ -197,7 +197,7 @@ class CardBoard:
         try:
             card, is_stale = self._make_card(future, datetime.now()), False
             if isinstance(card, Card) and isinstance(entry.card, Card) and future.is_given_up:
-                card = card.with_what_was_seen(entry.card)
+                card = card.keep_seen(entry.card)
         except Exception:  # the controller may be away, and results run user code
             logger.debug("the card of %r could not be updated", future, exc_info=True)
             card, is_stale = entry.card, True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 
 from taskfc_ext.ipython.cards import rich
-from taskfc_ext.ipython.cards.look import COLOURS, FAINT, TROUGH
-from taskfc_ext.ipython.cards.render import AS_OF, FARM_STOPPED, NO_MATH, Bundle, Card, shorten
+from taskfc_ext.ipython.cards.look import COLOURS, FAINT, PART, TROUGH
+from taskfc_ext.ipython.cards.render import FARM_STOPPED, NO_MATH, Bundle, Card, as_of_text, escape, head_html, shorten
 from taskfc_ext.ipython.cards.snapshot import make_card
 from taskfc_ext.protocol.limits import MAX_IDS
 from taskfc_ext.text import format_seconds, one_line, percent, plain_text, plural
@@ -27,7 +26,6 @@ MAX_FAILURES = 5
 """Failures that a card names."""
 
 _MAX_WHY = 200
-_FILLED = "height: 0; border-top: 6px solid"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +139,7 @@ def group_bundle(card: GroupCard, *, is_live: bool = False, card_id: str = "") -
 
 def group_text(card: GroupCard) -> str:
     """Return the card as lines of text."""
-    head = " · ".join((f"{icon(card.state)} {one_line(card.title)}", card.state, *_facts(card), _as_of(card)))
+    head = " · ".join((f"{icon(card.state)} {one_line(card.title)}", *_facts(card), as_of_text(card.as_of)))
     lines = [f"{icon('failed')} {which}: {why}" for which, why in card.failures]
     return "\n".join([head, *(f"    {plain_text(line)}" for line in [*lines, *_more(card)])])
 
@@ -153,28 +151,22 @@ def group_html(card: GroupCard, *, is_live: bool = False) -> str:
         card: what it shows.
         is_live: the card is kept up to date: a page that also has its buttons hides the time.
     """
-    colour = COLOURS.get(card.state, "inherit")
-    as_of = f" · {_as_of(card)}"
-    facts = "".join(f" · {_escape(fact)}" for fact in _facts(card))
-    head = (
-        f'<span style="color: {colour}" aria-hidden="true">{icon(card.state)}</span> '
-        f'<strong>{_escape(one_line(card.title))}</strong> · <span style="color: {colour}">{card.state}</span> '
-        f'<span style="{FAINT}">{facts.lstrip()}' + (f'<span class="{AS_OF}">{as_of}</span>' if is_live else as_of)
-    )
+    title = one_line(card.title)
+    head = head_html(card.state, title, _facts(card), as_of_text(card.as_of), is_live=is_live)
     red = COLOURS["failed"]
     failures = "".join(
         f'<div><span style="color: {red}" aria-hidden="true">{icon("failed")}</span> '
-        f'{_escape(which)}: <span style="color: {red}">{_escape(why)}</span></div>'
+        f'{escape(which)}: <span style="color: {red}">{escape(why)}</span></div>'
         for which, why in card.failures
     )
-    more = "".join(f'<div style="{FAINT}">{_escape(text)}</div>' for text in _more(card))
-    about = f'role="group" aria-label="{_escape(one_line(card.title))}" data-state="{card.state}"'
-    return f'<div class="taskfc-card {NO_MATH}" {about}>{head}</span>{_bar(card)}{failures}{more}</div>'
+    more = "".join(f'<div style="{FAINT}">{escape(text)}</div>' for text in _more(card))
+    about = f'role="group" aria-label="{escape(title)}" data-state="{card.state}"'
+    return f'<div class="taskfc-card {NO_MATH}" {about}>{head}{_bar(card)}{failures}{more}</div>'
 
 
 def _facts(card: GroupCard) -> list[str]:
     counts = card.counts
-    facts = [card.reason] if card.reason else []
+    facts = [card.state, *([card.reason] if card.reason else [])]
     facts += (
         [f"{counts.done:,} of {counts.total:,}"] if counts.done < counts.total else [plural(counts.total, card.unit)]
     )
@@ -207,18 +199,10 @@ def _bar(card: GroupCard) -> str:
         (counts.aborted, COLOURS["aborted"]),
     )
     filled = "".join(
-        f'<div style="{_FILLED} {colour}; width: {100 * n / counts.total:.1f}%"></div>' for n, colour in parts if n
+        f'<div style="{PART} {colour}; width: {100 * n / counts.total:.1f}%"></div>' for n, colour in parts if n
     )
     values = f'aria-valuenow="{percent(counts.done, counts.total)}" aria-valuemin="0" aria-valuemax="100"'
     return (
         f'<div role="progressbar" aria-label="progress" aria-valuetext="{text}" {values} '
         f'style="{TROUGH}; display: flex">{filled}</div>'
     )
-
-
-def _as_of(card: GroupCard) -> str:
-    return f"as of {card.as_of:%Y-%m-%d %H:%M:%S}"
-
-
-def _escape(text: str) -> str:
-    return html.escape(plain_text(text), quote=True)

@@ -14,7 +14,7 @@ COLOURS = {
 }
 """The colour of each state that has one."""
 
-ERROR = "var(--jp-error-color1, #d32f2f)"
+ERROR = COLOURS["failed"]
 PATH = "var(--jp-ui-font-color2, #616161)"
 NUMBER = "var(--jp-mirror-editor-number-color, #080)"
 """The colours of a traceback."""
@@ -32,8 +32,9 @@ FROM_ITS_END = f"{_BLOCK}; display: flex; flex-direction: column-reverse; max-he
 
 # borders keep the colours of the theme in print, where backgrounds are left out
 TROUGH = "margin: 4px 0; max-width: 24em; border: 1px solid var(--jp-border-color1, #bdbdbd)"
-FILLED = "height: 0; border-top: 6px solid var(--jp-brand-color1, #1976d2)"
-"""The bar of a progress, and its filled part."""
+PART = "height: 0; border-top: 6px solid"
+FILLED = f"{PART} {COLOURS['running']}"
+"""The bar of a progress, a part of it without its colour, and its filled part."""
 
 OUTPUT_LINES = 10
 """Lines of the output that a card shows: the last ones."""

@@ -67,8 +67,8 @@ class Card:
     progress: TaskProgress | None = None
     outputs: tuple[rich.Output, ...] = ()
 
-    def with_what_was_seen(self, seen: Card) -> Card:
-        """Return the card of a task whose farm was stopped, with what was seen of it before."""
+    def keep_seen(self, seen: Card) -> Card:
+        """Return the card of a task whose farm was stopped, with the output and the facts that were seen before."""
         kept = {name: getattr(seen, name) for name in ("submitted", "attempts", "output", "outputs")}
         return replace(self, **kept)
 
@@ -88,8 +88,8 @@ def card_bundle(card: Card, *, is_live: bool = False, card_id: str = "") -> Bund
 
 
 def _for_page(card: Card, taskid: int, submitted: float, card_id: str) -> dict[str, Any]:
-    """Return what a page needs to draw the card from the state of the farm."""
-    told = TaskCard(
+    """Return the data with which a page draws the card from the state of the farm."""
+    shown = TaskCard(
         card=card_id,
         farm=card.farm,
         taskid=taskid,
@@ -98,13 +98,13 @@ def _for_page(card: Card, taskid: int, submitted: float, card_id: str) -> dict[s
         state=card.state,
         as_of=round(card.as_of.timestamp(), 3),
     )
-    plain: dict[str, Any] = msgspec.to_builtins(told)
+    plain: dict[str, Any] = msgspec.to_builtins(shown)
     return plain
 
 
 def card_text(card: Card) -> str:
     """Return the card as lines of text."""
-    head = " · ".join((f"{icon(card.state)} {_title(card)}", *_facts(card), _as_of(card)))
+    head = " · ".join((f"{icon(card.state)} {_title(card)}", *_facts(card), as_of_text(card.as_of)))
     displayed = [rich.text_of(output) for output in rich.on_card(card.outputs)]
     blocks = (_progress_text(card), _tail(card.output), *displayed, card.result, card.error)
     return "\n".join([head, *(_indent(text) for text in blocks if text)])
@@ -117,15 +117,8 @@ def card_html(card: Card, *, is_live: bool = False) -> str:
         card: what it shows.
         is_live: the card is kept up to date: a page that also has its buttons hides the time.
     """
-    colour = look.COLOURS.get(card.state, "inherit")
-    state, *facts = _facts(card)
-    as_of = f'<span class="{AS_OF}"> · {_as_of(card)}{_show_now(card)}</span>' if is_live else f" · {_as_of(card)}"
-    more = "".join(f" · {_escape(fact)}" for fact in facts)
-    head = (
-        f'<span style="color: {colour}" aria-hidden="true">{icon(card.state)}</span> '
-        f'<strong>{_escape(_title(card))}</strong> · <span style="color: {colour}">{_escape(state)}</span> '
-        f'<span style="{look.FAINT}">{(more + as_of).lstrip()}</span>'
-    )
+    now = _show_now(card) if is_live else ""
+    head = head_html(card.state, _title(card), _facts(card), as_of_text(card.as_of) + now, is_live=is_live)
     displayed = "".join(_block(rich.text_of(output)) for output in rich.on_card(card.outputs))
     body = "".join(
         (
@@ -136,14 +129,14 @@ def card_html(card: Card, *, is_live: bool = False) -> str:
         )
     )
     inside = head + _progress_html(card) + body
-    about = f'role="group" aria-label="{_escape(_title(card))}" data-state="{_escape(card.state)}"'
+    about = f'role="group" aria-label="{escape(_title(card))}" data-state="{escape(card.state)}"'
     if card.farm and card.taskid is not None:
-        about += f' data-farm="{_escape(card.farm)}" data-task="{card.taskid}"'
+        about += f' data-farm="{escape(card.farm)}" data-task="{card.taskid}"'
     return f'<div class="taskfc-card {NO_MATH}" {about}>{inside}</div>'
 
 
 def _block(text: str, style: str = look.BLOCK) -> str:
-    return f'<pre style="{style}">{_escape(text)}</pre>' if text else ""
+    return f'<pre style="{style}">{escape(text)}</pre>' if text else ""
 
 
 def _error_block(text: str) -> str:
@@ -175,10 +168,10 @@ def _progress_html(card: Card) -> str:
         part = percent(progress.done, progress.total)
         values = f' aria-valuenow="{part}" aria-valuemin="0" aria-valuemax="100"'
         bar = f'<div style="{look.FILLED}; width: {part}%"></div>'
-    label = _escape(one_line(progress.description) or "progress")
+    label = escape(one_line(progress.description) or "progress")
     return (
-        f'<div role="progressbar" aria-label="{label}" aria-valuetext="{_escape(text)}"{values} style="{look.TROUGH}">'
-        f'{bar}</div><div style="{look.FAINT}">{_escape(text)}</div>'
+        f'<div role="progressbar" aria-label="{label}" aria-valuetext="{escape(text)}"{values} style="{look.TROUGH}">'
+        f'{bar}</div><div style="{look.FAINT}">{escape(text)}</div>'
     )
 
 
@@ -200,10 +193,6 @@ def _facts(card: Card) -> list[str]:
     return facts
 
 
-def _as_of(card: Card) -> str:
-    return f"as of {card.as_of:%Y-%m-%d %H:%M:%S}"
-
-
 def _show_now(card: Card) -> str:
     return "" if card.taskid is None else f" · <code>%task show {card.taskid}</code> shows it now"
 
@@ -219,7 +208,37 @@ def _indent(text: str) -> str:
     return "\n".join(f"    {line}".rstrip() for line in plain_text(text).rstrip().split("\n"))
 
 
-def _escape(text: str) -> str:
+# shared with cards of groups
+
+
+def as_of_text(moment: datetime) -> str:
+    """Return the time of a card: `as of 2026-07-01 12:00:00`."""
+    return f"as of {moment:%Y-%m-%d %H:%M:%S}"
+
+
+def head_html(state: str, title: str, facts: Sequence[str], as_of: str, *, is_live: bool) -> str:
+    """Return the first line of a card.
+
+    Args:
+        state: decides the icon and the colour.
+        title: the title.
+        facts: the state in words, then other facts.
+        as_of: HTML of the time.
+        is_live: the time can be hidden, see `card_html`.
+    """
+    colour = look.COLOURS.get(state, "inherit")
+    words, *others = map(escape, facts)
+    rest = "".join(f" · {fact}" for fact in others)
+    rest += f'<span class="{AS_OF}"> · {as_of}</span>' if is_live else f" · {as_of}"
+    return (
+        f'<span style="color: {colour}" aria-hidden="true">{icon(state)}</span> '
+        f'<strong>{escape(title)}</strong> · <span style="color: {colour}">{words}</span> '
+        f'<span style="{look.FAINT}">{rest.lstrip()}</span>'
+    )
+
+
+def escape(text: str) -> str:
+    """Return untrusted text as HTML that shows it."""
     return html.escape(plain_text(text), quote=True)
 
 
@@ -251,7 +270,7 @@ class Table:
 
     def html(self) -> str:
         """Return a plain HTML table."""
-        caption = f"<div>{_escape(self.caption)}</div>"
+        caption = f"<div>{escape(self.caption)}</div>"
         if not self.rows:
             return f'<div class="{_PLAIN}">{caption}</div>'
         head = "".join(f'<th scope="col"{self._align(column)}>{name}</th>' for column, name in enumerate(self.headers))
@@ -260,7 +279,7 @@ class Table:
         return f'<div class="{_PLAIN}">{whole}</div>'
 
     def _cells(self, row: Sequence[str]) -> str:
-        return "".join(f"<td{self._align(column)}>{_escape(one_line(cell))}</td>" for column, cell in enumerate(row))
+        return "".join(f"<td{self._align(column)}>{escape(one_line(cell))}</td>" for column, cell in enumerate(row))
 
     def _align(self, column: int) -> str:
         wrap = "; white-space: nowrap" if column in self.whole else ""

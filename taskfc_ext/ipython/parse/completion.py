@@ -44,7 +44,7 @@ class Names(Protocol):
         ...
 
     def functions(self) -> Sequence[str]:
-        """Return those that can be called."""
+        """Return the functions and classes of the notebook."""
         ...
 
     def exceptions(self) -> Sequence[str]:

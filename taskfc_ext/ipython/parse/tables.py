@@ -24,7 +24,7 @@ from taskfc_ext.ipython.parse.values import (
 )
 from taskfc_ext.protocol.limits import MAX_IDS, MAX_PRIORITY, MAX_RETRIES, MAX_SEED, MAX_UNITS, MAX_WORKERS
 from taskfc_ext.view.argument import Argument, argument, flag, with_settings
-from taskfc_ext.view.engine_words import parse_amounts
+from taskfc_ext.view.engine_words import RESOURCES
 
 
 def _tasks(required: bool) -> Argument:
@@ -48,13 +48,7 @@ _N_WORKERS = argument("-n", help="how many workers; on an engine, at most", meta
 
 _ENGINE: tuple[Argument, ...] = (
     argument("--on", help="run the workers on this Dask or Ray cluster; 'home': on this machine", metavar="ENGINE"),
-    argument(
-        "--resources",
-        help="the farm's own, for tasks that name them: licence=2; on an engine, what each worker takes: GPU=1",
-        metavar="NAME=N,...",
-        type=parse_amounts,
-        default=(),
-    ),
+    RESOURCES,
     argument("--idle", help="end a worker there after S idle seconds (60; 0: never)", metavar="S", type=seconds_from_0),
 )
 
