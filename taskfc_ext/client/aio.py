@@ -678,5 +678,9 @@ class FCTaskClient(Unpicklable):
                 return future.task_result()
             raise
 
+    async def check_store(self, *futures: TaskFuture) -> None:
+        """Raise `UnknownTask` if a future's task was in an earlier store of this farm. For this package."""
+        await self.remote_reference.check_store(futures)
+
     async def _ids(self, tasks: Task | Iterable[Task]) -> tuple[int, ...]:
-        return await ids_of(tasks, self.flush)
+        return await ids_of(tasks, self.flush, self.remote_reference.check_store)

@@ -86,6 +86,9 @@ class BlockingTaskClient(Unpicklable):
     def retry(self, task: Task) -> TaskFuture:
         return drive(self._client.retry(task))
 
+    def check_store(self, *futures: TaskFuture) -> None:
+        drive(self._client.check_store(*futures))
+
     def resubmit(self, task: Task, *, here: bool = True) -> dict[int, int]:
         return drive(self._client.resubmit(task, here=here))
 

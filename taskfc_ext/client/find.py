@@ -52,12 +52,17 @@ def check_filter(
     return None if taskids is None else tuple(map(check_id, taskids)), wanted
 
 
-async def ids_of(tasks: Task | Iterable[Task], flush: Callable[[], Awaitable[None]]) -> tuple[int, ...]:
+async def ids_of(
+    tasks: Task | Iterable[Task],
+    flush: Callable[[], Awaitable[None]],
+    check_store: Callable[[list[TaskFuture]], Awaitable[None]],
+) -> tuple[int, ...]:
     """Return the ids of one or several tasks.
 
     Args:
         tasks: ids and futures.
         flush: waits until all earlier submissions are accepted or refused.
+        check_store: raises the error of a future whose task is in an earlier store.
 
     Raises:
         TypeError: not an id, a future or a sequence of these.
@@ -71,6 +76,7 @@ async def ids_of(tasks: Task | Iterable[Task], flush: Callable[[], Awaitable[Non
     several = (tasks,) if isinstance(tasks, TaskFuture | int) else tuple(tasks)
     if any(isinstance(task, TaskFuture) and not task.accepted for task in several):
         await flush()
+    await check_store([task for task in several if isinstance(task, TaskFuture)])
     ids = []
     for task in several:
         if isinstance(task, TaskFuture):

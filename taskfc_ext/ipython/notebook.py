@@ -86,14 +86,14 @@ class Notebook:
     def futures(self, selection: Selection, *, everybodys: bool = False) -> list[TaskFuture]:
         """Return a future for each selected task, see `tasks`; a new one for one that its stopped farm has ended."""
         return [
-            task if is_future(task) and not self._has_outlived(task) else self.session.future(_id(task))
+            task if is_future(task) and not self._has_outlived(task) else self.session.future(self._id(task))
             for task in self.tasks(selection, everybodys=everybodys)
         ]
 
     def taskids(self, selection: Selection, *, everybodys: bool = False) -> list[int]:
         """Return the ids of the selected tasks, see `tasks`."""
         found = self.tasks(selection, everybodys=everybodys)
-        return [task if isinstance(task, int) else self._require_id(task) for task in found]
+        return [self._id(task) for task in found]
 
     def tasks(self, selection: Selection, *, everybodys: bool = False) -> list[Any]:
         """Return the selected tasks as ids and futures: ids, ranges, variables with futures, newest tasks of a name.
@@ -150,6 +150,9 @@ class Notebook:
         near = did_you_mean(name, self.task_names())
         raise BadUsage(f"no task and no future named {name!r}{near or f'; {SEE_TASKS}'}")
 
+    def _id(self, task: TaskFuture | int) -> int:
+        return task if isinstance(task, int) else self._require_id(task)
+
     def _require_id(self, future: TaskFuture) -> int:
         if future.farm != self.session.name:  # on that farm the same id is another task
             raise BadUsage(
@@ -159,6 +162,10 @@ class Notebook:
             self._flush()
         if future.taskid is None:
             raise BadUsage(f"{future.name or future.label!r} was never accepted by the farm; run its cell again")
+        try:
+            self.session.client().check_store(future)
+        except UnknownTask as error:
+            raise BadUsage(one_line(f"{error.message}; {error.hint}")) from None
         return future.taskid
 
     def _flush(self) -> None:
@@ -180,12 +187,6 @@ class Notebook:
         client = self.session.connected
         tasks = client.list_tasks(owner=self.session.owner, limit=1000) if client else []
         return sorted({*variables, *(task.name for task in tasks if task.name)})
-
-
-def _id(task: TaskFuture | int) -> int:
-    taskid = task if isinstance(task, int) else task.taskid
-    assert taskid is not None
-    return taskid
 
 
 def is_future(value: object) -> bool:

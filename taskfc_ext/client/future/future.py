@@ -257,6 +257,16 @@ class TaskFuture(concurrent.futures.Future[R]):
         if not self.accepted and (error := self.exception()) is not None:
             raise error.with_traceback(None)
 
+    def check_store(self, store_began: float) -> None:
+        """Raise `UnknownTask` if its task is in an earlier store than that which began then. For this package."""
+        if store_began and self._template.store_began not in (0.0, store_began) and self.accepted:
+            raise UnknownTask(
+                f"task {self.taskid} ({self.name or self.label}) is gone: farm {self.farm!r} was started with a fresh "
+                "store since",
+                taskid=self.taskid,
+                hint="submit it again",
+            )
+
     @property
     def is_given_up(self) -> bool:
         """Whether its wait has ended without its task, which was accepted: as when the farm was stopped."""
