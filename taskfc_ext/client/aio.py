@@ -16,7 +16,7 @@ import msgspec
 
 from taskfc_ext.border import all_at_border, shorten
 from taskfc_ext.client import signatures
-from taskfc_ext.client.chunk import check_chunksize
+from taskfc_ext.client.chunk import check_block, check_chunksize
 from taskfc_ext.client.farm.silence import wait_for_answer
 from taskfc_ext.client.find import check_filter, find_task, ids_of
 from taskfc_ext.client.future.endings import Endings
@@ -254,6 +254,7 @@ class FCTaskClient(Unpicklable):
             TypeError: there is no sequence, an argument is not one, or `chunksize` is not an int.
             ValueError: the sequences are of different lengths, or `chunksize` is less than 1.
         """
+        block = check_block(block)
         group = self.map_async(func, *sequences, chunksize=chunksize)
         return await results_of(group) if block else group
 

@@ -17,7 +17,7 @@ from taskfc_ext.ipython.hints import did_you_mean
 from taskfc_ext.ipython.parse.requests import BadUsage
 from taskfc_ext.ipython.sessions import Session
 from taskfc_ext.protocol.limits import MAX_IDS
-from taskfc_ext.protocol.owners import short_name, split_name
+from taskfc_ext.protocol.owners import is_called, short_name, split_name
 from taskfc_ext.protocol.states import State
 from taskfc_ext.text import one_line, with_article
 from taskfc_ext.view.selection import Selection, count_ids
@@ -125,10 +125,14 @@ class Notebook:
         value = self.namespace.get(text)
         if is_future(value):
             return [value]
+        if is_group(value) and not value:
+            raise BadUsage(f"{text!r} has no tasks: it is the group of a map without items")
         if (isinstance(value, list | tuple) or is_group(value)) and value and all(map(is_future, value)):
             return list(value)
         client = self.session.client()
         self._flush()  # the newest one may not be accepted yet
+        if notebook and is_called(self.session.owner, notebook):
+            notebook = self.session.owner  # another folder may have a notebook of the same name
         owner = notebook or (None if everybodys else self.session.owner)
         newest = client.list_tasks(name=name, owner=owner, limit=1)
         if newest:
@@ -140,7 +144,7 @@ class Notebook:
             raise BadUsage(f"{notebook} has no task named {name!r}; {SEE_TASKS}")
         others = client.list_tasks(name=name, limit=1)
         if others:
-            theirs = f"{short_name(others[0].owner)}:{name}"
+            theirs = f"{short_name(others[0].owner, self.session.owner)}:{name}"
             raise BadUsage(f"no task of this notebook and no future named {name!r}; {theirs} is another notebook's")
         if name in self.namespace:
             kind = with_article(type(value).__name__)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, TypeVar, overload
 
-from taskfc_ext.border import all_at_border
+from taskfc_ext.border import all_at_border, at_border
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.waiting import drive
 from taskfc_ext.client.group.completed import AsCompleted
 from taskfc_ext.client.group.counts import GroupCounter, GroupCounts, end_of
 from taskfc_ext.client.group.frame import input_names, make_frame
 from taskfc_ext.client.group.results import ends_of, results_of
+from taskfc_ext.client.submit.options import check_wait
 from taskfc_ext.protocol.ids import ranges_of
 from taskfc_ext.protocol.infos import TaskProgress
+from taskfc_ext.text import plural
 
 if TYPE_CHECKING:
     import pandas
@@ -78,8 +80,19 @@ class TaskGroup(Sequence["TaskFuture[R]"], Generic[R]):
     @overload
     def __getitem__(self, place: slice) -> list[TaskFuture[R]]: ...
 
+    @at_border
     def __getitem__(self, place: int | slice) -> TaskFuture[R] | list[TaskFuture[R]]:
-        return self._futures[place]
+        if isinstance(place, slice):
+            return self._futures[place]
+        try:
+            return self._futures[place]
+        except IndexError:
+            raise IndexError(f"there is no task at {place}: {self!r} has {plural(len(self), 'task')}") from None
+        except TypeError:
+            raise TypeError(f"tasks of a group are given by their place, such as group[0], not {place!r}") from None
+
+    def __iter__(self) -> Iterator[TaskFuture[R]]:
+        return iter(self._futures)
 
     # results
 
@@ -90,6 +103,7 @@ class TaskGroup(Sequence["TaskFuture[R]"], Generic[R]):
             Exception: that of the first item that failed, with a note: the others are in `failed`.
             TimeoutError: some have not ended after `timeout` seconds.
         """
+        timeout = check_wait(timeout)
         return self._drive(results_of(self, others="group.failed"), timeout)
 
     def __await__(self) -> Generator[Any, Any, list[R]]:
@@ -97,6 +111,7 @@ class TaskGroup(Sequence["TaskFuture[R]"], Generic[R]):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until all tasks have ended, in any state; return whether they have after `timeout` seconds."""
+        timeout = check_wait(timeout)
         try:
             self._drive(ends_of(self), timeout)
         except TimeoutError:
@@ -109,6 +124,7 @@ class TaskGroup(Sequence["TaskFuture[R]"], Generic[R]):
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until the farm has accepted all tasks; return whether it has after `timeout` seconds."""
+        timeout = check_wait(timeout)
         if not self._futures or all(future.accepted for future in self._futures):
             return True
         try:

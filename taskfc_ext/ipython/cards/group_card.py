@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 
 from taskfc_ext.ipython.cards import rich
-from taskfc_ext.ipython.cards.look import COLOURS, FAINT, TROUGH
+from taskfc_ext.ipython.cards.look import COLOURS, FAINT, REASON, TROUGH
 from taskfc_ext.ipython.cards.render import AS_OF, FARM_STOPPED, NO_MATH, Bundle, Card, shorten
 from taskfc_ext.ipython.cards.snapshot import make_card
 from taskfc_ext.protocol.limits import MAX_IDS
@@ -164,7 +164,7 @@ def group_html(card: GroupCard, *, is_live: bool = False) -> str:
     red = COLOURS["failed"]
     failures = "".join(
         f'<div><span style="color: {red}" aria-hidden="true">{icon("failed")}</span> '
-        f'{_escape(which)}: <span style="color: {red}">{_escape(why)}</span></div>'
+        f'{_escape(which)}: <span style="{REASON}">{_escape(why)}</span></div>'
         for which, why in card.failures
     )
     more = "".join(f'<div style="{FAINT}">{_escape(text)}</div>' for text in _more(card))
