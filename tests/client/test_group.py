@@ -70,6 +70,8 @@ def test_results_come_in_order_and_the_first_failure_tells_of_the_others(client:
     group = client.map_async(invert, [1, 0, 2, 0, 0])
     with pytest.raises(ZeroDivisionError) as caught:
         group.result(DEADLINE)
+    with pytest.raises(ZeroDivisionError):
+        group.result(DEADLINE)
     assert caught.value.__notes__ == ["item 1 of 5 in a map; 2 more failed: group.failed"]
     assert group.failed == [group[1], group[3], group[4]]
     assert group.counts == GroupCounts(5, succeeded=2, failed=3)

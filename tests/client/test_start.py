@@ -288,6 +288,21 @@ def test_a_future_of_an_earlier_store_is_not_a_task_of_a_fresh_one(home: Path) -
             stayed.submit(double, older).result(DEADLINE)
 
 
+def test_a_group_goes_on_with_its_farm(home: Path) -> None:
+    controller = start(0)
+    with TaskClient() as client:
+        group = client.map_async(double, [1, 2])
+        assert group.flush(DEADLINE)
+        controller.stop()
+        for _ in range(2):
+            with pytest.raises(ControllerStopped) as caught:
+                group.result(DEADLINE)
+            assert not getattr(caught.value, "__notes__", []), "no item has failed"
+        with start(1):
+            assert group.result(DEADLINE) == [2, 4]
+            assert (group.counts.succeeded, group.counts.unknown) == (2, 0)
+
+
 def test_task_client_starts_a_farm_that_does_not_run(home: Path) -> None:
     with TaskClient("other") as client:
         assert client.submit(double, 1).result(DEADLINE) == 2

@@ -104,16 +104,16 @@ class TaskGroup(Sequence["TaskFuture[R]"], Generic[R]):
             TimeoutError: some have not ended after `timeout` seconds.
         """
         timeout = check_wait(timeout)
-        return self._drive(results_of(self, others="group.failed"), timeout)
+        return self._drive(self._results(), timeout)
 
     def __await__(self) -> Generator[Any, Any, list[R]]:
-        return results_of(self, others="group.failed").__await__()
+        return self._results().__await__()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until all tasks have ended, in any state; return whether they have after `timeout` seconds."""
         timeout = check_wait(timeout)
         try:
-            self._drive(ends_of(self), timeout)
+            self._drive(self._ends(), timeout)
         except TimeoutError:
             return False
         return True
@@ -257,9 +257,31 @@ class TaskGroup(Sequence["TaskFuture[R]"], Generic[R]):
         if retried:
             self._put(retried)
 
+    async def follow_again(self) -> None:
+        """Follow tasks whose waits ended with a stop of the farm, if it runs again. `result` and `wait` do so.
+
+        Raises:
+            UnknownTask: one was cleared, or the farm has a fresh store.
+        """
+        places = [place for place, future in enumerate(self._futures) if future.is_given_up]
+        if places:
+            old = [self._futures[place] for place in places]
+            new = await old[0].owner.follow_again(old)
+            self._put(dict(zip(places, new, strict=False)))  # none, if the farm does not run
+
     # inside
 
+    async def _results(self) -> list[R]:
+        await self.follow_again()
+        return await results_of(self, others="group.failed")
+
+    async def _ends(self) -> None:
+        await self.follow_again()
+        await ends_of(self)
+
     def _put(self, new: Mapping[int, TaskFuture]) -> None:
+        if not new:
+            return
         self._counter.replace(new)
         self._n_before, self._began = self.counts.done, time.time()
 
@@ -270,7 +292,7 @@ class TaskGroup(Sequence["TaskFuture[R]"], Generic[R]):
             if self.done():
                 raise  # a task's own
             counts = self.counts
-            message = f"{counts.unfinished:,} of {counts.total:,} items have not ended after {timeout} s"
+            message = f"{counts.unfinished:,} of {counts.total:,} items have not ended after {timeout:g} s"
             raise TimeoutError(message) from None
 
     def _places_of_failed(self) -> list[int]:

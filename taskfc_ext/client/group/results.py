@@ -53,9 +53,10 @@ async def results_of(group: Group, *, others: str = "") -> list[Any]:
             try:
                 values.append(future.result() if future.done() else await wait(future, progress=progress))
             except Exception as error:
-                if not future.done():
+                if not future.done() or (future.is_given_up and not failures):
                     raise  # the wait failed, not the task
-                failures.append((place, error))
+                if not future.is_given_up:
+                    failures.append((place, error))
             except KeyboardInterrupt:
                 raise interruption(group) from None
     if failures:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from taskfc_ext.client.context import context
-from taskfc_ext.client.farm.interface import Farm
+from taskfc_ext.client.farm.interface import Condition, Farm
 from taskfc_ext.client.farm.silence import wait_for_answer
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.output_cache import OutputCache
@@ -293,6 +293,19 @@ class RemoteController:
             new = dict(value_of(await wait_for_answer(answer, self.farm)))[future.taskid]
             template = Template(self, None, label=future.label, name=future.name, retry_of=future.taskid)
             follows.append(self.follow(template, new))
+        return [await wait(follow) for follow in follows]
+
+    async def follow_again(self, futures: Sequence[TaskFuture]) -> list[TaskFuture]:
+        """Return new futures for those whose waits ended with a stop of the farm, if it runs again; else none."""
+        self.check_may_wait()
+        if self.farm.condition() is not Condition.ALIVE:
+            return []
+        await self.check_store(futures)
+        follows = []
+        for old in futures:
+            template = Template(self, None, label=old.label, name=old.name, retry_of=old.retry_of)
+            assert old.taskid is not None
+            follows.append(self.follow(template, old.taskid))
         return [await wait(follow) for follow in follows]
 
     async def future(
