@@ -575,6 +575,9 @@ class TaskFuture(concurrent.futures.Future[R]):
         except TimeoutError:
             raise no_answer_error(self.farm) from None
 
+    def _which(self) -> str:
+        return "a task that is not yet accepted" if self.taskid is None else f"task {self.taskid}"
+
     def _describe(self, taskid: int) -> TaskInfo:
         return self._ask(self._template.owner.describe(taskid))
 
@@ -598,7 +601,7 @@ class TaskFuture(concurrent.futures.Future[R]):
             watched = self._make_wait_state()
             with watched.lends(timeout), watched.condition:
                 if not watched.condition.wait_for(self.done, timeout):
-                    raise TimeoutError(f"task {self.taskid} has not ended after {timeout} s")
+                    raise TimeoutError(f"{self._which()} has not ended after {timeout} s")
         except KeyboardInterrupt:
             raise KeyboardInterrupt(self._goes_on()) from None
 

@@ -92,7 +92,7 @@ def _long_wait(group: Group) -> LongWait:
 
 def _raise_first(failures: Sequence[tuple[int, Exception]], n_tasks: int, unit: str, others: str) -> NoReturn:
     first, error = failures[0]
-    note = f"{unit} {first} of {n_tasks} in a map; "
+    note = f"{unit} {first} of {n_tasks} in a map, counted from 0; "
     if len(failures) == 1:
         note += "no other one failed"
     elif others:

@@ -71,6 +71,7 @@ class SessionState:
         on_release: called when code that was defined here may be dropped, so that no copy needs to be kept.
         cancelling: tasks that `cancel` has asked to abort: their abort cancels the future.
         size: the size of the farm.
+        controller_pid: that of the last controller that has greeted us.
         store_began: when the farm's store began, see `Welcome`; 0: not known.
     """
 
@@ -90,6 +91,7 @@ class SessionState:
         self._n_bytes = 0  # of unanswered bodies
         self._next_seq = 1
         self.store_began = 0.0
+        self.controller_pid = 0
 
     # state
 

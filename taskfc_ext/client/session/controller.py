@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from taskfc_ext.client.context import context
-from taskfc_ext.client.farm.interface import Condition, Farm
+from taskfc_ext.client.farm.interface import Farm
 from taskfc_ext.client.farm.silence import wait_for_answer
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.output_cache import OutputCache
@@ -298,7 +298,9 @@ class RemoteController:
     async def follow_again(self, futures: Sequence[TaskFuture]) -> list[TaskFuture]:
         """Return new futures for those whose waits ended with a stop of the farm, if it runs again; else none."""
         self.check_may_wait()
-        if self.farm.condition() is not Condition.ALIVE:
+        running = self.farm.connection()
+        is_same = running is not None and running.pid == self._state.controller_pid  # it may be about to end
+        if running is None or (is_same and not self._connection.can_ask):
             return []
         await self.check_store(futures)
         follows = []
