@@ -107,9 +107,10 @@ class RemoteController:
 
     async def check_store(self, futures: Iterable[TaskFuture]) -> None:
         """Raise `UnknownTask` if one is of an earlier store of this farm: its id means another task now."""
-        for future in futures:
-            if not self.store_began:
-                await self.ask(Ping)  # the answer comes after the greeting
+        known = list(futures)
+        if known and not self.store_began:
+            await self.ask(Ping)  # the answer comes after the greeting
+        for future in known:
             future.check_store(self.store_began)
 
     # requests
@@ -298,9 +299,8 @@ class RemoteController:
     async def follow_again(self, futures: Sequence[TaskFuture]) -> list[TaskFuture]:
         """Return new futures for those whose waits ended with a stop of the farm, if it runs again; else none."""
         self.check_may_wait()
-        running = self.farm.connection()
-        is_same = running is not None and running.pid == self._state.controller_pid  # it may be about to end
-        if running is None or (is_same and not self._connection.can_ask):
+        running, left = self.farm.connection(), 0 if self._connection.can_ask else self._state.controller_pid
+        if running is None or running.pid == left:  # that one may be about to end
             return []
         await self.check_store(futures)
         follows = []
