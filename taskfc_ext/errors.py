@@ -209,8 +209,10 @@ def attach_traceback(error: BaseException, traceback: RemoteTraceback) -> None:
 
 
 def attach_note(error: BaseException, note: str) -> None:
-    """Add `note` to `error` as `add_note` does, also where a class rejects attributes."""
-    vars(error).setdefault("__notes__", []).append(note)
+    """Add `note` to `error` as `add_note` does, also where a class rejects attributes; once, if it is raised again."""
+    notes: list[str] = vars(error).setdefault("__notes__", [])
+    if note not in notes:
+        notes.append(note)
 
 
 def _causes(error: BaseException) -> list[BaseException]:

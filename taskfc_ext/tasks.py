@@ -190,7 +190,9 @@ class Namespace:
     @at_border
     def __getitem__(self, name: str) -> Any:
         values = self._get()
-        self._check_returned(name)
+        if name not in values:
+            self._check_returned(name)
+            raise KeyError(f"the task has no name {name!r}; it has: {', '.join(values) or 'none'}")
         return values[name]
 
     def _check_returned(self, name: str) -> None:

@@ -93,6 +93,8 @@ def test_a_namespace() -> None:
     assert copy.copy(names).a == pickle.loads(pickle.dumps(names)).a == 1
     with pytest.raises(AttributeError, match="it has: a"):
         names.b  # noqa: B018
+    with pytest.raises(KeyError, match="it has: a"):
+        names["b"]
     with pytest.raises(AttributeError):
         names.a = 2
     assert "KeyError" in repr(Namespace({}, KeyError("x")))

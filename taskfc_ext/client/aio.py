@@ -16,7 +16,7 @@ import msgspec
 
 from taskfc_ext.border import all_at_border, shorten
 from taskfc_ext.client import signatures
-from taskfc_ext.client.chunk import check_chunksize
+from taskfc_ext.client.chunk import check_block, check_chunksize
 from taskfc_ext.client.farm.silence import wait_for_answer
 from taskfc_ext.client.find import check_filter, find_task, ids_of
 from taskfc_ext.client.future.endings import Endings
@@ -255,6 +255,7 @@ class FCTaskClient(Unpicklable):
             TypeError: there is no sequence, an argument is not one, or `chunksize` is not an int.
             ValueError: the sequences are of different lengths, or `chunksize` is less than 1.
         """
+        block = check_block(block)
         group = self.map_async(func, *sequences, chunksize=chunksize)
         return await results_of(group) if block else group
 
@@ -681,5 +682,9 @@ class FCTaskClient(Unpicklable):
                 return future.task_result()
             raise
 
+    async def check_store(self, *futures: TaskFuture) -> None:
+        """Raise `UnknownTask` if a future's task was in an earlier store of this farm. For this package."""
+        await self.remote_reference.check_store(futures)
+
     async def _ids(self, tasks: Task | Iterable[Task]) -> tuple[int, ...]:
-        return await ids_of(tasks, self.flush)
+        return await ids_of(tasks, self.flush, self.remote_reference.check_store)

@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar, Unpack
 from taskfc_ext.border import all_at_border, shorten
 from taskfc_ext.client import signatures
 from taskfc_ext.client.aio import FCTaskClient
+from taskfc_ext.client.chunk import check_block
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.waiting import drive, iterate
 from taskfc_ext.client.group.group import TaskGroup
@@ -87,6 +88,9 @@ class BlockingTaskClient(Unpicklable):
     def retry(self, task: Task) -> TaskFuture:
         return drive(self._client.retry(task))
 
+    def check_store(self, *futures: TaskFuture) -> None:
+        drive(self._client.check_store(*futures))
+
     def resubmit(self, task: Task, *, here: bool = True) -> dict[int, int]:
         return drive(self._client.resubmit(task, here=here))
 
@@ -94,6 +98,7 @@ class BlockingTaskClient(Unpicklable):
     def map(
         self, func: Callable[..., Any], *sequences: Iterable[Any], chunksize: int = 1, block: bool = True
     ) -> list[Any] | TaskGroup[Any]:
+        block = check_block(block)
         group = self._client.map_async(func, *sequences, chunksize=chunksize)
         return drive(results_of(group)) if block else group
 

@@ -82,3 +82,10 @@ def check_chunksize(chunksize: SupportsIndex) -> int:
     if size < 1:
         raise ValueError(f"chunksize is at least 1, not {size}")
     return min(size, sys.maxsize)
+
+
+def check_block(block: object) -> bool:
+    """Return `block` if it is a bool, as text that means no would be true, else raise a `TypeError`."""
+    if not isinstance(block, bool):
+        raise TypeError(f"block is True or False, not {block!r}")
+    return block

@@ -8,7 +8,7 @@ from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.submit.options import Task, check_id
 from taskfc_ext.errors import UnknownTask
 from taskfc_ext.protocol.infos import TaskInfo
-from taskfc_ext.protocol.owners import short_name, split_name
+from taskfc_ext.protocol.owners import is_called, short_name, split_name
 from taskfc_ext.protocol.states import State
 
 List = Callable[..., Awaitable[list[TaskInfo]]]
@@ -25,10 +25,14 @@ async def find_task(list_tasks: List, id_or_name: int | str, owner: str) -> Task
         missing = UnknownTask(f"there is no task {id_or_name}", taskid=id_or_name)
     else:
         notebook, name = split_name(id_or_name)
+        if notebook and is_called(owner, notebook):  # another folder may have a notebook of the same name
+            notebook = owner
         found = await list_tasks(name=name, owner=notebook or owner or None, limit=1)
         missing = UnknownTask(f"there is no task named {id_or_name!r}", hint="list_tasks() has the names")
-        if not found and (others := await list_tasks(name=name, limit=1)):
-            theirs = f"{short_name(others[0].owner)}:{name}"
+        if notebook:
+            missing = UnknownTask(f"{notebook} has no task named {name!r}", hint="list_tasks() has the names")
+        elif not found and (others := await list_tasks(name=name, limit=1)):
+            theirs = f"{short_name(others[0].owner, owner)}:{name}"
             missing = UnknownTask(f"no task of this notebook is named {name!r}", hint=f"{theirs!r} is another's")
     if not found:
         raise missing
@@ -52,12 +56,17 @@ def check_filter(
     return None if taskids is None else tuple(map(check_id, taskids)), wanted
 
 
-async def ids_of(tasks: Task | Iterable[Task], flush: Callable[[], Awaitable[None]]) -> tuple[int, ...]:
+async def ids_of(
+    tasks: Task | Iterable[Task],
+    flush: Callable[[], Awaitable[None]],
+    check_store: Callable[[list[TaskFuture]], Awaitable[None]],
+) -> tuple[int, ...]:
     """Return the ids of one or several tasks.
 
     Args:
         tasks: ids and futures.
         flush: waits until all earlier submissions are accepted or refused.
+        check_store: raises the error of a future whose task is in an earlier store.
 
     Raises:
         TypeError: not an id, a future or a sequence of these.
@@ -71,6 +80,7 @@ async def ids_of(tasks: Task | Iterable[Task], flush: Callable[[], Awaitable[Non
     several = (tasks,) if isinstance(tasks, TaskFuture | int) else tuple(tasks)
     if any(isinstance(task, TaskFuture) and not task.accepted for task in several):
         await flush()
+    await check_store([task for task in several if isinstance(task, TaskFuture)])
     ids = []
     for task in several:
         if isinstance(task, TaskFuture):

@@ -288,6 +288,7 @@ class Controller:
             supervisor_pid=farm.supervisor_pid,
             client_name=session,
             n_workers=farm.n_workers,
+            store_began=farm.began,
         )
         self._to_clients.add(identity, welcome)
 

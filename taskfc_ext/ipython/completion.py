@@ -93,7 +93,9 @@ class NotebookNames:
         mine = mine[::-1]
         others = [task for task in reversed(newest) if task.owner != session.owner and task.name]
         names = [*variables, *(task.name for task in mine if task.name), *(str(task.taskid) for task in mine)]
-        return list(dict.fromkeys([*names, *(f"{short_name(task.owner)}:{task.name}" for task in others)]))
+        return list(
+            dict.fromkeys([*names, *(f"{short_name(task.owner, session.owner)}:{task.name}" for task in others)])
+        )
 
     def variables(self) -> Sequence[str]:
         """Return the names that the user has bound."""

@@ -24,6 +24,7 @@ from taskfc_ext.errors import (
     FarmError,
     ProtocolError,
     TaskError,
+    TaskFCError,
     UnknownTask,
     UnknownTasks,
     UnpicklableArgument,
@@ -242,8 +243,11 @@ class TaskMagics(Magics):
 
     def show_group(self, group: Any) -> None:
         """Show the card of a group; IPython calls this to display it."""
-        with suppress(FarmError):
+        from taskfc_ext.client.future.waiting import drive  # there is a group, so the client is imported
+
+        with suppress(TaskFCError, TimeoutError):
             group.flush(ACCEPTED_WITHIN)
+            drive(group.follow_again(), ACCEPTED_WITHIN)
         self.board.show(group)
 
     def after_cell(self) -> None:

@@ -17,7 +17,7 @@ from taskfc_ext.ipython.hints import did_you_mean
 from taskfc_ext.ipython.parse.requests import BadUsage
 from taskfc_ext.ipython.sessions import Session
 from taskfc_ext.protocol.limits import MAX_IDS
-from taskfc_ext.protocol.owners import short_name, split_name
+from taskfc_ext.protocol.owners import is_called, short_name, split_name
 from taskfc_ext.protocol.states import State
 from taskfc_ext.text import one_line, with_article
 from taskfc_ext.view.selection import Selection, count_ids
@@ -101,14 +101,14 @@ class Notebook:
     def futures(self, selection: Selection, *, everybodys: bool = False) -> list[TaskFuture]:
         """Return a future for each selected task, see `tasks`; a new one for one that its stopped farm has ended."""
         return [
-            task if is_future(task) and not self._has_outlived(task) else self.session.future(_id(task))
+            task if is_future(task) and not self._has_outlived(task) else self.session.future(self._id(task))
             for task in self.tasks(selection, everybodys=everybodys)
         ]
 
     def taskids(self, selection: Selection, *, everybodys: bool = False) -> list[int]:
         """Return the ids of the selected tasks, see `tasks`."""
         found = self.tasks(selection, everybodys=everybodys)
-        return [task if isinstance(task, int) else self._require_id(task) for task in found]
+        return [self._id(task) for task in found]
 
     def tasks(self, selection: Selection, *, everybodys: bool = False) -> list[Any]:
         """Return the selected tasks as ids and futures: ids, ranges, variables with futures, newest tasks of a name.
@@ -140,10 +140,14 @@ class Notebook:
         value = self.namespace.get(text)
         if is_future(value):
             return [value]
+        if is_group(value) and not value:
+            raise BadUsage(f"{text!r} has no tasks: it is the group of a map without items")
         if (isinstance(value, list | tuple) or is_group(value)) and value and all(map(is_future, value)):
             return list(value)
         client = self.session.client()
         self._flush()  # the newest one may not be accepted yet
+        if notebook and is_called(self.session.owner, notebook):
+            notebook = self.session.owner  # another folder may have a notebook of the same name
         owner = notebook or (None if everybodys else self.session.owner)
         newest = client.list_tasks(name=name, owner=owner, limit=1)
         if newest:
@@ -155,7 +159,7 @@ class Notebook:
             raise BadUsage(f"{notebook} has no task named {name!r}; {SEE_TASKS}")
         others = client.list_tasks(name=name, limit=1)
         if others:
-            theirs = f"{short_name(others[0].owner)}:{name}"
+            theirs = f"{short_name(others[0].owner, self.session.owner)}:{name}"
             raise BadUsage(f"no task of this notebook and no future named {name!r}; {theirs} is another notebook's")
         if name in self.namespace:
             kind = with_article(type(value).__name__)
@@ -164,6 +168,9 @@ class Notebook:
             raise BadUsage(f"no task is named {name!r}; tasks are given as ids (12), ranges (3-7) and names")
         near = did_you_mean(name, self.task_names())
         raise BadUsage(f"no task and no future named {name!r}{near or f'; {SEE_TASKS}'}")
+
+    def _id(self, task: TaskFuture | int) -> int:
+        return task if isinstance(task, int) else self._require_id(task)
 
     def _require_id(self, future: TaskFuture) -> int:
         if future.farm != self.session.name:  # on that farm the same id is another task
@@ -174,6 +181,10 @@ class Notebook:
             self._flush()
         if future.taskid is None:
             raise BadUsage(f"{future.name or future.label!r} was never accepted by the farm; run its cell again")
+        try:
+            self.session.client().check_store(future)
+        except UnknownTask as error:
+            raise BadUsage(one_line(f"{error.message}; {error.hint}")) from None
         return future.taskid
 
     def _flush(self) -> None:
@@ -201,12 +212,6 @@ def _parent(shell: Any) -> Mapping[str, Any]:
     """Return the message that runs the cell; empty without a kernel."""
     parent = shell.get_parent() if hasattr(shell, "get_parent") else None
     return parent if isinstance(parent, Mapping) else {}
-
-
-def _id(task: TaskFuture | int) -> int:
-    taskid = task if isinstance(task, int) else task.taskid
-    assert taskid is not None
-    return taskid
 
 
 def is_future(value: object) -> bool:

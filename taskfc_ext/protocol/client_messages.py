@@ -357,7 +357,10 @@ ClientMessage = (
 
 
 class Welcome(Message, frozen=True):
-    """Answers `Hello`. `incarnation` counts the starts of the controller on this store."""
+    """Answers `Hello`. `incarnation` counts the starts of the controller on this store.
+
+    `store_began`: the wall-clock seconds of the first of them, which tell this store from a fresh one; 0: not known.
+    """
 
     protocol: int
     version: str
@@ -367,6 +370,7 @@ class Welcome(Message, frozen=True):
     supervisor_pid: int
     client_name: str
     n_workers: int
+    store_began: float = 0.0
 
 
 class Accepted(Message, frozen=True):

@@ -16,9 +16,15 @@ def is_called(owner: str, name: str) -> bool:
     return bool(name) and name in (file, posixpath.splitext(file)[0])
 
 
-def short_name(owner: str) -> str:
-    """Return what an owner is called, such that `is_called` finds it: `train` for `/home/ada/fits/train.ipynb`."""
-    return posixpath.splitext(posixpath.basename(owner))[0] or owner
+def short_name(owner: str, here: str = "") -> str:
+    """Return what an owner is called, such that `is_called` finds it: `train` for `/home/ada/fits/train.ipynb`.
+
+    Args:
+        owner: the owner.
+        here: the one that asks. If the short name means itself, that of another one is its path.
+    """
+    name = posixpath.splitext(posixpath.basename(owner))[0] or owner
+    return owner if is_called(here, name) else name
 
 
 def split_name(text: str) -> tuple[str | None, str]:

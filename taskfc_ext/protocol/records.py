@@ -184,6 +184,7 @@ class Baseline(Message, frozen=True, kw_only=True):
         ended: one byte for the reason of each task's end, compressed.
         codes: the size of each code body in the store.
         deaths: workers that died in each of the `broadcasts`.
+        began: the time of the first `Began`; 0: not known.
     """
 
     incarnation: int
@@ -198,6 +199,7 @@ class Baseline(Message, frozen=True, kw_only=True):
     broadcasts: tuple[Broadcasted, ...]
     deaths: tuple[int, ...]
     sessions: tuple[KnownSession, ...]
+    began: float = 0.0
 
 
 class StopAsked(Message, frozen=True):

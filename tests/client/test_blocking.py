@@ -171,7 +171,7 @@ def test_impossible_timeouts_of_waits(client: BlockingTaskClient, timeout: float
 def test_map_raises_the_first_failure_and_names_the_others(client: BlockingTaskClient) -> None:
     with pytest.raises(ZeroDivisionError) as caught:
         client.map(invert, [1, 0, 2, 0])
-    assert caught.value.__notes__ == ["item 1 of 4 in a map; 2 failed, the others: 3"]
+    assert caught.value.__notes__ == ["item 1 of 4 in a map, counted from 0; 2 failed, the others: 3"]
 
 
 def test_a_map_of_one_future_draws_its_numbers_once(client: BlockingTaskClient) -> None:
@@ -205,7 +205,10 @@ def test_a_chunk_is_one_task(client: BlockingTaskClient) -> None:
 def test_an_error_in_a_chunk_names_its_item_and_the_other_chunks(client: BlockingTaskClient) -> None:
     with pytest.raises(ZeroDivisionError) as caught:
         client.map(divmod, [1] * 10, [1, 2, 3, 4, 0, 6, 0, 8, 9, 0], chunksize=3)
-    assert caught.value.__notes__ == ["item 4 in a map", "chunk 1 of 4 in a map; 3 failed, the others: 2, 3"]
+    assert caught.value.__notes__ == [
+        "item 4 in a map",
+        "chunk 1 of 4 in a map, counted from 0; 3 failed, the others: 2, 3",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ class Sink:
     """Keeps what is submitted."""
 
     farm_name = "test"
+    store_began = 0.0
 
     def __init__(self) -> None:
         self.submitted: list[tuple[Template, bytes]] = []

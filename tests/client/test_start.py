@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -267,6 +268,39 @@ def test_stores_are_kept_until_a_fresh_start(home: Path) -> None:
         await_workers(client, 2)
     with start(1, fresh=True), TaskClient() as client:
         assert client.run(MapTask(double, [1])) == 0
+
+
+def test_a_future_of_an_earlier_store_is_not_a_task_of_a_fresh_one(home: Path) -> None:
+    controller, stayed = start(1), TaskClient()
+    older = stayed.submit(double, 1)
+    assert older.result(DEADLINE) == 2
+    with attach() as client:
+        old = client.future(0)
+    controller.stop()
+    with start(1, fresh=True), TaskClient() as client, stayed:
+        assert client.run(MapTask(double, [5]), block=True) == 10
+        for use in (client.barrier, client.clear, client.retry, partial(client.submit, double)):
+            with pytest.raises(
+                UnknownTask, match=r"task 0 \(double\) is gone: farm 'default' was started with a fresh"
+            ):
+                use(old)
+        with pytest.raises(UnknownTask, match="is gone"):  # over the connection that both stores have seen
+            stayed.submit(double, older).result(DEADLINE)
+
+
+def test_a_group_goes_on_with_its_farm(home: Path) -> None:
+    controller = start(0)
+    with TaskClient() as client:
+        group = client.map_async(double, [1, 2])
+        assert group.flush(DEADLINE)
+        controller.stop()
+        for _ in range(2):
+            with pytest.raises(ControllerStopped) as caught:
+                group.result(DEADLINE)
+            assert not getattr(caught.value, "__notes__", []), "no item has failed"
+        with start(1):
+            assert group.result(DEADLINE) == [2, 4]
+            assert (group.counts.succeeded, group.counts.unknown) == (2, 0)
 
 
 def test_task_client_starts_a_farm_that_does_not_run(home: Path) -> None:

@@ -239,6 +239,7 @@ def test_a_baseline_stands_for_all_before_it(monkeypatch):
     talk.restart(alive=[0])
     assert talk.farm.next_id == 2
     assert [talk.farm.knows(taskid) for taskid in (0, 1)] == [False, True]
+    assert talk.farm.began == record.began > 0
     assert talk.farm.codes.sizes == {CODE: 9, B: 2}
     for submitted in (record for record in before if isinstance(record, Submitted)):
         repeat = messages.Submit(seq=submitted.seq, spec=submitted.spec, bodies=submitted.bodies)

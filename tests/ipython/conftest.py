@@ -47,6 +47,7 @@ class FakeFarm:
         self.interrupt_waits = False
         self.at_barrier: Callable[[], None] = lambda: None
         self.n_looks = 0
+        self.store_began = 0.0
         self.broadcast_error: Exception | None = None
 
     # what a test does
@@ -104,6 +105,10 @@ class FakeFarm:
 
     def flush(self, timeout: float | None = None) -> None:
         self.asked.append(("flush",))
+
+    def check_store(self, *futures: TaskFuture) -> None:
+        for future in futures:
+            future.check_store(self.store_began)
 
     def broadcast(self, code_or_function: Any, names: Any = None, timeout: float | None = None) -> int:
         self.asked.append(("broadcast", code_or_function, names))

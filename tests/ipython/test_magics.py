@@ -590,6 +590,20 @@ def test_a_future_of_another_farm_is_not_a_task_of_this_one(
     assert not {"abort", "retry", "hold"}.intersection(asked[0] for asked in farm.asked)
 
 
+def test_a_future_of_an_earlier_store_is_not_a_task_of_this_one(
+    shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell.run("mine = %task 1")
+    shell.ns["mine"]._template.store_began, farm.store_began = 1.0, 2.0
+    capsys.readouterr()
+    for verb in ("abort", "retry", "hold", "debug", "status"):
+        shell.ip.run_cell(f"%task {verb} mine")
+        assert capsys.readouterr().err == (
+            "UsageError: task 0 (1) is gone: farm 'default' was started with a fresh store since; submit it again\n"
+        )
+    assert not {"abort", "retry", "hold"}.intersection(asked[0] for asked in farm.asked)
+
+
 @pytest.mark.parametrize(("word", "verb"), [("cancel mine", "abort"), ("logs 3", "log"), ("ps", "status")])
 def test_names_of_verbs_in_other_tools_are_understood(
     shell: Any, capsys: pytest.CaptureFixture[str], word: str, verb: str

@@ -16,8 +16,10 @@ from taskfc_ext.ipython.cards.render import (
     tasks_table,
 )
 from taskfc_ext.protocol.infos import TaskInfo, TaskProgress
+from taskfc_ext.protocol.printed import log_of
 from taskfc_ext.view.cards import CARD_TYPE, CARD_VERSION
 from taskfc_ext.view.wording import ICONS, farm_caption
+from taskfc_ext.worker.output.capture import BoundedText
 
 SEEN = datetime(2026, 11, 22, 9, 38, 17)
 HOSTILE = "<script>alert(1)</script>\x1b]0;title\x07\x1b[31m\u202eab\"'&\x00"
@@ -96,6 +98,14 @@ def test_only_the_last_lines_of_the_output_are_shown() -> None:
     lines = card_text(card).splitlines()
     assert lines[1:3] == ["    … 15 lines before", "    15"]
     assert lines[-1] == "    24"
+
+
+def test_of_an_output_that_was_cut_no_exact_number_of_lines_is_said() -> None:
+    printed = BoundedText(200)
+    printed.append("".join(f"{i}\n" for i in range(1000)))
+    lines = card_text(Card(as_of=SEEN, state="running", output=log_of(printed.take()))).splitlines()
+    assert re.fullmatch(r"    … more than \d+ lines before", lines[1])
+    assert lines[-1] == "    999"
 
 
 def test_a_progress_bar_leaves_its_last_state() -> None:

@@ -233,4 +233,4 @@ def test_a_map_says_which_item_also_for_a_class_that_refuses_attributes(
     throw, kind = notebook["throw"], notebook["Frozen"]
     with pytest.raises(Exception, match="code 0") as caught:
         client.map(lambda i: throw(kind, i), range(2))
-    assert caught.value.__notes__ == ["item 0 of 2 in a map; 2 failed, the others: 1"]
+    assert caught.value.__notes__ == ["item 0 of 2 in a map, counted from 0; 2 failed, the others: 1"]

@@ -60,7 +60,8 @@ def test_an_abort_by_name_reaches_no_other_notebook(open_notebook: Open) -> None
     train = open_notebook("/home/ada/abort/train.ipynb")
     train.run("%%task endless --timeout 60\nimport time\nwhile True: time.sleep(0.01)")
     other = open_notebook("/home/bob/train.ipynb")
-    assert "train:endless is another notebook's" in str(other.error("%task abort endless"))
+    assert "/home/ada/abort/train.ipynb:endless is another notebook's" in str(other.error("%task abort endless"))
+    assert str(other.error("%task abort train:endless")).startswith("/home/bob/train.ipynb has no task named 'endless'")
     assert train.run("endless.cancelled()") is False
     train.run("%task abort endless")
     assert "aborted" in str(train.error(f"endless.result({DEADLINE})"))
@@ -73,12 +74,18 @@ def test_clients_find_names_by_their_owner(shared_farm: Controller) -> None:
         shared_farm.client(owner="nobody") as nobody,
     ):
         nightly.with_options(name="load").submit(abs, -1).result(DEADLINE)
+        nightly.with_options(name="early").submit(abs, -1).result(DEADLINE)
         weekly.with_options(name="load").submit(abs, -7).result(DEADLINE)
         assert nightly.future("load").result(DEADLINE) == 1
         assert weekly.future("load").result(DEADLINE) == 7
         assert weekly.future("nightly:load").result(DEADLINE) == 1
         assert nobody.future("/srv/jobs/weekly.py:load").result(DEADLINE) == 7
+        with shared_farm.client(owner="/home/eve/nightly.py") as eve:
+            with pytest.raises(UnknownTask, match=r"'/srv/jobs/nightly\.py:early' is another's"):
+                eve.future("early")
+            with pytest.raises(UnknownTask, match=r"/home/eve/nightly\.py has no task named 'early'"):
+                eve.future("nightly:early")
         with pytest.raises(UnknownTask, match=r"no task of this notebook is named 'load'\n'weekly:load' is another's"):
             nobody.future("load")
-        with pytest.raises(UnknownTask, match="there is no task named 'nightly:save'"):
+        with pytest.raises(UnknownTask, match="nightly has no task named 'save'"):
             nobody.future("nightly:save")

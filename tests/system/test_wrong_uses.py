@@ -28,7 +28,9 @@ def session(shared_farm: Controller) -> Iterator[Session]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JPY_SESSION_NAME", "wrong.ipynb")
         made = Session()
-        made.ip.user_ns.update(numbers=[1, 2], lock=threading.Lock(), f=scaled)
+        with TaskClient() as client:
+            nothing = client.map_async(scaled, [])
+        made.ip.user_ns.update(numbers=[1, 2], lock=threading.Lock(), f=scaled, nothing=nothing)
         yield made
         made.close()
 
@@ -52,6 +54,11 @@ MAGICS = [
     ("%task move 3 --priority up", "%task move: --priority: must be a whole number from -1000000 to 1000000, not 'up'"),
     ("%task hold", "%task hold: needs TASKS; see `%task help hold`"),
     ("%task hold no_such", "no task and no future named 'no_such'; `%task status --all` lists the newest"),
+    ("%task wait nothing", "'nothing' has no tasks: it is the group of a map without items"),
+    (
+        "%task map --name fit f(x) for x in numbers",
+        "%task map: it takes no options; write `%task map fit(x) for x in xs`",
+    ),
     ("%task log 1 2", "%task log: unexpected '2'; lists are separated by commas"),
     (
         "%task stop now",
@@ -389,6 +396,20 @@ PYTHON = [
     ("tc.map(abs, 5)", TypeError, "map takes sequences behind the function, not 5: map(f, [1, 2])"),
     ("tc.map(abs, [1], chunk=2)", TypeError, "map() has no argument chunk=; did you mean chunksize=?"),
     ("tc.map(abs, [1], chunksize=0)", ValueError, "chunksize is at least 1, not 0"),
+    ("tc.map(abs, [1], block='no')", TypeError, "block is True or False, not 'no'"),
+    ("tc.map_async(abs, [-1]).result('x')", TypeError, "timeout is a number of seconds, not 'x'"),
+    ("tc.map_async(abs, [-1]).wait(-1)", ValueError, "timeout is a number of seconds, from 0 to 1e+09, not -1"),
+    (
+        "tc.map_async(abs, [])[0]",
+        IndexError,
+        "there is no task at 0: <TaskGroup abs: 0 of 0 done> has 0 tasks",
+    ),
+    (
+        "tc.map_async(abs, [])['x']",
+        TypeError,
+        "tasks of a group are given by their place, such as group[0], not 'x'",
+    ),
+    ("tc.future('other:fit')", taskfc_ext.UnknownTask, "other has no task named 'fit'; list_tasks() has the names"),
     (
         "tc.map(abs, [1], retries=2)",
         TypeError,

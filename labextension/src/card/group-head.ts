@@ -39,14 +39,17 @@ export function isOfQueue(queue: Queue, { ranges, submitted }: Pick<GroupOfTasks
 }
 
 /** Return the state of a group; a retried task counts as its newest retry. `wall`: the controller's clock. */
-export function headOfGroup(queue: Queue, { ranges, submitted }: GroupOfTasks, wall: number): GroupHead {
+export function headOfGroup(queue: Queue, { ranges, submitted, state: saved }: GroupOfTasks, wall: number): GroupHead {
   const count = new Count(queue);
   const ids = idsOf(ranges);
   for (const id of ids) count.add(id);
   const { nSucceeded, nUnlisted, failed, aborted, unfinished, isRetried } = count;
   const n = { failed: failed.length, aborted: aborted.length, left: unfinished.length };
   const done = ids.length - n.left;
-  const state = n.left ? 'running' : n.failed ? 'failed' : n.aborted ? 'aborted' : 'succeeded';
+  // failed ones may be among those that are not listed any more; the kernel may have seen that
+  const isSaved = nUnlisted > 0 && !isRetried && ['failed', 'aborted'].includes(saved);
+  const best = isSaved ? saved : 'succeeded';
+  const state = n.left ? 'running' : n.failed ? 'failed' : n.aborted ? 'aborted' : best;
   const seconds = Math.max(0, (n.left ? wall : count.lastEnd || wall) - submitted);
   const rate = done / seconds;
   const shown = failed.slice(0, MAX_FAILURES);

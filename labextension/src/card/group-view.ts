@@ -54,5 +54,5 @@ export class GroupView {
 function failureLine(which: string, why: string): HTMLElement {
   const colour = `color: ${LOOK.ERROR}`;
   const icon = make('span', { style: colour, 'aria-hidden': 'true' }, LOOK.ICONS.failed!);
-  return make('div', {}, icon, ` ${which}: `, make('span', { style: colour }, why));
+  return make('div', {}, icon, ` ${which}: `, make('span', { style: LOOK.REASON }, why));
 }

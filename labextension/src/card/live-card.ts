@@ -238,8 +238,8 @@ export class LiveCard implements DrawnCard {
   }
 
   private showDetails(areOutputsNew = true): void {
-    const { log = '', traceback = '', note = '', outputs } = this.details ?? {};
-    this.view.showPrinted(log);
+    const { log = '', traceback = '', note = '', outputs, n_cut: nCut = 0 } = this.details ?? {};
+    this.view.showPrinted(log, nCut);
     this.view.showFailure(traceback, note);
     if (!areOutputsNew) return;
     this.view.showTexts(textsOnCard(outputs ?? []));

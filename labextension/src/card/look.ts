@@ -11,6 +11,8 @@ export const COLOURS: Readonly<Record<string, string>> = {
 
 export const ERROR = 'var(--jp-error-color1, #d32f2f)';
 
+export const REASON = 'color: var(--jp-error-color1, #d32f2f); overflow-wrap: anywhere';
+
 export const PATH = 'var(--jp-ui-font-color2, #616161)';
 
 export const NUMBER = 'var(--jp-mirror-editor-number-color, #080)';
@@ -30,6 +32,8 @@ export const PART = 'height: 0; border-top: 6px solid';
 export const FILLED = 'height: 0; border-top: 6px solid var(--jp-brand-color1, #1976d2)';
 
 export const OUTPUT_LINES = 10;
+
+export const DROPPED = ' characters were dropped ...\n';
 
 export const ICONS: Readonly<Record<string, string>> = {
   'waiting': '◌',

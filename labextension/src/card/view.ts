@@ -34,10 +34,11 @@ export class CardView {
   }
 
   /** Show the last lines of what it has printed, of `log`. `nCut`: characters before that. */
-  showPrinted(log: string): void {
+  showPrinted(log: string, nCut = 0): void {
     const lines = plainText(log).trimEnd().split('\n');
     const nBefore = lines.length - LOOK.OUTPUT_LINES;
-    const shown = nBefore > 0 ? [`… ${plural(nBefore, 'line')} before`, ...lines.slice(nBefore)] : lines;
+    const more = nCut > 0 || log.includes(LOOK.DROPPED) ? 'more than ' : '';
+    const shown = nBefore > 0 ? [`… ${more}${plural(nBefore, 'line')} before`, ...lines.slice(nBefore)] : lines;
     setBlock(this.printed, shown.join('\n'));
   }
 

@@ -60,6 +60,12 @@ test('a retried task counts as its newest retry', () => {
   expect([head.state, head.facts, head.isRetried, head.offers]).toEqual(['succeeded', ['5 tasks'], true, []]);
 });
 
+test('a group that has failed does not succeed when its failed tasks are not listed any more', () => {
+  const queue = queueOf({ rows: rows([20, StateCode.SUCCEEDED]) });
+  expect(headOfGroup(queue, { ...group, state: 'failed' }, 1000).state).toBe('failed');
+  expect(headOfGroup(queue, { ...group, state: 'running' }, 1000).state).toBe('succeeded');
+});
+
 test('finished tasks that the queue does not list any more have ended', () => {
   const head = headOfGroup(queueOf({ rows: rows([20, StateCode.SUCCEEDED]) }), group, 1000);
   expect(head.facts.slice(0, 3)).toEqual(['5 tasks', '1 succeeded', '4 ended before']);

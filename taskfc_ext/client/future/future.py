@@ -257,6 +257,16 @@ class TaskFuture(concurrent.futures.Future[R]):
         if not self.accepted and (error := self.exception()) is not None:
             raise error.with_traceback(None)
 
+    def check_store(self, store_began: float) -> None:
+        """Raise `UnknownTask` if its task is in an earlier store than that which began then. For this package."""
+        if store_began and self._template.store_began not in (0.0, store_began) and self.accepted:
+            raise UnknownTask(
+                f"task {self.taskid} ({self.name or self.label}) is gone: farm {self.farm!r} was started with a fresh "
+                "store since",
+                taskid=self.taskid,
+                hint="submit it again",
+            )
+
     @property
     def is_given_up(self) -> bool:
         """Whether its wait has ended without its task, which was accepted: as when the farm was stopped."""
@@ -565,6 +575,9 @@ class TaskFuture(concurrent.futures.Future[R]):
         except TimeoutError:
             raise no_answer_error(self.farm) from None
 
+    def _which(self) -> str:
+        return "a task that is not yet accepted" if self.taskid is None else f"task {self.taskid}"
+
     def _describe(self, taskid: int) -> TaskInfo:
         return self._ask(self._template.owner.describe(taskid))
 
@@ -588,7 +601,7 @@ class TaskFuture(concurrent.futures.Future[R]):
             watched = self._make_wait_state()
             with watched.lends(timeout), watched.condition:
                 if not watched.condition.wait_for(self.done, timeout):
-                    raise TimeoutError(f"task {self.taskid} has not ended after {timeout} s")
+                    raise TimeoutError(f"{self._which()} has not ended after {timeout} s")
         except KeyboardInterrupt:
             raise KeyboardInterrupt(self._goes_on()) from None
 

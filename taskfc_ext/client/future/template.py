@@ -36,6 +36,8 @@ class Owner(Protocol):
 
     async def retry_all(self, futures: Sequence[Any]) -> list[Any]: ...
 
+    async def follow_again(self, futures: Sequence[Any]) -> list[Any]: ...
+
     async def describe(self, taskid: int) -> TaskInfo: ...
 
     async def get_printed(self, taskid: int) -> Printed: ...
@@ -62,11 +64,12 @@ class Template:
 
     Attributes:
         loads: bytes of the function that each task loads again, if they are worth a warning; else 0.
+        store_began: when the store that has their tasks began, see `Welcome`; 0: not known.
     """
 
     __slots__ = (
         *("_last_with_inputs", "_without_code", "after", "after_any", "decoding", "defines", "inputs", "label"),
-        *("loads", "name", "origin", "owner", "retry_of", "spec"),
+        *("loads", "name", "origin", "owner", "retry_of", "spec", "store_began"),
     )
 
     def __init__(
@@ -94,16 +97,19 @@ class Template:
         self.retry_of = retry_of
         self.origin = origin
         self.loads = 0
+        self.store_began = 0.0
         self.decoding = threading.RLock()  # one for all: a lock per future would double its size
         self._without_code: Template | None = None
         self._last_with_inputs: Template | None = None
 
-    def without_code(self) -> Template:
-        """Return the template for accepted tasks, which does not keep their code."""
-        if self._without_code is None:
-            self._without_code = self._copy((), self.inputs)
-            self._without_code.decoding = self.decoding
-        return self._without_code
+    def without_code(self, store_began: float = 0.0) -> Template:
+        """Return the template for tasks that this store has accepted, which does not keep their code."""
+        accepted = self._without_code
+        if accepted is None or accepted.store_began != store_began:
+            accepted = self._without_code = self._copy((), self.inputs)
+            accepted.decoding = self.decoding
+            accepted.store_began = store_began
+        return accepted
 
     def with_inputs(self, inputs: tuple[Any, ...]) -> Template:
         """Return the template for tasks whose arguments refer to the results of `inputs`."""

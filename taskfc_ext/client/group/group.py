@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, TypeVar, overload
 
-from taskfc_ext.border import all_at_border
+from taskfc_ext.border import all_at_border, at_border
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.waiting import drive
 from taskfc_ext.client.group.completed import AsCompleted
 from taskfc_ext.client.group.counts import GroupCounter, GroupCounts, end_of
 from taskfc_ext.client.group.frame import input_names, make_frame
 from taskfc_ext.client.group.results import ends_of, results_of
+from taskfc_ext.client.submit.options import check_wait
 from taskfc_ext.protocol.ids import ranges_of
 from taskfc_ext.protocol.infos import TaskProgress
+from taskfc_ext.text import plural
 
 if TYPE_CHECKING:
     import pandas
@@ -78,8 +80,19 @@ class TaskGroup(Sequence["TaskFuture[R]"], Generic[R]):
     @overload
     def __getitem__(self, place: slice) -> list[TaskFuture[R]]: ...
 
+    @at_border
     def __getitem__(self, place: int | slice) -> TaskFuture[R] | list[TaskFuture[R]]:
-        return self._futures[place]
+        if isinstance(place, slice):
+            return self._futures[place]
+        try:
+            return self._futures[place]
+        except IndexError:
+            raise IndexError(f"there is no task at {place}: {self!r} has {plural(len(self), 'task')}") from None
+        except TypeError:
+            raise TypeError(f"tasks of a group are given by their place, such as group[0], not {place!r}") from None
+
+    def __iter__(self) -> Iterator[TaskFuture[R]]:
+        return iter(self._futures)
 
     # results
 
@@ -90,15 +103,17 @@ class TaskGroup(Sequence["TaskFuture[R]"], Generic[R]):
             Exception: that of the first item that failed, with a note: the others are in `failed`.
             TimeoutError: some have not ended after `timeout` seconds.
         """
-        return self._drive(results_of(self, others="group.failed"), timeout)
+        timeout = check_wait(timeout)
+        return self._drive(self._results(), timeout)
 
     def __await__(self) -> Generator[Any, Any, list[R]]:
-        return results_of(self, others="group.failed").__await__()
+        return self._results().__await__()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until all tasks have ended, in any state; return whether they have after `timeout` seconds."""
+        timeout = check_wait(timeout)
         try:
-            self._drive(ends_of(self), timeout)
+            self._drive(self._ends(), timeout)
         except TimeoutError:
             return False
         return True
@@ -109,6 +124,7 @@ class TaskGroup(Sequence["TaskFuture[R]"], Generic[R]):
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until the farm has accepted all tasks; return whether it has after `timeout` seconds."""
+        timeout = check_wait(timeout)
         if not self._futures or all(future.accepted for future in self._futures):
             return True
         try:
@@ -241,9 +257,31 @@ class TaskGroup(Sequence["TaskFuture[R]"], Generic[R]):
         if retried:
             self._put(retried)
 
+    async def follow_again(self) -> None:
+        """Follow tasks whose waits ended with a stop of the farm, if it runs again. `result` and `wait` do so.
+
+        Raises:
+            UnknownTask: one was cleared, or the farm has a fresh store.
+        """
+        places = [place for place, future in enumerate(self._futures) if future.is_given_up]
+        if places:
+            old = [self._futures[place] for place in places]
+            new = await old[0].owner.follow_again(old)
+            self._put(dict(zip(places, new, strict=False)))  # none, if the farm does not run
+
     # inside
 
+    async def _results(self) -> list[R]:
+        await self.follow_again()
+        return await results_of(self, others="group.failed")
+
+    async def _ends(self) -> None:
+        await self.follow_again()
+        await ends_of(self)
+
     def _put(self, new: Mapping[int, TaskFuture]) -> None:
+        if not new:
+            return
         self._counter.replace(new)
         self._n_before, self._began = self.counts.done, time.time()
 
@@ -254,7 +292,7 @@ class TaskGroup(Sequence["TaskFuture[R]"], Generic[R]):
             if self.done():
                 raise  # a task's own
             counts = self.counts
-            message = f"{counts.unfinished:,} of {counts.total:,} items have not ended after {timeout} s"
+            message = f"{counts.unfinished:,} of {counts.total:,} items have not ended after {timeout:g} s"
             raise TimeoutError(message) from None
 
     def _places_of_failed(self) -> list[int]:

@@ -53,9 +53,10 @@ async def results_of(group: Group, *, others: str = "") -> list[Any]:
             try:
                 values.append(future.result() if future.done() else await wait(future, progress=progress))
             except Exception as error:
-                if not future.done():
+                if not future.done() or (future.is_given_up and not failures):
                     raise  # the wait failed, not the task
-                failures.append((place, error))
+                if not future.is_given_up:
+                    failures.append((place, error))
             except KeyboardInterrupt:
                 raise interruption(group) from None
     if failures:
@@ -91,7 +92,7 @@ def _long_wait(group: Group) -> LongWait:
 
 def _raise_first(failures: Sequence[tuple[int, Exception]], n_tasks: int, unit: str, others: str) -> NoReturn:
     first, error = failures[0]
-    note = f"{unit} {first} of {n_tasks} in a map; "
+    note = f"{unit} {first} of {n_tasks} in a map, counted from 0; "
     if len(failures) == 1:
         note += "no other one failed"
     elif others:

@@ -71,6 +71,8 @@ class SessionState:
         on_release: called when code that was defined here may be dropped, so that no copy needs to be kept.
         cancelling: tasks that `cancel` has asked to abort: their abort cancels the future.
         size: the size of the farm.
+        controller_pid: that of the last controller that has greeted us.
+        store_began: when the farm's store began, see `Welcome`; 0: not known.
     """
 
     def __init__(self, read_payload: Callable[[Payload], Received] = _require_bytes) -> None:
@@ -88,6 +90,8 @@ class SessionState:
         self._defined: set[bytes] = set()
         self._n_bytes = 0  # of unanswered bodies
         self._next_seq = 1
+        self.store_began = 0.0
+        self.controller_pid = 0
 
     # state
 
@@ -151,6 +155,7 @@ class SessionState:
     def follow(self, future: TaskFuture, taskid: int) -> Call:
         """Return the call that lets `future`, of a task submitted elsewhere, end with its task."""
         self.unfinished[taskid] = future
+        future._template.store_began = self.store_began
         return self._get_results((taskid,), private=False)
 
     def peek(self, future: TaskFuture, taskid: int) -> Call:
@@ -199,10 +204,10 @@ class SessionState:
         """Return the message of `submission`, behind the code that it needs; nothing if it cannot succeed."""
         template = submission.template
         try:
-            after = tuple([_reference(parent) for parent in template.after])
-            inputs = tuple([_reference(parent) for parent in template.inputs])
+            after = tuple([self._reference(parent) for parent in template.after])
+            inputs = tuple([self._reference(parent) for parent in template.inputs])
             defines = [(digest, _as_sent(body)) for digest, body in template.defines if digest not in self._defined]
-        except (DependencyFailed, StoreError) as error:
+        except (DependencyFailed, StoreError, UnknownTask) as error:
             self._pop_submission(submission.seq)
             for future in submission.futures:
                 future._settle_with(error)
@@ -215,6 +220,11 @@ class SessionState:
             messages.append(Define(digest, body))
         messages.append(submission.message(self._first_unanswered(), after, inputs))
         return messages
+
+    def _reference(self, parent: TaskFuture | int) -> TaskRef:
+        if isinstance(parent, TaskFuture):
+            parent.check_store(self.store_began)
+        return _reference(parent)
 
     # new links
 
@@ -270,6 +280,7 @@ class SessionState:
 
     def give_up(self, error: Exception) -> None:
         """End all open waits with `error`."""
+        self.store_began = 0.0  # the next farm may have a fresh store
         while self.outbox:
             item = self.outbox.popleft()
             if isinstance(item, TaskFuture):
@@ -307,7 +318,7 @@ class SessionState:
         if submission is None:
             return []  # the second answer to a repeated message
         ids = range(message.first, message.first + len(submission.futures))
-        sent = submission.template.without_code()
+        sent = submission.template.without_code(self.store_began)
         for taskid, future in zip(ids, submission.futures, strict=True):
             future._place = taskid
             future._template = sent  # a kept future must not keep its code

@@ -230,6 +230,7 @@ class Connection:
         for message in messages:
             match message:
                 case Welcome():
+                    state.store_began, state.controller_pid = message.store_began, message.pid
                     state.size.set(message.n_workers)
                     answers += self._on_welcome()
                 case Scaled(n_workers):

@@ -34,7 +34,7 @@ from taskfc_ext.client.session.watch import QueueWatch
 from taskfc_ext.drivers.uploads import LargePayloads, Sent, UploadedFile
 from taskfc_ext.errors import ControllerUnavailable, UnknownTask
 from taskfc_ext.protocol import codec
-from taskfc_ext.protocol.client_messages import GetDetails, GetLog, GetOutputs, ListTasks, Request, Retry, Stop
+from taskfc_ext.protocol.client_messages import GetDetails, GetLog, GetOutputs, ListTasks, Ping, Request, Retry, Stop
 from taskfc_ext.protocol.codec import check_fields
 from taskfc_ext.protocol.infos import Details, TaskInfo
 from taskfc_ext.protocol.printed import Printed
@@ -99,6 +99,19 @@ class RemoteController:
     def n_unaccepted(self) -> int:
         """Number of submitted tasks that have not been accepted."""
         return self._state.n_unaccepted
+
+    @property
+    def store_began(self) -> float:
+        """When the farm's store began, see `Welcome`; 0: not known yet."""
+        return self._state.store_began
+
+    async def check_store(self, futures: Iterable[TaskFuture]) -> None:
+        """Raise `UnknownTask` if one is of an earlier store of this farm: its id means another task now."""
+        known = list(futures)
+        if known and not self.store_began:
+            await self.ask(Ping)  # the answer comes after the greeting
+        for future in known:
+            future.check_store(self.store_began)
 
     # requests
 
@@ -202,7 +215,7 @@ class RemoteController:
     def check_may_wait(self) -> None:
         """Raise an error if a wait would never end, as this client was closed or belongs to the parent of a fork."""
         if self._unusable is not None:
-            raise self._unusable
+            raise self._unusable.with_traceback(None)  # else each call adds its frames to those of the others
 
     # requests about tasks, as coroutines: the async client awaits them, and futures drive them
 
@@ -281,6 +294,20 @@ class RemoteController:
             new = dict(value_of(await wait_for_answer(answer, self.farm)))[future.taskid]
             template = Template(self, None, label=future.label, name=future.name, retry_of=future.taskid)
             follows.append(self.follow(template, new))
+        return [await wait(follow) for follow in follows]
+
+    async def follow_again(self, futures: Sequence[TaskFuture]) -> list[TaskFuture]:
+        """Return new futures for those whose waits ended with a stop of the farm, if it runs again; else none."""
+        self.check_may_wait()
+        running, left = self.farm.connection(), 0 if self._connection.can_ask else self._state.controller_pid
+        if running is None or running.pid == left:  # that one may be about to end
+            return []
+        await self.check_store(futures)
+        follows = []
+        for old in futures:
+            template = Template(self, None, label=old.label, name=old.name, retry_of=old.retry_of)
+            assert old.taskid is not None
+            follows.append(self.follow(template, old.taskid))
         return [await wait(follow) for follow in follows]
 
     async def future(

@@ -40,6 +40,9 @@ Defines = list[tuple[bytes, serialize.Body]]
 class Sink(Owner, Protocol):
     """A connection that takes submissions."""
 
+    @property
+    def store_began(self) -> float: ...
+
     def submit(self, template: Template, body: Sent) -> TaskFuture:
         """Queue one task."""
         ...
@@ -337,6 +340,7 @@ class Submitter:
             raise ValueError(f"{task!r} is a task of farm {task._template.owner.farm_name!r}, not of this one")
         if task.taskid is None:
             raise ValueError(f"{task!r} belongs to another client, which has to flush() it first")
+        task.check_store(self._sink.store_began)
         return task.taskid
 
 

@@ -93,6 +93,8 @@ def apply(farm: Farm, record: Record) -> list[Task]:
             baseline.apply(farm, record)
         case Began():
             farm.incarnation = record.incarnation
+            if record.incarnation == 1:
+                farm.began = record.wall
             farm.stop_asked = False
         case StopAsked():
             farm.stop_asked = True

@@ -52,6 +52,7 @@ def take(farm: Farm) -> Baseline:
         broadcasts=tuple(kept.record for kept in farm.broadcasts.values()),
         deaths=tuple(kept.deaths for kept in farm.broadcasts.values()),
         sessions=sessions,
+        began=farm.began,
     )
 
 
@@ -61,6 +62,7 @@ def apply(farm: Farm, record: Baseline) -> None:
     if farm.incarnation:
         return
     farm.incarnation = record.incarnation
+    farm.began = record.began
     farm.stop_asked = record.stop_asked
     farm.ended = bytearray(zlib.decompress(record.ended))
     farm.counts.update({state: len(farm.ids_in(state)) for state in FINISHED})

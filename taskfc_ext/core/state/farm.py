@@ -86,6 +86,7 @@ class Farm:
         mean_seconds: code digest -> smoothed run time of its attempts; absent until measured.
         stale: number of reports under void leases, which had no effect.
         engine: the engine that has the workers; `None`: they are processes of this machine.
+        began: when the first controller began on this store, in wall-clock seconds; 0: not known.
         engine_idle: seconds after which an idle worker on an engine ends; 0: never.
         waits: waits of tasks for tasks; `None` before the first.
         n_ended: tasks that have ended since the controller started.
@@ -136,6 +137,7 @@ class Farm:
         self._timer_order = count()
         self._next_purge = _MANY_TIMERS
         self.incarnation = 0
+        self.began = 0.0
         self.supervisor_pid = 0
         self.engine: Engine | None = None
         self.engine_idle = 0.0

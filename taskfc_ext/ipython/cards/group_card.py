@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 
 from taskfc_ext.ipython.cards import rich
-from taskfc_ext.ipython.cards.look import COLOURS, FAINT, PART, TROUGH
+from taskfc_ext.ipython.cards.look import COLOURS, FAINT, PART, REASON, TROUGH
 from taskfc_ext.ipython.cards.render import FARM_STOPPED, NO_MATH, Bundle, Card, as_of_text, escape, head_html, shorten
 from taskfc_ext.ipython.cards.snapshot import make_card
 from taskfc_ext.protocol.limits import MAX_IDS
@@ -156,7 +156,7 @@ def group_html(card: GroupCard, *, is_live: bool = False) -> str:
     red = COLOURS["failed"]
     failures = "".join(
         f'<div><span style="color: {red}" aria-hidden="true">{icon("failed")}</span> '
-        f'{escape(which)}: <span style="color: {red}">{escape(why)}</span></div>'
+        f'{escape(which)}: <span style="{REASON}">{escape(why)}</span></div>'
         for which, why in card.failures
     )
     more = "".join(f'<div style="{FAINT}">{escape(text)}</div>' for text in _more(card))

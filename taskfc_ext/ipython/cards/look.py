@@ -15,6 +15,9 @@ COLOURS = {
 """The colour of each state that has one."""
 
 ERROR = COLOURS["failed"]
+REASON = f"color: {ERROR}; overflow-wrap: anywhere"
+"""The line of a failure."""
+
 PATH = "var(--jp-ui-font-color2, #616161)"
 NUMBER = "var(--jp-mirror-editor-number-color, #080)"
 """The colours of a traceback."""
@@ -38,3 +41,6 @@ FILLED = f"{PART} {COLOURS['running']}"
 
 OUTPUT_LINES = 10
 """Lines of the output that a card shows: the last ones."""
+
+DROPPED = " characters were dropped ...\n"
+"""The end of the line that a worker puts into the middle of too long an output."""

@@ -201,7 +201,9 @@ def _tail(output: str) -> str:
     lines = plain_text(output).rstrip().split("\n")
     if len(lines) <= look.OUTPUT_LINES:
         return "\n".join(lines)
-    return "\n".join([f"… {plural(len(lines) - look.OUTPUT_LINES, 'line')} before", *lines[-look.OUTPUT_LINES :]])
+    more = "more than " if look.DROPPED in output else ""
+    before = f"… {more}{plural(len(lines) - look.OUTPUT_LINES, 'line')} before"
+    return "\n".join([before, *lines[-look.OUTPUT_LINES :]])
 
 
 def _indent(text: str) -> str:

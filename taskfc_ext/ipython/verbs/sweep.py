@@ -40,7 +40,8 @@ def _parse(expression: str) -> ast.GeneratorExp:
     try:
         parsed = ast.parse(f"({expression}\n)", mode="eval").body
     except SyntaxError as error:
-        raise BadUsage(f"%task map: {error.msg}; {RIGHT_USE}") from None
+        why = "it takes no options" if expression.startswith("-") else error.msg
+        raise BadUsage(f"%task map: {why}; {RIGHT_USE}") from None
     if not isinstance(parsed, ast.GeneratorExp):
         raise BadUsage(f"%task map: {one_line(expression)!r} has no `for`; {RIGHT_USE}")
     return parsed
