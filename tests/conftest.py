@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -38,6 +39,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what cannot hold on an engine, where the farms are on one."""
     if ENGINE in os.environ:
         skip_exceptions(items)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def what_is_there_stays() -> None:
+    """Spare the garbage collector what the tests before have left: each shell that ends makes it look at everything."""
+    gc.collect()
+    gc.freeze()
 
 
 def processes_of(home: Path) -> list[int]:
