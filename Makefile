@@ -35,6 +35,7 @@ docs: $(VENV)/.stamp-docs ## the site, into site/; its reference is read from th
 test: lint frontend chromium kernels $(VENV)/.stamp-docs ## everything: lint, types, layers, the site, and all tests with real processes and a real browser
 	$(NPM) run check
 	$(NPM) test
+	$(BIN)/python -m compileall -q taskfc_ext # else each process of a farm may do that again
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 same: $(VENV)/.stamp-test ## notebooks run plain and with their cells as tasks, compared cell by cell (2 minutes; ARGS=NOTEBOOK.ipynb: yours)

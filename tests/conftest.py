@@ -9,7 +9,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -33,6 +33,16 @@ def pytest_configure() -> None:
     if ENGINE in os.environ:  # `make engines`: each farm of each test runs on it
         start.__kwdefaults__["on"] = os.environ[ENGINE]
         start.__kwdefaults__["idle"] = 0.0  # workers stay, as they do at home
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect tests without the garbage collector: what they are made of stays, and it would look at it ever again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
