@@ -11,9 +11,9 @@ BUILT := taskfc_ext/labextension/package.json
 FRONTEND := $(shell find labextension -name node_modules -prune -o -name lib -prune -o -name tests -prune -o -type f -print)
 LABEXTENSIONS := $(VENV)/share/jupyter/labextensions
 
-# Two tests at a time, as most wait for processes; a file's tests stay together, as they share a farm or a server. The
-# files come in their order, those with the browser first: they take longest.
-SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# Three tests at a time, as most wait for processes: two leave a machine of two cores idle. A file's tests stay together,
+# as they share a farm or a server. The files come in their order, those with the browser first: they take longest.
+SIDE_BY_SIDE := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -35,6 +35,7 @@ docs: $(VENV)/.stamp-docs ## the site, into site/; its reference is read from th
 test: lint frontend chromium kernels $(VENV)/.stamp-docs ## everything: lint, types, layers, the site, and all tests with real processes and a real browser
 	$(NPM) run check
 	$(NPM) test
+	$(BIN)/python -m compileall -q taskfc_ext # else each process of a farm may do that again
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 same: $(VENV)/.stamp-test ## notebooks run plain and with their cells as tasks, compared cell by cell (2 minutes; ARGS=NOTEBOOK.ipynb: yours)

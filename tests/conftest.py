@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -34,10 +35,27 @@ def pytest_configure() -> None:
         start.__kwdefaults__["idle"] = 0.0  # workers stay, as they do at home
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect tests without the garbage collector: what they are made of stays, and it would look at it ever again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what cannot hold on an engine, where the farms are on one."""
     if ENGINE in os.environ:
         skip_exceptions(items)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def what_is_there_stays() -> None:
+    """Spare the garbage collector what the tests before have left: each shell that ends makes it look at everything."""
+    gc.collect()
+    gc.freeze()
 
 
 def processes_of(home: Path) -> list[int]:

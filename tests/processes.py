@@ -11,15 +11,16 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from jupyter_core.paths import jupyter_runtime_dir
-from nbclient import NotebookClient
-from nbformat import NotebookNode
 from traitlets.config import Config
 
 from taskfc_ext.drivers.processes import process_alive
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 DEADLINE = 60.0
 """Seconds: a bound on hangs, far above what anything takes on a loaded machine."""
@@ -67,6 +68,8 @@ def kernels_without_ports(folder: str | Path | None = None) -> Config:
 
 def run_notebook(notebook: NotebookNode, folder: Path) -> None:
     """Run all cells of a notebook in a kernel in `folder`; their outputs are in the notebook then."""
+    from nbclient import NotebookClient  # two seconds, and each worker that loads a test's function imports this module
+
     settings = kernels_without_ports()
     NotebookClient(notebook, timeout=DEADLINE, kernel_name="python3", config=settings).execute(cwd=str(folder))
 

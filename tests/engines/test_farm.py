@@ -89,14 +89,14 @@ def test_values_in_files_are_read_by_one_worker_after_the_other(client: Any) -> 
 LONG = "y" * 300_000
 
 
-def test_it_is_known_where_the_workers_are(client: Any, cluster: Cluster) -> None:
-    client.submit(abs, 1).result(DEADLINE)
-    (worker,) = client.workers()
-    engine = client.engine()
+def test_it_is_known_where_the_workers_are(own_client: Any, cluster: Cluster) -> None:
+    own_client.submit(abs, 1).result(DEADLINE)
+    (worker,) = own_client.workers()
+    engine = own_client.engine()
     assert worker.place
     assert (engine.url, engine.state, engine.n_places) == (cluster.url, "connected", 1)
-    assert client.submit(lambda: taskfc_ext.worker.properties["engine"]).result(DEADLINE) == engine.kind
-    assert client.submit(os.getenv, "TASKFC_ENGINE").result(DEADLINE) == cluster.url
+    assert own_client.submit(lambda: taskfc_ext.worker.properties["engine"]).result(DEADLINE) == engine.kind
+    assert own_client.submit(os.getenv, "TASKFC_ENGINE").result(DEADLINE) == cluster.url
 
 
 def look_for_the_farm(folder: str) -> None:
@@ -109,9 +109,9 @@ def test_a_task_starts_no_farm_on_the_host_that_it_is_on(client: Any, tmp_path: 
         client.submit(look_for_the_farm, str(tmp_path)).result(DEADLINE)
 
 
-def test_slots_follow_the_demand_up_to_the_limit(client: Any) -> None:
-    client.map(time.sleep, [0.2] * 8)
-    assert len(client.workers()) == 2
+def test_slots_follow_the_demand_up_to_the_limit(own_client: Any) -> None:
+    own_client.map(time.sleep, [0.2] * 8)
+    assert len(own_client.workers()) == 2
 
 
 def test_a_task_that_kills_its_worker_is_blamed_exactly(client: Any, tmp_path: Path) -> None:
@@ -159,36 +159,38 @@ def test_tasks_of_a_lost_place_run_again_or_are_lost_as_they_say(client: Any, cl
     assert n_runs(folders[1]) == 1
 
 
-def test_attempts_go_on_while_the_controller_is_started_again(farm: Controller, client: Any, tmp_path: Path) -> None:
-    tasks = [client.submit(note_run, tmp_path, 1.0)]
+def test_attempts_go_on_while_the_controller_is_started_again(
+    farm: Controller, own_client: Any, tmp_path: Path
+) -> None:
+    tasks = [own_client.submit(note_run, tmp_path, 1.0)]
     until(lambda: n_runs(tmp_path), "it runs")
     kill_and_wait(farm.pid)
     assert [task.result(DEADLINE) for task in tasks] == ["x"]
     assert n_runs(tmp_path) == 1
-    assert client.map(abs, [-1, -2]) == [1, 2]
+    assert own_client.map(abs, [-1, -2]) == [1, 2]
 
 
-def test_all_goes_on_when_the_bridge_is_killed(farm: Controller, client: Any, tmp_path: Path) -> None:
-    task = client.submit(note_run, tmp_path, 0.5)
+def test_all_goes_on_when_the_bridge_is_killed(farm: Controller, own_client: Any, tmp_path: Path) -> None:
+    task = own_client.submit(note_run, tmp_path, 0.5)
     until(lambda: n_runs(tmp_path), "it runs")
-    (old,) = [worker.pid for worker in client.workers()]
+    (old,) = [worker.pid for worker in own_client.workers()]
     kill_and_wait(process_of(farm, "engines"))
     assert task.result(DEADLINE) == "xx"
     assert old not in tagged_processes(farm_paths("default").tag), "a new bridge sweeps what an old one left"
 
 
-def test_a_waiting_client_revives_the_farm_on_its_engine(farm: Controller, client: Any, tmp_path: Path) -> None:
-    task = client.submit(note_run, tmp_path, 0.5)
+def test_a_waiting_client_revives_the_farm_on_its_engine(farm: Controller, own_client: Any, tmp_path: Path) -> None:
+    task = own_client.submit(note_run, tmp_path, 0.5)
     until(lambda: n_runs(tmp_path), "it runs")
     kill_and_wait(farm.supervisor_pid)
     assert task.result(DEADLINE) == "xx"
-    assert client.engine() is not None
+    assert own_client.engine() is not None
 
 
-def test_the_queue_moves_home_and_back(farm: Controller, client: Any, cluster: Cluster) -> None:
-    client.scale(0)
-    task = client.submit(os.getppid)
-    client.flush()
+def test_the_queue_moves_home_and_back(farm: Controller, own_client: Any, cluster: Cluster) -> None:
+    own_client.scale(0)
+    task = own_client.submit(os.getppid)
+    own_client.flush()
     with restart(workers=1, on=None) as at_home, at_home.client() as here:
         assert here.engine() is None
         assert here.future(task.taskid).result(DEADLINE) == at_home.supervisor_pid
