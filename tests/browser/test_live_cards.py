@@ -6,14 +6,13 @@ In each of these tests no cell runs after the first ones: what the cards show co
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.lab import Lab, OpenNotebook, Place
+from tests.browser.lab import PYTHON, Lab, OpenNotebook, Place
 from tests.browser.test_buttons import buttons, press
 from tests.browser.test_cards import LOAD, WAITING, shows
 
@@ -41,8 +40,9 @@ def save(notebook: OpenNotebook) -> None:
 
 
 def farm(verb: str) -> None:
-    """Run a command for the farm, in a process of its own."""
-    subprocess.run([sys.executable, "-m", "taskfc_ext.cli", *verb.split()], check=True, capture_output=True)
+    """Run a command for the farm, in a process of its own, with the Python of the kernels: a farm has one."""
+    command = [PYTHON, "-m", "taskfc_ext.cli", *verb.split()]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 @pytest.mark.parametrize("place", [Place(), Place(app="notebook")], ids=str)
