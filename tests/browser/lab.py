@@ -88,6 +88,9 @@ class Place(NamedTuple):
 PLACES = [Place(), Place(kernel="ipykernel-6.31"), Place(kernel="ipykernel-7.3"), Place(app="notebook")]
 """Everywhere that a notebook has to work: what differs is the kernel's threads, and the page around the cells."""
 
+BOTH = [Place(), Place(app="notebook")]
+"""JupyterLab and Notebook 7, with the kernel of this environment."""
+
 URLS = {"lab": "lab/workspaces/{name}/tree/{name}.ipynb", "notebook": "notebooks/{name}.ipynb"}
 
 SETTINGS = {
