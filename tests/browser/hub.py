@@ -12,7 +12,7 @@ import urllib.request
 
 from playwright.sync_api import Page
 
-from tests.browser.lab import SERVER, Lab
+from tests.browser.lab import PYTHON, SERVER, Lab
 from tests.processes import until
 
 USER, PASSWORD = "ada", "analytical engine"
@@ -51,14 +51,14 @@ class HubLab(Lab):
             proxy_port=ports[2],
             password=PASSWORD,
             proxy=SERVER / "node_modules" / ".bin" / "configurable-http-proxy",
-            python=self._python,
+            python=PYTHON,
             arguments=["--allow-root", *(f"--{name}={value}" for name, value in self._options.items())],
             environ={
                 name: self._environ[name] for name in self._environ if name.startswith(("XDG", "JUPYTER_", "IPY"))
             },
         )
         home.joinpath("config.py").write_text(config)
-        return self._run([self._python, "-m", "jupyterhub", "-f", str(home / "config.py")])
+        return self._run([PYTHON, "-m", "jupyterhub", "-f", str(home / "config.py")])
 
     def _wait_for_address(self) -> str:
         def answers() -> bool:

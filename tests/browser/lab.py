@@ -49,6 +49,20 @@ OTHERS = Path(sys.prefix) / "kernels"
 SERVER = Path(os.environ.get("TASKFC_TEST_SERVER") or sys.prefix)
 """The environment of the Jupyter server and its kernel; by default this one. `make browsers` sets others."""
 
+PYTHON = str(SERVER / "bin" / "python")
+"""Its Python."""
+
+
+def version(package: str) -> str:
+    """Return the version of a package in the environment of the server."""
+    code = f"import importlib.metadata; print(importlib.metadata.version({package!r}))"
+    return subprocess.run([PYTHON, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def has_subshells() -> bool:
+    """Whether JupyterLab sends comm messages to subshells of kernels that have them: from 4.4 on."""
+    return tuple(map(int, version("jupyterlab").split(".")[:2])) >= (4, 4)
+
 
 class Place(NamedTuple):
     """The place where a notebook is opened: `lab` or `notebook`, and its kernel."""
@@ -73,6 +87,9 @@ class Place(NamedTuple):
 
 PLACES = [Place(), Place(kernel="ipykernel-6.31"), Place(kernel="ipykernel-7.3"), Place(app="notebook")]
 """Everywhere that a notebook has to work: what differs is the kernel's threads, and the page around the cells."""
+
+BOTH = [Place(), Place(app="notebook")]
+"""JupyterLab and Notebook 7, with the kernel of this environment."""
 
 URLS = {"lab": "lab/workspaces/{name}/tree/{name}.ipynb", "notebook": "notebooks/{name}.ipynb"}
 
@@ -128,7 +145,6 @@ class Lab:
             "ServerApp.jpserver_extensions": {"taskfc_ext.server_extension": knows_farms},
         }
         self._environ = {**os.environ, **{name: str(home / folder) for name, folder in folders.items()}}
-        self._python = str(SERVER / "bin" / "python")
         self._process = self._start()
         self.url = self._wait_for_address()
 
@@ -141,9 +157,7 @@ class Lab:
             "IdentityProvider.token": self.token,
             **self._options,
         }
-        return self._run(
-            [sys.executable, "-m", "jupyterlab", *(f"--{name}={value}" for name, value in options.items())]
-        )
+        return self._run([PYTHON, "-m", "jupyterlab", *(f"--{name}={value}" for name, value in options.items())])
 
     def _run(self, command: list[str]) -> subprocess.Popen[bytes]:
         with self._log.open("wb") as log:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import re
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 import nbformat
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.lab import LATEST, Lab, Place
+from tests.browser.lab import LATEST, Lab, Place, version
 
 LOAD = "%load_ext taskfc_ext\n%task start -n 2"
 
@@ -35,8 +34,8 @@ def shows(card: Locator, text: str) -> None:
 
 def told_by(place: Place) -> str:
     """Return how the kernel of a place says its version, as far as the place says it."""
-    version = importlib.metadata.version("ipykernel") if place.kernel == LATEST else place.kernel.split("-")[1] + "."
-    return f"ipykernel {version}"
+    number = version("ipykernel") if place.kernel == LATEST else place.kernel.split("-")[1] + "."
+    return f"ipykernel {number}"
 
 
 def test_a_card_goes_from_running_to_done_while_the_kernel_is_blocked(

@@ -24,7 +24,11 @@ def test_a_line_of_ours_is_completed_with_our_words_alone(lab: Lab, page: Page) 
         "%%task --timeout \nalpha = 1",
     )
     notebook.run(0)
-    words = page.locator(".jp-Completer .jp-Completer-item .jp-Completer-match")
+    words = page.locator(".jp-Completer:not(.lm-mod-hidden) .jp-Completer-item .jp-Completer-match")
+
+    def close() -> None:
+        page.keyboard.press("Escape")
+        expect(words).to_have_count(0)
 
     press_at_end(notebook, 1, 0, "Tab")
     expect(words).to_have_text(["--retries", "--retry-on"])
@@ -37,11 +41,11 @@ def test_a_line_of_ours_is_completed_with_our_words_alone(lab: Lab, page: Page) 
 
     press_at_end(notebook, 2, 0, "Tab")
     expect(words).to_have_text(["alpha", "beta", "*"])
-    page.keyboard.press("Escape")
+    close()
 
     press_at_end(notebook, 2, 2, "Tab")  # in the body of the cell, Python
     expect(words).to_have_text(["retrieved"])
-    page.keyboard.press("Escape")
+    close()
 
     press_at_end(notebook, 3, 0, "Tab")  # a free value: nothing, with the word that the help has for it
     expect(words).to_have_text([""])

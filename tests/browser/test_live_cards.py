@@ -6,14 +6,13 @@ In each of these tests no cell runs after the first ones: what the cards show co
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.lab import Lab, OpenNotebook, Place
+from tests.browser.lab import BOTH, PYTHON, Lab, OpenNotebook, Place
 from tests.browser.test_buttons import buttons, press
 from tests.browser.test_cards import LOAD, WAITING, shows
 
@@ -41,11 +40,12 @@ def save(notebook: OpenNotebook) -> None:
 
 
 def farm(verb: str) -> None:
-    """Run a command for the farm, in a process of its own."""
-    subprocess.run([sys.executable, "-m", "taskfc_ext.cli", *verb.split()], check=True, capture_output=True)
+    """Run a command for the farm, in a process of its own, with the Python of the kernels: a farm has one."""
+    command = [PYTHON, "-m", "taskfc_ext.cli", *verb.split()]
+    subprocess.run(command, check=True, capture_output=True)
 
 
-@pytest.mark.parametrize("place", [Place(), Place(app="notebook")], ids=str)
+@pytest.mark.parametrize("place", BOTH, ids=str)
 def test_cards_are_true_after_a_restart_of_the_kernel_a_reload_and_both(
     lab: Lab, page: Page, tmp_path: Path, place: Place
 ) -> None:
@@ -138,6 +138,24 @@ def test_a_notebook_that_was_closed_has_true_cards_when_it_is_opened_again(
     expect(notebook.output(1).locator(".drawn:visible")).to_have_count(1)  # the saved one is not shown beside it
 
 
+def test_in_notebook_7_a_card_outlives_its_kernel_its_page_and_its_farm(lab: Lab, page: Page, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    task = WAITING.format(name="outlives", said="begun", gate=gate)
+    notebook = lab.open(page, "outlives", LOAD, task, place=Place(app="notebook"))
+    notebook.run(0, 1)
+    shows(notebook.card(1), "begun")
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    save(notebook)  # the kernel changes its card no more
+    farm("stop")
+    shows(notebook.card(1), "waiting (farm stopped)")
+    page.goto("about:blank")
+    farm("start -n 2")
+    gate.touch()
+    page.go_back()
+    shows(notebook.card(1), "the value of outlives")
+    expect(notebook.output(1).locator(".taskfc-card:visible")).to_have_count(1)
+
+
 def test_an_untrusted_notebook_shows_the_state_and_runs_nothing(lab: Lab, page: Page, tmp_path: Path) -> None:
     notebook = lab.open(page, "mine", LOAD, PICTURE.format(gate=tmp_path / "gate"))
     notebook.run(0, 1)
@@ -152,12 +170,13 @@ def test_an_untrusted_notebook_shows_the_state_and_runs_nothing(lab: Lab, page: 
     assert not page.evaluate("() => window.hacked === true")
 
 
+@pytest.mark.parametrize("place", BOTH, ids=str)
 def test_without_the_server_extension_a_stale_card_says_so_and_what_to_type(
-    plain_lab: Lab, page: Page, tmp_path: Path
+    plain_lab: Lab, page: Page, tmp_path: Path, place: Place
 ) -> None:
     gate = tmp_path / "gate"
     task = WAITING.format(name="stale", said="begun", gate=gate)
-    notebook = plain_lab.open(page, "stale", LOAD, task)
+    notebook = plain_lab.open(page, "stale", LOAD, task, place=place)
     notebook.run(0, 1)
     shows(notebook.card(1), "begun")
     expect(notebook.output(1).locator(".taskfc-as-of")).to_be_hidden()
@@ -165,13 +184,3 @@ def test_without_the_server_extension_a_stale_card_says_so_and_what_to_type(
     shows(notebook.output(1), "its kernel has ended. Type %load_ext taskfc_ext, then %task show")
     expect(notebook.output(1).locator(".taskfc-as-of")).to_be_visible()
     gate.touch()  # the tasks of a module share their workers
-
-
-def test_a_cell_is_submitted_from_the_menu_after_a_restart_of_the_kernel(lab: Lab, page: Page) -> None:
-    notebook = lab.open(page, "menu", LOAD, "6 * 7")
-    notebook.run(0)
-    restart_kernel(notebook)
-    notebook.cell(1).locator(".jp-InputArea-editor .cm-content").click()
-    notebook.command("taskfc:submit-cell")
-    shows(notebook.card(1), "succeeded")
-    shows(notebook.card(1), "42")
