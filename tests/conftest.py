@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import os
 import shutil
 import signal
@@ -31,8 +32,9 @@ def pytest_configure() -> None:
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if ENGINE in os.environ:  # `make engines`: each farm of each test runs on it
-        start.__kwdefaults__["on"] = os.environ[ENGINE]
-        start.__kwdefaults__["idle"] = 0.0  # workers stay, as they do at home
+        defaults = inspect.unwrap(start).__kwdefaults__
+        defaults["on"] = os.environ[ENGINE]
+        defaults["idle"] = 0.0  # workers stay, as they do at home
 
 
 @pytest.hookimpl(wrapper=True)

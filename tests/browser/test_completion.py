@@ -18,7 +18,7 @@ def test_a_line_of_ours_is_completed_with_our_words_alone(lab: Lab, page: Page) 
     notebook = lab.open(
         page,
         "completion",
-        "%load_ext taskfc_ext\nretrieved = 1",
+        "%load_ext taskfc_ext\nretrieved = retrofit = 1",
         "%%task fit --ret\nretained = 1",
         "%%task fit -o \nalpha = 1\nbeta = retr",
         "%%task --timeout \nalpha = 1",
@@ -44,7 +44,7 @@ def test_a_line_of_ours_is_completed_with_our_words_alone(lab: Lab, page: Page) 
     close()
 
     press_at_end(notebook, 2, 2, "Tab")  # in the body of the cell, Python
-    expect(words).to_have_text(["retrieved"])
+    expect(words).to_have_text(["retrieved", "retrofit"])
     close()
 
     press_at_end(notebook, 3, 0, "Tab")  # a free value: nothing, with the word that the help has for it

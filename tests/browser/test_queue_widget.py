@@ -10,9 +10,12 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.lab import Lab, OpenNotebook, Place, has_subshells
 from tests.browser.queues import QueueOnPage
-from tests.browser.test_buttons import STOPPED, WITH_SUBSHELLS
+from tests.browser.test_buttons import WITH_SUBSHELLS
 from tests.browser.test_cards import BLOCKING, LOAD, WAITING
 from tests.processes import until
+
+STOPPED = re.compile(r"Stopping task \d+|Aborted task \d+")
+"""Result of aborting a running task, which may have ended by then."""
 
 WIDGET = "%task widget"
 

@@ -780,8 +780,8 @@ MUTANTS = (
     ),
     Mutant(
         "_resubmit",
-        "after=tuple(parent for parent in after if farm.knows(parent))",
-        "after=tuple(after)",
+        "after = tuple(parent for parent in parents if farm.knows(parent))",
+        "after = tuple(parents)",
         "a task comes after one that was cleared",
     ),
     Mutant(

@@ -6,9 +6,11 @@ A short run here; `make soak` makes it long (`TASKFC_SOAK`: rounds of 5,000 task
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 from taskfc_ext import start
+from taskfc_ext.worker.helper_thread import PRELOAD_AFTER
 from tests.processes import DEADLINE, resident, until
 
 ROUNDS = int(os.environ.get("TASKFC_SOAK", "4"))
@@ -34,11 +36,20 @@ def round_of_tasks(client) -> None:
     client.clear()
 
 
+def is_steady(pids: list[int]) -> bool:
+    """Tell whether processes that rest, rest for longer than a worker does before it loads modules ahead."""
+    before = [resident(pid) for pid in pids]
+    time.sleep(4 * PRELOAD_AFTER)
+    return [resident(pid) for pid in pids] == before
+
+
 def test_nothing_grows_with_the_tasks(home: Path) -> None:
     with start(2) as farm, farm.client() as client:
+        until(lambda: [each.state for each in client.workers()] == ["idle", "idle"], "both workers take part")
         for _ in range(WARM_UP):
             round_of_tasks(client)
         pids = [farm.pid, farm.supervisor_pid, *farm.worker_pids]
+        until(lambda: is_steady(pids), "the workers have loaded what they load when they rest")
         before = {pid: (resident(pid), descriptors(pid), threads(pid)) for pid in pids}
         for _ in range(ROUNDS):
             round_of_tasks(client)

@@ -27,8 +27,8 @@ export class ActionRow<Does extends string = Verb> {
   private texts = '';
   private nClicks = 0;
   private isAsking = false;
-  /** Whether the status outlasts the next change of the task: what a choice did to the former one is shown nowhere else. */
-  private keepsStatus = false;
+  /** Changes of the task that the line of a choice outlasts, as it names the task that comes; negative: it goes at once. */
+  private keepsFor = -1;
 
   constructor(private readonly act: Act<Does>) {
     // keys must not reach the front end, which has shortcuts on Enter and Escape
@@ -48,8 +48,8 @@ export class ActionRow<Does extends string = Verb> {
     this.element.setAttribute('aria-label', what);
     // an open question stays, so that nothing moves under the pointer; the answer reports if it is too late
     if (this.isAsking && !isOther && offers.length > 0) return;
-    if (!isOther || !this.keepsStatus) this.showStatus(''); // it was about the former state
-    else this.keepsStatus = false;
+    if (isOther) this.keepsFor -= 1;
+    if (this.keepsFor < 0) this.showStatus(''); // it was about the former state
     this.showChoices();
   }
 
@@ -102,7 +102,7 @@ export class ActionRow<Does extends string = Verb> {
     this.showStatus('…');
     const click = ++this.nClicks;
     const isChoice = !isAskedFirst(verb);
-    this.keepsStatus = isChoice;
+    this.keepsFor = isChoice ? 1 : -1;
     const { what } = this;
     const show = (text: string): void => {
       // else there was another click meanwhile, or the card shows the new task already
