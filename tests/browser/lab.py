@@ -96,6 +96,8 @@ URLS = {"lab": "lab/workspaces/{name}/tree/{name}.ipynb", "notebook": "notebooks
 SETTINGS = {
     "apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false, "doNotDisturbMode": true}',
     "docmanager-extension/plugin": '{"autosave": false}',
+    # JupyterLab gives up after a second, which a kernel on a loaded machine may need
+    "completer-extension/manager": '{"providerTimeout": 60000}',
     # every output is in the page, also of cells that were scrolled away
     "notebook-extension/tracker": '{"windowingMode": "none", "maxNumberOutputs": 1000}',
 }
