@@ -66,7 +66,7 @@ class Day:
         self.expected |= texts
         for name, text in self.expected.items():
             expect(self.card(name)).to_have_count(1)
-            self.card(name).scroll_into_view_if_needed()  # a card that nobody sees asks for no details
+            self.notebook.cell(self.place(name)).scroll_into_view_if_needed()  # unseen cards ask for no details
             expect(self.card(name)).to_contain_text(text)
 
 

@@ -119,11 +119,14 @@ def test_retry_runs_it_again_under_the_same_cell(lab: Lab, page: Page, tmp_path:
     notebook.says(2, "'succeeded')")
 
 
-def test_a_cell_that_is_run_again_replaces_its_task_or_runs_beside_it(lab: Lab, page: Page, tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", [Place(), Place(app="notebook")], ids=str)
+def test_a_cell_that_is_run_again_replaces_its_task_or_runs_beside_it(
+    lab: Lab, page: Page, tmp_path: Path, place: Place
+) -> None:
     gate = tmp_path / "gate"
     task = WAITING.format(name="again", said="begun", gate=gate)
     tell = "print(f'it is task {again.taskid}')"
-    notebook = lab.open(page, "again", LOAD, task, tell, "%%task quick --reuse\n6 * 7")
+    notebook = lab.open(page, "again", LOAD, task, tell, "%%task quick --reuse\n6 * 7", place=place)
     notebook.run(0, 1)
     shows(notebook.card(1), "begun")
     page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")

@@ -56,8 +56,7 @@ def hog(n_bytes: int, hold_gil: bool = True) -> None:
 
 
 def hog_in_a_child(n_bytes: int) -> None:
-    subprocess.run([sys.executable, "-c", f"x = b'x' * {n_bytes}; input()"], stdin=subprocess.PIPE, check=False)
-    wait_for("/nonexistent")
+    subprocess.run([sys.executable, "-c", f"import time; x = b'x' * {n_bytes}; time.sleep(600)"], check=False)
 
 
 def pools() -> dict[str, str | None]:
