@@ -11,7 +11,7 @@ import { headOfGroup, isOfQueue } from './group-head';
 import type { GroupHead, GroupVerb } from './group-head';
 import { GroupView } from './group-view';
 import { isFinal } from './headline';
-import type { CardHost, DrawnCard } from './host';
+import type { CardHost, DrawnCard, Hidden } from './host';
 import { actInKernel, findLiveButtons } from './kernel-parts';
 import { farmSituation } from './situation';
 
@@ -92,7 +92,7 @@ export class LiveGroup implements DrawnCard {
 
   private showAsleep({ farm, as_of: asOf }: GroupOfTasks): void {
     const notice = `As of ${momentOf(asOf)}. Its farm does not run, and the tasks wait; they go on with`;
-    this.showSaved([notice, startLine(farm)]);
+    this.showSaved([], 'buttons', [notice, startLine(farm)]);
   }
 
   private showUnreachable(group: GroupOfTasks): void {
@@ -100,7 +100,7 @@ export class LiveGroup implements DrawnCard {
     if (isKept || performance.now() - this.madeAt < KERNEL_BACK_AFTER_MS) return this.showSaved();
     const first = group.ranges[0]![0];
     const last = group.ranges[group.ranges.length - 1]![1];
-    this.showSaved(adviceOnStale(group.as_of, `%task status ${first}-${last}`));
+    this.showSaved([], 'buttons', adviceOnStale(group.as_of, `%task status ${first}-${last}`));
   }
 
   private showLive(group: GroupOfTasks, { store }: Follower): void {
@@ -112,41 +112,33 @@ export class LiveGroup implements DrawnCard {
     this.counted = counted;
     this.head = isOfQueue(queue, group) ? headOfGroup(queue, group, store.wall) : null;
     if (this.head === null) this.showSaved();
-    else if (isFinal(group.state) && !this.head.isRetried) this.showEnded(this.head);
+    // the kernel has seen all ends, and the queue lists the newest finished tasks only
+    else if (isFinal(group.state) && !this.head.isRetried) this.showSaved(this.head.offers, 'buttons');
     else this.draw(group, this.head, '');
     const now = performance.now();
     this.due = now + SHARE * (now - began);
-  }
-
-  /** Show the saved form: the kernel has seen all ends, and the queue lists the newest finished tasks only. */
-  private showEnded(head: GroupHead): void {
-    this.showSaved();
-    this.offer(head);
-    this.host.hideKernelParts('buttons');
   }
 
   private draw(group: GroupOfTasks, head: GroupHead, notice: string): void {
     if (this.view.element.parentElement === null) this.host.place.prepend(this.view.element);
     this.host.showSaved(false);
     this.view.show(group.title, head, notice);
-    this.offer(head);
-    this.host.hideKernelParts('all');
-  }
-
-  private offer(head: GroupHead): void {
-    this.row.advise('');
-    this.row.offer(`of ${this.group?.title ?? ''}`, head.offers);
-    this.row.setHidden(false);
+    this.finish(head.offers, 'all');
   }
 
   /** Show the saved form, with a line and what to type at its end. */
-  private showSaved([notice = '', typed = '']: Advice = []): void {
+  private showSaved(offers: readonly GroupVerb[] = [], hidden: Hidden = 'none', advice: Advice = []): void {
     this.view.element.remove(); // a page has one card of a group
     this.host.showSaved(true);
-    this.row.offer('', []);
+    this.finish(offers, hidden, advice);
+  }
+
+  /** Offer the buttons in one step: a question that is open stays open when the form under it changes. */
+  private finish(offers: readonly GroupVerb[], hidden: Hidden, [notice = '', typed = '']: Advice = []): void {
+    this.row.offer(`of ${this.group?.title ?? ''}`, offers);
     this.row.advise(notice, typed);
-    this.row.setHidden(!notice);
-    this.host.hideKernelParts(notice ? 'buttons' : 'none');
+    this.row.setHidden(hidden === 'none');
+    this.host.hideKernelParts(hidden);
   }
 
   private async act(verb: GroupVerb, show: (text: string) => void): Promise<string> {
