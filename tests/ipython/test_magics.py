@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gc
 import pickle
 import threading
+import weakref
 from datetime import datetime
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,6 +16,8 @@ from taskfc_ext.border import WaitInterrupted
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.errors import ControllerStopped, UnknownTask
 from taskfc_ext.ipython.cards.snapshot import _result_text
+from taskfc_ext.ipython.cell.shipping import pack
+from taskfc_ext.ipython.verbs import submit
 from taskfc_ext.tasks import TaskResult
 
 
@@ -209,6 +213,27 @@ def test_wait_returns_the_future_and_binds_what_came_back(shell: Any, farm: Any)
     farm.flush = end
     assert shell.run("%%task fit -o y --wait\ny = 6\ny + 1") is farm.futures[0]
     assert shell.ns["y"] == 6
+
+
+def test_a_wait_holds_no_pickled_names(shell: Any, farm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed: list[weakref.ref[object]] = []
+    alive: list[object] = []
+
+    def pack_and_note(*args: Any, **options: Any) -> Any:
+        shipment = pack(*args, **options)
+        packed.append(weakref.ref(shipment.values))
+        return shipment
+
+    def wait(notebook: Any, future: Any, out: Any) -> None:
+        farm.submitted.clear()
+        gc.collect()
+        alive.extend(ref() for ref in packed)
+
+    monkeypatch.setattr(submit, "pack", pack_and_note)
+    monkeypatch.setattr(submit, "_wait", wait)
+    shell.run("x = 1")
+    shell.run("%%task --wait\nx")
+    assert alive == [None]
 
 
 def test_wait_raises_what_the_task_raised(shell: Any, farm: Any) -> None:

@@ -109,7 +109,9 @@ class CardBoard:
             self._show(future, may_outlast_cell=True, choice=choice)
 
     def show_early(self, future: Any, choice: Choice | None = None) -> None:
-        """Show the card of a future that the running cell waits for, or has, and then returns."""
+        """Show the card of a future that the running cell waits for, or has, and then returns; once."""
+        if self._early is future:
+            return
         self._show(future, may_outlast_cell=False, choice=choice)
         self._early = future
 

@@ -76,6 +76,14 @@ def submit(notebook: Notebook, submission: Submission, source: str) -> TaskFutur
     Raises:
         BadUsage: it cannot be sent; nothing was sent.
     """
+    future = _send_or_take(notebook, submission, source)  # its frame has the pickled names, which may be large
+    if future is not None and submission.wait:
+        _wait(notebook, future, submission.out)
+    return future
+
+
+def _send_or_take(notebook: Notebook, submission: Submission, source: str) -> TaskFuture | None:
+    """Return the future of the accepted task, or of the one that `--reuse` takes; `None` after a dry run."""
     check_free(notebook, submission.name)
     transform = cache(notebook.shell.input_transformer_manager.transform_cell)
     shipment = _choose_names(notebook, submission, source, transform)
@@ -106,10 +114,7 @@ def submit(notebook: Notebook, submission: Submission, source: str) -> TaskFutur
         if notebook.has_buttons:
             _offer(notebook, ready, origin, rivals)
         raise again.refuse(rivals)
-    future = _send(notebook, ready, origin)
-    if submission.wait:
-        _wait(notebook, future, submission.out)
-    return future
+    return _send(notebook, ready, origin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +147,6 @@ def _send(notebook: Notebook, ready: _Ready, origin: Origin) -> TaskFuture:
     """Submit a cell, and bind the future once the task is accepted."""
     again.withdraw(notebook, origin.cell)
     future = ready.prepare(notebook, origin).submit()
-    ready = ready.without_body()
     try:
         with waiting():
             notebook.session.client().flush()
@@ -161,10 +165,6 @@ def _take(notebook: Notebook, submission: Submission, same: TaskInfo) -> TaskFut
     """Return the future of a task that is the same, under the name of this cell."""
     future = reuse.take(notebook, same)
     _bind_name(notebook, submission.name, future)
-    if submission.wait and same.completed is None:
-        _wait(notebook, future, submission.out)
-    elif submission.wait:
-        bind_out(notebook, future, submission.out)
     return future
 
 
