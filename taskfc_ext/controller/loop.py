@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import time
 from collections.abc import Callable
 
 import msgspec
@@ -14,6 +13,7 @@ import zmq
 from taskfc_ext.controller.answers import Answers
 from taskfc_ext.controller.endpoint import Connection, FCTaskControllerFromTaskController
 from taskfc_ext.controller.outbox import Outbox
+from taskfc_ext.controller.surroundings import REAL, Surroundings
 from taskfc_ext.core.effects import (
     ClientSend,
     Effects,
@@ -71,6 +71,7 @@ class Controller:
         clients: the clients' socket.
         workers: the workers' socket.
         supervisor: this process's end of the socket pair.
+        surroundings: its clock, and its wait for messages.
     """
 
     def __init__(
@@ -81,8 +82,10 @@ class Controller:
         clients: Router,
         workers: Router,
         supervisor: socket.socket,
+        surroundings: Surroundings = REAL,
     ) -> None:
         self._name = name
+        self._now, self._make_poller = surroundings
         self._scheduler = scheduler
         self._endpoint = FCTaskControllerFromTaskController(scheduler, stage=store.stage)
         self._store = store
@@ -107,7 +110,7 @@ class Controller:
         self._receive_signals: Callable[[], None] = _nothing
         self._note_shutdown: Callable[[], None] = _nothing
         self._chores: list[Callable[[], None]] = []
-        self._poller = zmq.Poller()
+        self._poller = self._make_poller()
         self._poller.register(clients.socket, zmq.POLLIN)
         self._poller.register(workers.socket, zmq.POLLIN)
         self._poller.register(supervisor.fileno(), zmq.POLLIN)
@@ -124,7 +127,7 @@ class Controller:
 
     def ask_to_stop(self) -> None:
         """Stop the farm, as a `Stop` request does; the effects are committed and sent at the end of the turn."""
-        self._take(self._scheduler.stop(_now()))
+        self._take(self._scheduler.stop(self._now()))
 
     def add_chore(self, chore: Callable[[], None]) -> None:
         """Call `chore` with the housekeeping, every few seconds; it must be quick."""
@@ -132,7 +135,7 @@ class Controller:
 
     def begin(self) -> None:
         """Record that this controller serves the store from now on."""
-        self._take(self._scheduler.begin(_now()))
+        self._take(self._scheduler.begin(self._now()))
         self._finish_turn()
 
     def await_supervisor(self) -> None:
@@ -141,14 +144,11 @@ class Controller:
         Raises:
             SupervisorLost: the supervisor is gone.
         """
-        self._poller_of_supervisor().poll()
+        poller = self._make_poller()
+        poller.register(self._supervisor.fileno(), zmq.POLLIN)
+        poller.poll()
         self._receive_from_supervisor()
         self._finish_turn()
-
-    def _poller_of_supervisor(self) -> zmq.Poller:
-        poller = zmq.Poller()
-        poller.register(self._supervisor.fileno(), zmq.POLLIN)
-        return poller
 
     def run(self) -> None:
         """Run turns until the farm is stopped.
@@ -173,7 +173,7 @@ class Controller:
             self._receive_from_workers()
         if self._clients.socket in ready:
             self._receive_from_clients()
-        now = _now()
+        now = self._now()
         if self._wake_at is not None and now.mono >= self._wake_at:
             self._take(self._scheduler.handle(Tick(), now))
         if now.mono >= self._next_socket_check:
@@ -199,15 +199,15 @@ class Controller:
         deaths = [message for message in messages if isinstance(message, WorkerDown)]
         for message in messages:
             if not isinstance(message, WorkerDown):
-                self._take(self._scheduler.handle(FromParent(message), _now()))
+                self._take(self._scheduler.handle(FromParent(message), self._now()))
         if deaths:
             self._receive_from_workers()  # a result that a worker sent before its death counts
         for death in deaths:
-            self._take(self._scheduler.handle(FromParent(death), _now()))
+            self._take(self._scheduler.handle(FromParent(death), self._now()))
 
     def _receive_from_workers(self) -> None:
         frames = self._workers.receive(FRAMES_A_TURN)
-        now = _now()
+        now = self._now()
         for identity, frame in frames:
             try:
                 messages = codec.from_worker.decode(frame)
@@ -259,7 +259,7 @@ class Controller:
 
     def _receive_from_clients(self) -> None:
         frames = self._clients.receive(FRAMES_A_TURN)
-        now = _now()
+        now = self._now()
         for identity, frame in frames:
             connection = self._connections.get(identity)
             if connection is None:
@@ -315,7 +315,7 @@ class Controller:
         self._to_clients.flush()
         self._drop_workers()
         if self._to_clients.gone:
-            self._drop_clients(_now())
+            self._drop_clients(self._now())
 
     def _send(self, send: Send) -> None:
         match send:
@@ -341,7 +341,7 @@ class Controller:
                 self._supervisor.send(codec.encode([message]))
             case Recall():
                 # the effects are committed in the next turn, which follows at once
-                self._take(self._scheduler.handle(self._answers.recall(send), _now()))
+                self._take(self._scheduler.handle(self._answers.recall(send), self._now()))
 
     def _drop_workers(self) -> None:
         """Forget lost connections of workers; if a worker died, the supervisor reports it."""
@@ -368,7 +368,7 @@ class Controller:
         until = min(self._next_housekeeping, self._next_socket_check)
         if self._wake_at is not None:
             until = min(until, self._wake_at)
-        return max(0, int((until - time.monotonic()) * 1000) + 1)
+        return max(0, int((until - self._now().mono) * 1000) + 1)
 
     def _check_sockets(self, now: Now) -> None:
         self._next_socket_check = now.mono + CHECK_SOCKETS
@@ -391,7 +391,3 @@ class Controller:
 
 def _nothing() -> None:
     pass
-
-
-def _now() -> Now:
-    return Now(time.monotonic(), time.time())

@@ -1,0 +1,43 @@
+"""Surroundings of the controller's loop: its clock, and its wait for messages. A simulation gives it virtual ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import zmq
+
+from taskfc_ext.core.events import Now
+
+
+class Poller(Protocol):
+    """The part of `zmq.Poller` that the loop uses."""
+
+    def register(self, socket: Any, /, flags: int) -> None:
+        """Let `poll` wait for this socket as well."""
+        ...
+
+    def poll(self, timeout: int | None = None, /) -> list[tuple[Any, int]]:
+        """Return the readable sockets, after at most `timeout` milliseconds."""
+        ...
+
+
+class Surroundings(NamedTuple):
+    """Everything outside the loop that is neither a message nor the store.
+
+    Attributes:
+        now: returns the present time.
+        make_poller: returns a poller of no socket.
+    """
+
+    now: Callable[[], Now]
+    make_poller: Callable[[], Poller]
+
+
+def _now() -> Now:
+    return Now(time.monotonic(), time.time())
+
+
+REAL = Surroundings(_now, zmq.Poller)
+"""The machine's clock and ZMQ's poller."""
