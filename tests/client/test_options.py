@@ -11,7 +11,7 @@ from taskfc_ext import start
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.submit.labels import label_of, label_of_source
-from taskfc_ext.client.submit.options import Options
+from taskfc_ext.client.submit.options import Options, check_no_option
 from taskfc_ext.client.submit.submitter import Submitter
 from taskfc_ext.errors import TaskTimeout
 from taskfc_ext.near_misses import START_OPTIONS
@@ -176,3 +176,11 @@ def test_the_label_of_a_cell_is_its_first_telling_line(source: str, label: str) 
 
 def test_near_misses_know_all_options_of_a_start() -> None:
     assert {*START_OPTIONS, "name"} == set(inspect.signature(start).parameters)
+
+
+def test_a_named_argument_that_means_no_option_is_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def look_up(function: object) -> None:
+        raise AssertionError(f"the signature of {function} takes longer than a submission")
+
+    monkeypatch.setattr(inspect, "signature", look_up)
+    check_no_option(double, {"x": 1})

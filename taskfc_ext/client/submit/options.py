@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import Any, TypedDict
 
 from taskfc_ext.client.future.future import TaskFuture
@@ -159,16 +160,24 @@ def check_no_option(function: Callable[..., Any], kwargs: Mapping[str, Any]) -> 
     Raises:
         TypeError: one is; the message says how it is given.
     """
+    near = {name: option for name in kwargs if (option := _option_near(name))}
+    if not near:
+        return  # before the signature, which takes longer than the rest of a submission
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):  # of C code
         return
     if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
         return
-    for name in kwargs:
-        if name not in parameters and (near := nearest_option(name, OPTIONS)):
+    for name, option in near.items():
+        if name not in parameters:
             what = getattr(function, "__name__", type(function).__name__)
-            raise TypeError(f"{what}() takes no {name}=; options are given as with_options({near}=...).submit(...)")
+            raise TypeError(f"{what}() takes no {name}=; options are given as with_options({option}=...).submit(...)")
+
+
+@lru_cache(maxsize=1024)
+def _option_near(name: str) -> str:
+    return nearest_option(name, OPTIONS)
 
 
 def _check_retries(value: object) -> int:
