@@ -6,6 +6,7 @@ Nothing runs it: `tests/test_types.py` checks it.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, as_completed, wait
 from typing import Any, assert_type
@@ -65,6 +66,7 @@ def maps() -> None:
     assert_type(client.map(fetch, ["a", "b"]), list[bytes])
     assert_type(client.map(fetch_part, ["a", "b"], [1, 2]), list[bytes])
     assert_type(client.map(fetch_part, ["a"], [1], block=False), TaskGroup[bytes])
+    assert_type(client.map(scale, [1.0], block=len(sys.argv) > 1), list[float] | TaskGroup[float])
     assert_type(client.map(str.upper, [client.submit(str, 3)]), list[str])
     client.map(scale, ["a"])  # refused
     client.map(scale, 5)  # refused

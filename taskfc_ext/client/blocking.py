@@ -13,11 +13,9 @@ from typing import Any, Self, TypeVar, Unpack
 from taskfc_ext.border import all_at_border, shorten
 from taskfc_ext.client import signatures
 from taskfc_ext.client.aio import FCTaskClient
-from taskfc_ext.client.chunk import check_block
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.waiting import drive, iterate
 from taskfc_ext.client.group.group import TaskGroup
-from taskfc_ext.client.group.results import results_of
 from taskfc_ext.client.local import Unpicklable
 from taskfc_ext.client.mapper import Mapper, ParallelFunction
 from taskfc_ext.client.session.replies import Answer
@@ -98,9 +96,7 @@ class BlockingTaskClient(Unpicklable):
     def map(
         self, func: Callable[..., Any], *sequences: Iterable[Any], chunksize: int = 1, block: bool = True
     ) -> list[Any] | TaskGroup[Any]:
-        block = check_block(block)
-        group = self._client.map_async(func, *sequences, chunksize=chunksize)
-        return drive(results_of(group)) if block else group
+        return drive(self._client.map(func, *sequences, chunksize=chunksize, block=block))
 
     @signatures.as_map_async
     def map_async(self, func: Callable[..., Any], *sequences: Iterable[Any], chunksize: int = 1) -> TaskGroup[Any]:

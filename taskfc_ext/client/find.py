@@ -8,7 +8,7 @@ from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.submit.options import Task, check_id
 from taskfc_ext.errors import UnknownTask
 from taskfc_ext.protocol.infos import TaskInfo
-from taskfc_ext.protocol.owners import is_called, short_name, split_name
+from taskfc_ext.protocol.owners import short_name, split_name
 from taskfc_ext.protocol.states import State
 
 List = Callable[..., Awaitable[list[TaskInfo]]]
@@ -24,9 +24,7 @@ async def find_task(list_tasks: List, id_or_name: int | str, owner: str) -> Task
         found = await list_tasks(taskids=(check_id(id_or_name),))
         missing = UnknownTask(f"there is no task {id_or_name}", taskid=id_or_name)
     else:
-        notebook, name = split_name(id_or_name)
-        if notebook and is_called(owner, notebook):  # another folder may have a notebook of the same name
-            notebook = owner
+        notebook, name = split_name(id_or_name, owner)
         found = await list_tasks(name=name, owner=notebook or owner or None, limit=1)
         missing = UnknownTask(f"there is no task named {id_or_name!r}", hint="list_tasks() has the names")
         if notebook:

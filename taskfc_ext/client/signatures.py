@@ -116,6 +116,16 @@ class BlockingMap(Protocol):
         self, func: Callable[..., R], /, *sequences: Iterable[Any], chunksize: int = 1, block: Literal[False]
     ) -> TaskGroup[R]: ...
 
+    @overload
+    def __call__(
+        self, func: Callable[..., Async[R]], /, *sequences: Iterable[Any], chunksize: int = 1, block: bool
+    ) -> list[R] | TaskGroup[R]: ...
+
+    @overload
+    def __call__(
+        self, func: Callable[..., R], /, *sequences: Iterable[Any], chunksize: int = 1, block: bool
+    ) -> list[R] | TaskGroup[R]: ...
+
     def __call__(
         self, func: Callable[..., Any], /, *sequences: Iterable[Any], chunksize: int = 1, block: bool = True
     ) -> list[Any] | TaskGroup[Any]:
@@ -180,6 +190,16 @@ class AsyncMap(Protocol):
     def __call__(
         self, func: Callable[..., R], /, *sequences: Iterable[Any], chunksize: int = 1, block: Literal[False]
     ) -> Async[TaskGroup[R]]: ...
+
+    @overload
+    def __call__(
+        self, func: Callable[..., Async[R]], /, *sequences: Iterable[Any], chunksize: int = 1, block: bool
+    ) -> Async[list[R] | TaskGroup[R]]: ...
+
+    @overload
+    def __call__(
+        self, func: Callable[..., R], /, *sequences: Iterable[Any], chunksize: int = 1, block: bool
+    ) -> Async[list[R] | TaskGroup[R]]: ...
 
     def __call__(
         self, func: Callable[..., Any], /, *sequences: Iterable[Any], chunksize: int = 1, block: bool = True

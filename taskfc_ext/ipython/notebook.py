@@ -17,7 +17,7 @@ from taskfc_ext.ipython.hints import did_you_mean
 from taskfc_ext.ipython.parse.requests import BadUsage
 from taskfc_ext.ipython.sessions import Session
 from taskfc_ext.protocol.limits import MAX_IDS
-from taskfc_ext.protocol.owners import is_called, short_name, split_name
+from taskfc_ext.protocol.owners import short_name, split_name
 from taskfc_ext.protocol.states import State
 from taskfc_ext.text import one_line, with_article
 from taskfc_ext.view.selection import Selection, count_ids
@@ -136,7 +136,7 @@ class Notebook:
         return client.list_tasks(owner=None if everybodys else self.session.owner, states=states, limit=MAX_IDS)
 
     def _find_named(self, text: str, *, everybodys: bool) -> list[Any]:
-        notebook, name = split_name(text)
+        notebook, name = split_name(text, self.session.owner)
         value = self.namespace.get(text)
         if is_future(value):
             return [value]
@@ -146,8 +146,6 @@ class Notebook:
             return list(value)
         client = self.session.client()
         self._flush()  # the newest one may not be accepted yet
-        if notebook and is_called(self.session.owner, notebook):
-            notebook = self.session.owner  # another folder may have a notebook of the same name
         owner = notebook or (None if everybodys else self.session.owner)
         newest = client.list_tasks(name=name, owner=owner, limit=1)
         if newest:

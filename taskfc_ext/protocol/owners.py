@@ -27,7 +27,14 @@ def short_name(owner: str, here: str = "") -> str:
     return owner if is_called(here, name) else name
 
 
-def split_name(text: str) -> tuple[str | None, str]:
-    """Return the owner's name and the task's in `NOTEBOOK:NAME`; `None` where no notebook is named."""
+def split_name(text: str, here: str = "") -> tuple[str | None, str]:
+    """Return the owner's name and the task's in `NOTEBOOK:NAME`; `None` where no notebook is named.
+
+    Args:
+        text: the name.
+        here: the one that asks. What it is called means itself: another folder may have a notebook of the same name.
+    """
     owner, colon, name = text.rpartition(":")
-    return (owner if colon else None), name
+    if not colon:
+        return None, name
+    return here if is_called(here, owner) else owner, name

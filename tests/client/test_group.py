@@ -178,6 +178,20 @@ def test_the_time_ends_with_the_last_task(client: BlockingTaskClient) -> None:
     assert group.seconds == first
 
 
+def test_ends_count_once_whoever_notices_them_first(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    group = client.map_async(invert, [1, 0, 2])
+    first, second = group[0], group[1]
+    assert group.wait(DEADLINE)
+    assert group.done()
+    assert group.counts == GroupCounts(3, succeeded=2, failed=1)
+    is_mended["invert"] = True
+    (retried,) = group.retry_failed()
+    assert group.wait(DEADLINE)
+    assert group.done()
+    assert group.counts == GroupCounts(3, succeeded=3)
+    assert (group[0], group[1]) == (first, retried) != (first, second)
+
+
 def test_an_interrupt_says_that_the_tasks_go_on(farm: FakeFarm, client: BlockingTaskClient) -> None:
     farm.controller.running = False
     group = client.map_async(double, [1, 2])

@@ -28,3 +28,10 @@ def test_a_name_may_have_its_notebook_before_it():
     assert split_name("fit") == (None, "fit")
     assert split_name("train:fit") == ("train", "fit")
     assert split_name("C:/train.ipynb:fit") == ("C:/train.ipynb", "fit")
+
+
+@pytest.mark.parametrize("text", ["train.v2:fit", f"{TRAIN}:fit", "train.v2.ipynb:fit"])
+def test_what_the_one_that_asks_is_called_means_itself(text):
+    assert split_name(text, TRAIN) == (TRAIN, "fit")
+    assert split_name("other:fit", TRAIN) == ("other", "fit")
+    assert split_name("fit", TRAIN) == (None, "fit")

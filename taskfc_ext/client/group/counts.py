@@ -58,17 +58,21 @@ class GroupCounter:
         self._left = list(range(len(futures)))
         self._total = items_of(len(futures)).start
         self._by_state = dict.fromkeys(("succeeded", "failed", "aborted", "unknown"), 0)
-        self._n_done = 0  # tasks at the start that have ended, at least
         self.n_replaced = 0
         self.unsuccessful: list[int] = []
         self.last_end = 0.0
 
     def are_all_done(self) -> bool:
-        """Return whether all tasks have ended."""
+        """Return whether all tasks have ended; look no further than the first one that has not."""
         with self._lock:
-            while self._n_done < len(self._futures) and self._futures[self._n_done].done():
-                self._n_done += 1
-            return self._n_done == len(self._futures)
+            n_ended = 0
+            for place in self._left:
+                if not self._futures[place].done():
+                    break
+                self._add(place)
+                n_ended += 1
+            del self._left[:n_ended]
+            return not self._left
 
     def read(self) -> GroupCounts:
         """Return the counts now."""
@@ -92,7 +96,6 @@ class GroupCounter:
                 self._futures[place] = future
             self.unsuccessful = [place for place in self.unsuccessful if place not in new]
             self._left = sorted({*self._left, *new})
-            self._n_done = 0
             self.n_replaced += 1
 
     def _add(self, place: int) -> None:

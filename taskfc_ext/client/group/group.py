@@ -172,10 +172,7 @@ class TaskGroup(Sequence["TaskFuture[R]"], Generic[R]):
     @property
     def seconds(self) -> float:
         """The seconds from the submission to the end, or until now. `retry_failed` starts them again."""
-        end = time.time()
-        if self.done():
-            self._counter.read()
-            end = self._counter.last_end
+        end = self._counter.last_end if self.done() else time.time()
         return max(0.0, end - self._began)
 
     @property
