@@ -1,4 +1,4 @@
-"""The end of a child process: detected before its pid can be reused, and described in words."""
+"""The end of a child process, detected before its pid can be reused and described in words; and its suspension."""
 
 from __future__ import annotations
 
@@ -22,6 +22,19 @@ def has_ended(process: subprocess.Popen[bytes]) -> bool:
         return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     except ChildProcessError:  # already reaped
         return True
+
+
+def is_suspended(process: subprocess.Popen[bytes]) -> bool:
+    """Return whether a signal has suspended the child since the last call, and nobody has resumed it; not a debugger's.
+
+    Detected by `waitid` only, so never on macOS before Python 3.13.
+    """
+    if not hasattr(os, "waitid"):
+        return False
+    try:
+        return os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOHANG) is not None
+    except ChildProcessError:  # already reaped
+        return False
 
 
 def signal_group(pid: int, number: signal.Signals) -> None:

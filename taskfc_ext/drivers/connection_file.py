@@ -67,7 +67,15 @@ def identity_of(info: ConnectionInfo) -> str:
 
 
 class _LockContent(msgspec.Struct, frozen=True):
+    """The content of a store's lock file while its farm runs.
+
+    Attributes:
+        connection_file: the path of the connection file.
+        info: its content. Cleaners of temporary folders, and tasks, remove connection files.
+    """
+
     connection_file: str = ""
+    info: ConnectionInfo | None = None
 
 
 def boot_id() -> str:
@@ -86,35 +94,35 @@ def host_name() -> str:
 def write_connection(paths: FarmPaths, info: ConnectionInfo) -> None:
     """Write the connection file atomically, readable for its owner only.
 
-    Its path is recorded in the store's lock file, since clients may have another runtime folder in their environment.
+    Its path and its content are recorded in the store's lock file: clients may have another runtime folder in their
+    environment, and the file may be removed.
     """
     file = paths.connection_file
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # before the file itself: `remove_connection` removes the recorded file
-    _write_record(paths, msgspec.json.encode(_LockContent(str(file))))
+    _write_record(paths, msgspec.json.encode(_LockContent(str(file), info)))
     replace_file(file, msgspec.json.encode(info))
 
 
 def read_connection(name: str) -> ConnectionInfo | None:
-    """Return the connection file of the farm `name`; `None` if it does not run.
+    """Return the connection file of the farm `name`, or its record in the store; `None` if the farm does not run.
 
     Raises:
         FarmError: it runs on another host, or the file is unsafe or damaged.
         ValueError: not a farm name.
     """
     paths = farm_paths(name)
-    recorded = _read_record(paths)
-    info = _read_file(recorded) if recorded else None
-    if info is None:
-        info = _read_file(paths.connection_file)
+    record = _read_record(paths)
+    info = _find_info(paths, record)
     if info is None:
         return None
     if info.boot_id == boot_id() and process_alive(info.supervisor_pid, info.supervisor_started):
         return info
     if info.host != host_name():
+        file = record.connection_file or paths.connection_file
         raise FarmError(
             f"farm {name!r} runs on {info.host}, this is {host_name()}",
-            hint=f"use it there; if it does not exist any more, remove {recorded or paths.connection_file}",
+            hint=f"use it there; if it does not exist any more, remove {file} and {paths.lock}",
         )
     return None  # the farm is dead
 
@@ -122,16 +130,21 @@ def read_connection(name: str) -> ConnectionInfo | None:
 def last_connection(paths: FarmPaths) -> ConnectionInfo | None:
     """Return the last connection file of the farm, also if it does not run; `None` if there is none."""
     try:
-        return _read_file(_read_record(paths) or paths.connection_file)
+        return _find_info(paths, _read_record(paths))
     except FarmError:
         return None
 
 
+def _find_info(paths: FarmPaths, record: _LockContent) -> ConnectionInfo | None:
+    recorded = _read_file(Path(record.connection_file)) if record.connection_file else None
+    return recorded or record.info or _read_file(paths.connection_file)
+
+
 def remove_connection(paths: FarmPaths) -> None:
     """Remove the connection file, if there is one, and its record in the store."""
-    recorded = _read_record(paths)
-    if recorded:
-        recorded.unlink(missing_ok=True)
+    record = _read_record(paths)
+    if record.connection_file:
+        Path(record.connection_file).unlink(missing_ok=True)
     if paths.lock.exists():
         _write_record(paths, b"")
 
@@ -146,13 +159,11 @@ def _write_record(paths: FarmPaths, content: bytes) -> None:
         os.close(fd)
 
 
-def _read_record(paths: FarmPaths) -> Path | None:
+def _read_record(paths: FarmPaths) -> _LockContent:
     try:
-        content = paths.lock.read_bytes()
-        file = msgspec.json.decode(content, type=_LockContent).connection_file
+        return msgspec.json.decode(paths.lock.read_bytes(), type=_LockContent)
     except (OSError, *_NOT_UNDERSTOOD):
-        return None  # no store yet, or no record in it
-    return Path(file) if file else None
+        return _LockContent()  # no store yet, or no record in it
 
 
 def _read_file(file: Path) -> ConnectionInfo | None:

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from taskfc_ext.drivers.child_exit import describe_exit, has_ended, log_tail, signal_group
+from taskfc_ext.drivers.child_exit import describe_exit, has_ended, is_suspended, log_tail, signal_group
 from taskfc_ext.drivers.memory_watch import CHECK_EVERY, MemoryWatch
 from taskfc_ext.drivers.processes import WatchedPage
 from taskfc_ext.protocol.supervisor_messages import Step
@@ -131,6 +131,13 @@ class WorkerChild:
             os.write(self._life, RECONNECT)
         except OSError:  # the worker has ended, or has 64 KiB of these requests to read, of which one is enough
             pass
+
+    def resume_if_stopped(self) -> bool:
+        """Resume the process if a signal has suspended it and it runs no attempt; return whether it was so."""
+        if self.page.running or not is_suspended(self.process):
+            return False
+        os.kill(self.pid, signal.SIGCONT)
+        return True
 
     def end(self, now: float) -> None:
         """Ask the worker to end; it is to be killed after `GRACE` seconds."""

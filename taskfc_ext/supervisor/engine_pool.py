@@ -188,6 +188,9 @@ class EnginePool:
         else:
             self._backoff.note_failed_start(now)
 
+    def resume_stopped(self) -> None:
+        """See `Pool`: the host of a slot has its worker."""
+
     def confirm(self) -> None:
         """See `Pool`."""
         if self._unconfirmed:

@@ -63,6 +63,9 @@ class Pool(Protocol):
     def reap(self, now: float) -> list[News]:
         """Return what has happened: ends of workers, kept until `forget_noted`; with an engine also their starts."""
 
+    def resume_stopped(self) -> None:
+        """Resume the workers that a signal has suspended while they run no attempt: nobody would ever resume them."""
+
     def confirm(self) -> None:
         """Take note that the present controller was told of all `ups`."""
 

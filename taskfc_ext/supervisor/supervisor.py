@@ -273,6 +273,7 @@ class Supervisor:
     def _on_signal(self, received: Signal, now: float) -> None:
         """Stop the farm on a SIGTERM that no task has sent; ignore other signals."""
         if received.number == signal.SIGCHLD:
+            self._pool.resume_stopped()
             return  # each turn checks for children that have ended
         name = signal.strsignal(received.number) or str(received.number)
         if received.number != signal.SIGTERM:

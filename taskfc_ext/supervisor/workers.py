@@ -145,6 +145,12 @@ class Workers:
         while len(self._kept_logs) > LOGS_KEPT:
             self._paths.worker_log(self._kept_logs.popleft()).unlink(missing_ok=True)
 
+    def resume_stopped(self) -> None:
+        """See `Pool`. A thread that an earlier task has left can suspend its worker, and the next task would wait."""
+        for process in self._alive.values():
+            if process.resume_if_stopped():
+                log(f"worker={process.worker} pid={process.pid} was suspended without an attempt; resumed it")
+
     def confirm(self) -> None:
         """See `Pool`: workers at home connect by themselves."""
 

@@ -79,6 +79,14 @@ def test_it_is_found_through_the_store_from_another_environment(paths, monkeypat
     assert read_connection("default") == make_info()
 
 
+def test_it_is_found_through_the_store_after_it_was_removed(paths):
+    write_connection(paths, make_info())
+    shutil.rmtree(paths.connection_file.parent)
+    assert read_connection("default") == make_info()
+    remove_connection(paths)
+    assert read_connection("default") is None
+
+
 def test_it_is_found_without_the_store(paths):
     write_connection(paths, make_info())
     paths.lock.unlink()

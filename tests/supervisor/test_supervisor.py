@@ -12,6 +12,7 @@ import time
 import msgspec
 import pytest
 
+from taskfc_ext.drivers.process_tree import is_stopped
 from taskfc_ext.drivers.processes import tagged_processes
 from taskfc_ext.drivers.stops import count_stops
 from taskfc_ext.protocol.ids import PROTOCOL
@@ -29,7 +30,7 @@ from taskfc_ext.protocol.supervisor_messages import (
     WorkerDown,
     WorkerUp,
 )
-from tests.processes import DEADLINE
+from tests.processes import DEADLINE, until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the stubs use SOCK_SEQPACKET")
 
@@ -154,6 +155,26 @@ def test_an_exit_between_tasks_blames_none(farm):
     assert controller.next() == WorkerDown(
         worker=0, pid=worker.pid, started=7, running=False, note="exited with code 3"
     )
+
+
+def test_a_worker_that_is_suspended_between_tasks_is_resumed(farm):
+    _, _, [worker] = farm.up()
+    worker.ask("start 7")
+    worker.ask("end 7")
+    os.kill(worker.pid, signal.SIGSTOP)
+    assert worker.ask("ready") == "done"
+    line = f"worker=0 pid={worker.pid} was suspended without an attempt"
+    until(lambda: line in farm.paths.supervisor_log.read_text(), "it is logged")
+
+
+def test_a_worker_that_is_suspended_in_a_task_stays_so(farm):
+    _, controller, [worker] = farm.up()
+    worker.ask("start 7")
+    os.kill(worker.pid, signal.SIGSTOP)
+    controller.send(Revoke(0, 0))
+    controller.next()
+    assert is_stopped(worker.pid)
+    os.kill(worker.pid, signal.SIGCONT)
 
 
 @pytest.mark.parametrize("session", ["", " session"])

@@ -151,10 +151,12 @@ def test_sockets_that_vanish_come_back_and_nobody_is_cut_off(home: Path) -> None
 
 def test_a_connection_file_that_vanishes_is_written_again(home: Path) -> None:
     with start(1) as farm:
+        pid = farm.supervisor_pid
         farm.connection_file.unlink()
-        until(farm.connection_file.exists, "the farm can be found again")
+        assert farm.supervisor_pid == pid  # at once
         with TaskClient() as client:
             assert client.submit(abs, -1).result(DEADLINE) == 1
+        until(farm.connection_file.exists, "the file is back")
 
 
 # abort
