@@ -123,7 +123,8 @@ class SupervisorSend(NamedTuple):
 class Recall(NamedTuple):
     """Read from the store the task that `request` names, and the ones of `dependants` that failed because of `roots`.
 
-    The result comes back as a `Recalled`, after the commit and before any other event.
+    The result comes back as a `Recalled`, after the commit of this turn and before the events of the next one. The
+    events of this turn come first: a request that came together with it may not count the new tasks.
     """
 
     session: Session

@@ -178,6 +178,18 @@ def test_a_worker_with_many_tasks_gets_no_more_when_they_turn_out_longer():
     assert talk.leases_of(0) == held[3:]
 
 
+@pytest.mark.parametrize("n_held", [1, 2, 3, 4])
+def test_a_longer_task_waits_for_the_only_worker_however_many_short_ones_it_holds(n_held):
+    talk = Conversation(workers=1)
+    talk.client(ALICE, Define(OTHER, b"other code"))
+    talk.farm.mean_seconds.update({CODE: 0.0001, OTHER: 0.02})
+    held = talk.submit(n_held, code=CODE)
+    (longer,) = talk.submit(1, code=OTHER)
+    assert [*talk.farm.workers[0].leases.values()] == held
+    talk.finish(0, talk.leases_of(0), seconds=0.0001)
+    assert [*talk.farm.workers[0].leases.values()] == [longer]
+
+
 @pytest.mark.parametrize("first", [CODE, OTHER])
 def test_short_tasks_do_not_pile_up_behind_longer_ones(first):
     talk = Conversation()

@@ -165,7 +165,7 @@ def _find_room(farm: Farm, worker: Worker, first: Task, allowed: int, share: int
     allowed = min(allowed, credit_of(farm, first, worker.ahead))
     is_alone = first.history is not None or first.taskid in farm.refusals.rejected
     room = min(allowed - n_held, 1 if is_alone else share)
-    if allowed == _ONE_AHEAD == n_held + room and not farm.queue.has(room + n_idle + len(farm.workers)):
+    if room > 0 and allowed == _ONE_AHEAD == n_held + room and not farm.queue.has(room + n_idle + len(farm.workers)):
         room -= 1
     return room
 
