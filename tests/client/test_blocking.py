@@ -483,6 +483,21 @@ def test_an_unknown_session_greets_again(farm: FakeFarm, client: BlockingTaskCli
     assert len(farm.controller.wait_for(Hello, 2)) == 2
 
 
+def test_a_client_whose_welcome_is_lost_greets_again(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    """The queue to it was full when the welcome came, and its connection is that of its first greeting."""
+    lose: list[type[Any]] = [Hello, Submit]
+
+    def lose_welcome(message: Any) -> Any:
+        if lose and isinstance(message, lose[-1]):
+            kind = lose.pop()
+            return [Resync()] if kind is Hello else [Refused(message.seq, ErrorKind.SAY_HELLO, "who are you?")]
+        return None
+
+    farm.controller.rule = lose_welcome
+    assert client.submit(double, 1).result(DEADLINE) == 2
+    assert len(farm.controller.wait_for(Hello, 3)) == 3
+
+
 def test_a_dead_farm_is_restarted_by_a_client_that_waits(farm: FakeFarm, client: BlockingTaskClient) -> None:
     farm.controller.running = False
     future = client.submit(double, 1)

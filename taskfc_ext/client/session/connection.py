@@ -188,12 +188,15 @@ class Connection:
             self._observer.on_connecting()
         try:
             path = self._path = self._farm.socket()
-            self._link = Link(self._loop, path, self._on_messages, self._on_lost)
+            self._link = self._open_link(path)
         except FarmError as error:  # also where the socket's folder has become another user's
             self._go_down(FarmState.REFUSED, error)
             return
         self._send([self._hello])
         self._look_in(_LOOK_EVERY)
+
+    def _open_link(self, path: Path) -> Link:
+        return Link(self._loop, path, self._on_messages, self._on_lost)
 
     def handle_stop(self) -> None:
         """Handle a stop on purpose."""
@@ -239,6 +242,8 @@ class Connection:
                     if self._phase is not Phase.DOWN:
                         self.handle_stop()
                     return
+                case Resync() if self._phase is Phase.CONNECTING:
+                    answers.append(self._hello)  # the welcome may be among the lost messages
                 case Resync():
                     state.size.set(0)  # a change may be among the lost messages
                     answers += state.resume(same_connection=True)
