@@ -77,6 +77,8 @@ def _serve(paths: FarmPaths, supervisor: socket.socket, signals: SignalQueue) ->
     keep_little_memory()
     options = msgspec.json.decode(paths.options.read_bytes(), type=FarmOptions)
     store = Store(paths.journal)
+    for warning in store.warnings:
+        logger.warning("%s", warning)
     scheduler = Scheduler(
         store.records(),
         name=paths.name,

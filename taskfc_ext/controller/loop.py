@@ -89,7 +89,7 @@ class Controller:
         self._scheduler = scheduler
         self._endpoint = FCTaskControllerFromTaskController(scheduler, stage=store.stage)
         self._store = store
-        store.use_cleared_check(scheduler.farm.knows)
+        store.use_checks(scheduler.farm.knows, scheduler.farm.has_ended)
         self._answers = Answers(store, scheduler.farm.knows)
         self._clients = clients
         self._workers = workers

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
 
 from msgspec.structs import replace
 
+from taskfc_ext.drivers.journal import Journal
+from taskfc_ext.drivers.schema import BASELINE, BLOCK_BITS, BROADCASTED, ENDED, SUBMITTED
 from taskfc_ext.protocol.client_messages import Ended
 from taskfc_ext.protocol.records import (
     Baseline,
@@ -21,21 +22,11 @@ from taskfc_ext.protocol.records import (
     Dropped,
     Record,
     Submitted,
-    decode_record,
-    encode_record,
 )
 from taskfc_ext.protocol.spec import Recovery, Spec
 
-R = TypeVar("R", Submitted, Ended)
-
 CLEARING = (Cleared, Dropped, Baseline, BroadcastsCleared)
 """Records that remove something from the store."""
-
-BLOCK_BITS = 10
-"""Results are indexed by blocks of 2**10 task ids: a row for each task would cost the controller four times as much."""
-
-SUBMITTED, ENDED, BROADCASTED, BASELINE = 1, 2, 13, 17
-"""Kinds of rows. Rows of the first two kinds are read until their tasks are cleared."""
 
 
 class Clearing:
@@ -43,17 +34,16 @@ class Clearing:
 
     Args:
         db: the store's connection.
-        base: the row of its last baseline.
+        journal: the store's tables.
 
     Attributes:
         gone: numbers of files to remove after the commit.
-        base: as above.
         knows: returns whether a task exists and is not cleared.
     """
 
-    def __init__(self, db: sqlite3.Connection, base: int) -> None:
+    def __init__(self, db: sqlite3.Connection, journal: Journal) -> None:
         self._db = db
-        self.base = base
+        self._journal = journal
         self.gone: list[int] = []
         self.knows: Callable[[int], bool] = lambda taskid: True
 
@@ -81,41 +71,33 @@ class Clearing:
         # contexts hold the environment of a notebook, with its secrets
         self._db.execute("PRAGMA secure_delete=ON")
         for digest in digests:
-            row = self._db.execute("SELECT file FROM code WHERE digest = ?", (digest,)).fetchone()
-            if row is not None and row[0] is not None:
-                self._db.execute("DELETE FROM files WHERE number = ?", (row[0],))
-                self.gone.append(row[0])
-            self._db.execute("DELETE FROM code WHERE digest = ?", (digest,))
+            file = self._journal.delete_code(digest)
+            if file is not None:
+                self.gone.append(file)
         self._db.execute("PRAGMA secure_delete=FAST")
 
     def _begin_anew(self, record: Baseline, base: int) -> None:
         """Remove all rows before `record`, in row `base`, except those of tasks that are not cleared."""
-        execute = self._db.execute
+        journal = self._journal
         if record.spans:
-            execute("DELETE FROM journal WHERE first IS NULL AND seq < ?", (base,))
-            execute(
-                "DELETE FROM journal WHERE seq > ? AND seq < ? AND kind NOT IN (?, ?)",
-                (self.base, base, SUBMITTED, ENDED),
-            )
+            journal.delete("first IS NULL AND seq < ?", (base,))
+            journal.delete("seq > ? AND seq < ? AND kind NOT IN (?, ?)", (journal.base, base, SUBMITTED, ENDED))
         else:
-            self.gone += [row[0] for row in execute("SELECT number FROM files WHERE taskid IS NOT NULL")]
-            execute("DELETE FROM files WHERE taskid IS NOT NULL")
-            execute("DELETE FROM ended")
-            execute("DELETE FROM journal WHERE seq < ?", (base,))
-        self.base = base
+            self.gone += journal.delete_files("taskid IS NOT NULL")
+            self._db.execute("DELETE FROM ended")
+            journal.delete("seq < ?", (base,))
+        journal.base = base
 
     def _forget_broadcasts(self) -> None:
         """Remove code and names from all broadcasts; a replay needs the rest."""
-        kinds = BROADCASTED, BASELINE
-        query = "SELECT seq, body FROM journal WHERE first IS NULL AND kind IN (?, ?)"
-        for seq, body in self._db.execute(query, kinds).fetchall():
-            record = decode_record(body)
+        rows = list(self._journal.iterate("WHERE first IS NULL AND kind IN (?, ?)", (BROADCASTED, BASELINE)))
+        for seq, record in rows:
             if isinstance(record, Baseline):
                 hollow: Record = replace(record, broadcasts=tuple(map(_hollow_broadcast, record.broadcasts)))
             else:
                 assert isinstance(record, Broadcasted)
                 hollow = _hollow_broadcast(record)
-            self._db.execute("UPDATE journal SET body = ? WHERE seq = ?", (encode_record(hollow), seq))
+            self._journal.hollow(seq, hollow)
 
     def _forget(self, record: Cleared, *, replayed: bool) -> None:
         """Empty the rows that hold only cleared tasks, and remove the large payloads of cleared tasks.
@@ -138,16 +120,12 @@ class Clearing:
             for seq, first, last in rows:
                 # Most rows fail this check, which does not need the body.
                 if is_cleared(first) and is_cleared(last):
-                    record_of_row = record_at(self._db, seq, Ended)
+                    record_of_row = self._journal.record(seq, Ended)
                     if all(map(is_cleared, record_of_row.ids)):
                         self._hollow_ended(seq, record_of_row, replayed=replayed)
 
     def _forget_files(self, first: int, last: int) -> None:
-        span = first, last
-        rows = self._db.execute("SELECT number FROM files WHERE taskid BETWEEN ? AND ?", span).fetchall()
-        if rows:
-            self.gone += [number for (number,) in rows]
-            self._db.execute("DELETE FROM files WHERE taskid BETWEEN ? AND ?", span)
+        self.gone += self._journal.delete_files("taskid BETWEEN ? AND ?", (first, last))
 
     def _forget_submitted(self, first: int, last: int, is_cleared: Callable[[int], bool], *, replayed: bool) -> None:
         rows = self._db.execute(
@@ -162,32 +140,20 @@ class Clearing:
     def _hollow_submitted(self, seq: int, *, replayed: bool) -> None:
         """Remove all arguments from the `Submitted` in row `seq`; a replay needs the rest."""
         if not replayed:
-            self._db.execute("DELETE FROM journal WHERE seq = ?", (seq,))
+            self._journal.delete("seq = ?", (seq,))
             return
-        record = record_at(self._db, seq, Submitted)
+        record = self._journal.record(seq, Submitted)
         spec = without_bodies(record.spec, keeps_label=False)
-        hollow = replace(record, spec=spec, bodies=(b"",) * len(record.bodies))
-        update = "UPDATE journal SET body = ?, first = NULL, last = NULL WHERE seq = ?"
-        self._db.execute(update, (encode_record(hollow), seq))
+        self._journal.hollow(seq, replace(record, spec=spec, bodies=(b"",) * len(record.bodies)))
 
     def _hollow_ended(self, seq: int, record: Ended, *, replayed: bool) -> None:
         """Remove values and outputs, which are the bulk, from the `Ended` in row `seq`; a replay needs the rest."""
         if replayed:
             hollow = replace(record, values=(b"",) * len(record.ids), outputs={}, displays={})
-            update = "UPDATE journal SET body = ?, first = NULL, last = NULL WHERE seq = ?"
-            self._db.execute(update, (encode_record(hollow), seq))
+            self._journal.hollow(seq, hollow)
         else:
-            self._db.execute("DELETE FROM journal WHERE seq = ?", (seq,))
-        blocks = {taskid >> BLOCK_BITS for taskid in record.ids}
-        self._db.executemany("DELETE FROM ended WHERE block = ? AND seq = ?", [(block, seq) for block in blocks])
-
-
-def record_at(db: sqlite3.Connection, seq: int, kind: type[R]) -> R:
-    """Return the record of type `kind` in row `seq` of the journal."""
-    (body,) = db.execute("SELECT body FROM journal WHERE seq = ?", (seq,)).fetchone()
-    record = decode_record(body)
-    assert isinstance(record, kind)
-    return record
+            self._journal.delete("seq = ?", (seq,))
+        self._journal.delete_ended(seq, record.ids)
 
 
 def _runs(taskids: Sequence[int]) -> Iterator[tuple[int, int]]:

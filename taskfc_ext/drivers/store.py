@@ -17,20 +17,14 @@ from typing import Final
 
 import msgspec
 
-from taskfc_ext.drivers.clearing import (
-    BASELINE,
-    BLOCK_BITS,
-    BROADCASTED,
-    CLEARING,
-    ENDED,
-    SUBMITTED,
-    Clearing,
-    record_at,
-    without_bodies,
-)
+from taskfc_ext.drivers.clearing import CLEARING, Clearing, without_bodies
+from taskfc_ext.drivers.connection_file import boot_id
+from taskfc_ext.drivers.journal import Journal, damage, unreadable
 from taskfc_ext.drivers.paths import payloads_of, uploads_of
 from taskfc_ext.drivers.payload_files import LARGE, PayloadFiles, number_of
+from taskfc_ext.drivers.schema import BASELINE, BLOCK_BITS, BROADCASTED, DEFINED, ENDED, SUBMITTED, prepare
 from taskfc_ext.drivers.upkeep import CHECKPOINT_BYTES, Upkeep
+from taskfc_ext.drivers.witness import Note, Witness, find_loss, read_witness, witness_of
 from taskfc_ext.errors import StoreError
 from taskfc_ext.protocol.client_messages import Define, Ended
 from taskfc_ext.protocol.payloads import Payload, PayloadRef, Upload, size_of
@@ -52,11 +46,8 @@ from taskfc_ext.protocol.records import (
     Retried,
     StopAsked,
     Submitted,
-    decode_record,
     encode_record,
 )
-
-SCHEMA_VERSION = 2
 
 _BUSY_TIMEOUT = 60.0
 """Seconds that a commit waits for the upkeep of the file."""
@@ -70,7 +61,7 @@ _KINDS: Final[dict[type, int]] = {
     Cleared: 6,
     Began: 7,
     StopAsked: 8,
-    Define: 9,
+    Define: DEFINED,
     Held: 10,
     Moved: 11,
     Retried: 12,
@@ -81,19 +72,6 @@ _KINDS: Final[dict[type, int]] = {
     Baseline: BASELINE,
     AbortsAsked: 18,
 }
-_DEFINE = _KINDS[Define]
-
-_SCHEMA = """
-CREATE TABLE meta(key TEXT PRIMARY KEY, value);
-CREATE TABLE journal(seq INTEGER PRIMARY KEY, kind INTEGER NOT NULL, first INTEGER, last INTEGER, body BLOB NOT NULL);
-CREATE INDEX submitted ON journal(first) WHERE kind = 1 AND first IS NOT NULL;
-CREATE INDEX hollow ON journal(seq) WHERE first IS NULL;
-CREATE TABLE ended(block INTEGER, seq INTEGER, PRIMARY KEY(block, seq)) WITHOUT ROWID;
-CREATE TABLE code(digest BLOB PRIMARY KEY, body BLOB, file INTEGER, size INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE files(number INTEGER PRIMARY KEY, taskid INTEGER);
-CREATE INDEX files_of ON files(taskid) WHERE taskid IS NOT NULL;
-"""
-# A row of the journal whose `first` is NULL holds no result or submission: the next baseline replaces it.
 
 
 class Store:
@@ -102,60 +80,76 @@ class Store:
     Args:
         path: the database file, which is made if it is missing. Large payloads are in a folder beside it.
 
+    Attributes:
+        warnings: a line for each loss that was noticed when the store was opened, and is no reason to refuse it.
+
     Raises:
-        StoreError: it belongs to another version, is damaged, or cannot be opened.
+        StoreError: it belongs to another version, is damaged, has lost something, or cannot be opened.
+        OSError: the folder cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.warnings: list[str] = []
+        note = read_witness(witness_of(path))
+        _refuse_lost_journal(path)
         try:
             self._db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:
-            raise _unusable(path, error) from error
+            raise unreadable(path, error) from error
         try:
+            self._db.execute("PRAGMA cell_size_check=ON")
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.execute("PRAGMA wal_autocheckpoint=0")
             self._db.execute(f"PRAGMA journal_size_limit={CHECKPOINT_BYTES}")
             self._db.execute("PRAGMA secure_delete=FAST")  # the next compaction removes the content of free pages
-            self._prepare()
-            self._next_seq = self._one("SELECT max(seq) FROM journal") + 1
-            base = self._one(f"SELECT max(seq) FROM journal WHERE first IS NULL AND kind = {BASELINE}")
+            prepare(self._db, path)
+            self._journal = Journal(self._db, path)
+            self._journal.load()
+            self._witness = self._open_witness(note)
             files = {number for (number,) in self._db.execute("SELECT number FROM files")}
-            is_untidy = self._one("PRAGMA freelist_count") > 0
-        except sqlite3.Error as error:
+            (n_free,) = self._db.execute("PRAGMA freelist_count").fetchone()
+        except (sqlite3.Error, OSError, StoreError) as error:
             self._db.close()
-            raise _unusable(path, error) from error
-        except StoreError:
-            self._db.close()
+            if isinstance(error, sqlite3.Error):
+                raise unreadable(path, error) from error
             raise
         self._files = PayloadFiles(payloads_of(path), uploads_of(path))
         self._files.begin(files)
-        self._clearing = Clearing(self._db, base)
+        self._clearing = Clearing(self._db, self._journal)
+        self._has_ended: Callable[[int], bool] = lambda taskid: False
         self._written = 0
         self._upkeep = Upkeep(path)
         self._without_bodies = lru_cache(maxsize=256)(self._read_without_bodies)
-        if is_untidy:
+        if n_free:
             self._upkeep.after_commit(0, cleared=True)
 
-    def _prepare(self) -> None:
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
-        elif version != SCHEMA_VERSION:
-            raise StoreError(
-                f"the store {self.path} has schema version {version}; this taskfc_ext has {SCHEMA_VERSION}",
-                hint="use the version that wrote it, start another name, or delete it with `taskfc start --fresh`",
-            )
+    def _open_witness(self, note: Note | None) -> Witness:
+        """Compare the journal with the last note of its witness, and begin a new note.
 
-    def use_cleared_check(self, knows: Callable[[int], bool]) -> None:
-        """Use `knows`, which returns whether a task exists and is not cleared. The core has it after the replay."""
+        Raises:
+            StoreError: accepted tasks are missing, or it is another store's journal.
+            OSError: the witness cannot be written.
+        """
+        (identity,) = self._db.execute("SELECT value FROM meta WHERE key = 'identity'").fetchone() or (b"",)
+        now = Note(identity, boot_id(), self._journal.packed)
+        loss = find_loss(note, now)
+        if loss is not None and loss.is_damage:
+            raise self._journal.refuse(loss.fact)
+        if loss is not None:
+            self.warnings.append(f"{self.path}: {loss.fact}")
+        return Witness(witness_of(self.path), now)
+
+    def use_checks(self, knows: Callable[[int], bool], has_ended: Callable[[int], bool]) -> None:
+        """Use what the core knows after the replay.
+
+        Args:
+            knows: returns whether a task exists and is not cleared.
+            has_ended: returns whether a task has ended and is not cleared, so that its end has to be found.
+        """
         self._clearing.knows = knows
-
-    def _one(self, query: str) -> int:
-        """Return the number that `query` finds; 0: none."""
-        row = self._db.execute(query).fetchone()
-        return 0 if row is None or row[0] is None else int(row[0])
+        self._has_ended = has_ended
 
     # writing
 
@@ -186,21 +180,23 @@ class Store:
             sqlite3.Error: nothing was written.
         """
         records = list(records)
-        execute = self._db.execute
+        journal, execute = self._journal, self._db.execute
         is_clearing = False
         execute("BEGIN IMMEDIATE")
         try:
-            for at, record in enumerate(records):
-                self._append(record)
+            for at, record in enumerate(records, start=1):
                 if isinstance(record, CLEARING):
                     is_clearing = True
-                    self._clearing.apply(record, records[at + 1 :], self._next_seq - 1)
+                    self._clearing.apply(record, records[at:], journal.totals.next_seq)
+                self._append(record, is_last=at == len(records))
             execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:  # a full disk may have ended the transaction already
                 execute("ROLLBACK")
+            journal.roll_back()
             self._clearing.gone.clear()
             raise
+        self._witness.note(journal.settle())
         self._files.remove_later(self._clearing.gone)
         self._clearing.gone.clear()
         self.unstage()
@@ -216,26 +212,21 @@ class Store:
         """Remove the files of tasks that were cleared before the last call, which was seconds ago."""
         self._files.remove_old()
 
-    def _append(self, record: Record) -> None:
-        seq = self._next_seq
-        self._next_seq += 1
-        kind = _KINDS[type(record)]
-        execute = self._db.execute
+    def _append(self, record: Record, *, is_last: bool) -> None:
+        """Insert the row of `record`, after all that goes with it."""
+        kind, journal = _KINDS[type(record)], self._journal
         if isinstance(record, Define):
             self._keep_code(record)
-            execute("INSERT INTO journal VALUES (?, ?, NULL, NULL, ?)", (seq, kind, record.digest))
-            return
-        first, last = _span(record)
-        body = encode_record(record)
-        self._written += len(body)
-        execute("INSERT INTO journal VALUES (?, ?, ?, ?, ?)", (seq, kind, first, last, body))
+            return journal.insert(kind, None, None, record.digest, is_last=is_last)
         if isinstance(record, Ended):
-            blocks = {taskid >> BLOCK_BITS for taskid in record.ids}
-            self._db.executemany("INSERT INTO ended VALUES (?, ?)", [(block, seq) for block in blocks])
+            journal.index_ended(journal.totals.next_seq, record.ids)
             if self._files.staged:
                 self._keep_files(record.ids, record.values)
         elif isinstance(record, Submitted) and self._files.staged:
             self._keep_files(range(record.first, record.first + len(record.bodies)), record.bodies)
+        body = encode_record(record)
+        self._written += len(body)
+        return journal.insert(kind, *_span(record), body, is_last=is_last)
 
     def _keep_code(self, record: Define) -> None:
         body: Payload | None = record.body
@@ -248,7 +239,9 @@ class Store:
         if isinstance(body, PayloadRef) and number_of(body) in self._files.staged:
             number, body = number_of(body), None
             self._keep_file(number, None)
-        self._db.execute("INSERT INTO code VALUES (?, ?, ?, ?)", (record.digest, body, number, size))
+        if isinstance(body, PayloadRef | Upload):
+            raise ValueError(f"the code {record.digest.hex()} stands in a file that was not staged")
+        self._journal.insert_code(record.digest, number, size, body)
         self._written += size
 
     def _keep_files(self, taskids: Iterable[int], payloads: Iterable[Payload]) -> None:
@@ -257,7 +250,7 @@ class Store:
                 self._keep_file(number_of(payload), taskid)
 
     def _keep_file(self, number: int, taskid: int | None) -> None:
-        self._db.execute("INSERT INTO files VALUES (?, ?)", (number, taskid))
+        self._journal.insert_file(number, taskid)
         self._files.staged.discard(number)
 
     # reading
@@ -268,27 +261,29 @@ class Store:
         Raises:
             StoreError: a record is damaged.
         """
-        last = 0
-        sizes = dict(self._db.execute("SELECT digest, size FROM code"))
-        try:
-            query = "SELECT seq, kind, body FROM journal WHERE seq >= ? ORDER BY seq"
-            for seq, kind, body in self._db.execute(query, (self._clearing.base,)):
-                yield Define(body, _stands_for(body, sizes)) if kind == _DEFINE else decode_record(body)
-                last = seq
-        except (ValueError, sqlite3.Error) as error:
-            raise StoreError(f"the store {self.path} is damaged after record {last}: {error}") from error
+        due = max(1, self._journal.base)  # no row from the baseline on is ever deleted
+        sizes = self._journal.sizes_of_code()
+        for seq, record in self._journal.iterate("WHERE seq >= ? ORDER BY seq", (due,)):
+            if seq != due:
+                break
+            due += 1
+            yield Define(record.digest, _stands_for(record.digest, sizes)) if isinstance(record, Define) else record
+        if due != self._journal.totals.next_seq:
+            raise self._journal.refuse(f"row {due} is gone")
 
     def code(self, digest: bytes) -> Payload:
         """Return the code body under `digest`; a large one stands in a file.
 
         Raises:
             KeyError: there is none.
+            StoreError: it is damaged.
         """
-        row = self._db.execute("SELECT body, file, size FROM code WHERE digest = ?", (digest,)).fetchone()
-        if row is None:
-            raise KeyError(digest.hex())
-        body, number, size = row
-        return PayloadRef(f"{number:x}", size) if body is None else bytes(body)
+        body, number, size = self._journal.code(digest)
+        if body is not None:
+            return body
+        if number is None:
+            raise self._journal.refuse(f"the code {digest.hex()} stands nowhere")
+        return PayloadRef(f"{number:x}", size)
 
     def payload(self, payload: Payload) -> bytes:
         """Return the content of a record's `payload`."""
@@ -302,23 +297,23 @@ class Store:
             missing.setdefault(taskid >> BLOCK_BITS, set()).add(taskid)
         for block, wanted in missing.items():
             query = (
-                "SELECT j.body FROM ended e JOIN journal j ON j.seq = e.seq "
+                "SELECT j.seq FROM ended e JOIN journal j ON j.seq = e.seq "
                 "WHERE e.block = ? AND j.last >= ? AND j.first <= ? ORDER BY e.seq"
             )
-            for (body,) in self._db.execute(query, (block, min(wanted), max(wanted))).fetchall():
-                record = decode_record(body)
-                assert isinstance(record, Ended)
+            for (seq,) in self._journal.query(query, (block, min(wanted), max(wanted))):
+                record = self._journal.record(seq, Ended)
                 rows = [row for row, taskid in enumerate(record.ids) if taskid in wanted]
                 if rows:
                     yield record, rows
                     wanted.difference_update(record.ids[row] for row in rows)
                 if not wanted:
                     break
+            for taskid in filter(self._has_ended, sorted(wanted)):
+                raise self._journal.refuse(f"the end of task {taskid} is in no row")
 
     def newest_ended(self) -> Iterator[Ended]:
         """Yield the `Ended` records, newest first."""
-        for (body,) in self._db.execute("SELECT body FROM journal WHERE kind = ? ORDER BY seq DESC", (ENDED,)):
-            record = decode_record(body)
+        for _, record in self._journal.iterate("WHERE kind = ? ORDER BY seq DESC", (ENDED,)):
             assert isinstance(record, Ended)
             yield record
 
@@ -334,11 +329,11 @@ class Store:
                 "ORDER BY j.last DESC"
             )
             due: list[tuple[int, int, int, Ended]] = []  # a heap, by -task id
-            for seq, last in self._db.execute(query, (block,)).fetchall():
+            for seq, last in self._journal.query(query, (block,)):
                 while due and -due[0][0] > last:  # no unread record has a larger id
                     _, _, row, record = heapq.heappop(due)
                     yield record, row
-                record = record_at(self._db, seq, Ended)
+                record = self._journal.record(seq, Ended)
                 for row, taskid in enumerate(record.ids):
                     if taskid >> BLOCK_BITS == block:
                         heapq.heappush(due, (-taskid, seq, row, record))
@@ -348,7 +343,7 @@ class Store:
 
     def _block_before(self, block: int) -> int:
         """Return the last block of ids below `block` with ended tasks; -1: none."""
-        (found,) = self._db.execute("SELECT max(block) FROM ended WHERE block < ?", (block,)).fetchone()
+        ((found,),) = self._journal.query("SELECT max(block) FROM ended WHERE block < ?", (block,))
         return -1 if found is None else int(found)
 
     def batch_of(self, taskid: int) -> Submitted:
@@ -357,7 +352,7 @@ class Store:
         Raises:
             KeyError: there is no such task.
         """
-        return record_at(self._db, self._seq_of(taskid), Submitted)
+        return self._journal.record(self._seq_of(taskid), Submitted)
 
     def batch_without_bodies(self, taskid: int) -> Submitted:
         """Return the submission of a task that is not cleared, with empty arguments.
@@ -369,21 +364,24 @@ class Store:
 
     def _seq_of(self, taskid: int) -> int:
         query = "SELECT seq, last FROM journal WHERE kind = 1 AND first IS NOT NULL AND first <= ? "
-        row = self._db.execute(query + "ORDER BY first DESC LIMIT 1", (taskid,)).fetchone()
-        if row is None or row[1] < taskid:
+        rows = self._journal.query(query + "ORDER BY first DESC LIMIT 1", (taskid,))
+        if not rows or rows[0][1] < taskid:
+            if self._has_ended(taskid):
+                raise self._journal.refuse(f"the submission of task {taskid} is in no row")
             raise KeyError(taskid)
-        return int(row[0])
+        return int(rows[0][0])
 
     def _read_without_bodies(self, seq: int) -> Submitted:
-        record = record_at(self._db, seq, Submitted)
+        record = self._journal.record(seq, Submitted)
         bodies = (b"",) * len(record.bodies)
         return msgspec.structs.replace(record, spec=without_bodies(record.spec), bodies=bodies)
 
     def close(self) -> None:
         """Close the store; all committed records are in the file."""
         self._upkeep.close()
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # which syncs the file
         self._db.close()
+        self._witness.close(self._journal.packed)
 
 
 def _stands_for(digest: bytes, sizes: Mapping[bytes, int]) -> PayloadRef:
@@ -404,6 +402,14 @@ def _span(record: Record) -> tuple[int | None, int | None]:
             return None, None
 
 
-def _unusable(path: Path, error: sqlite3.Error) -> StoreError:
-    hint = "move the file away to start with an empty store; `taskfc start --fresh` does that"
-    return StoreError(f"the store {path} cannot be used: {error}", hint=hint)
+def _refuse_lost_journal(path: Path) -> None:
+    """Refuse a folder that has had a journal and has none now.
+
+    Raises:
+        StoreError: so it is.
+    """
+    if path.exists() and path.stat().st_size:
+        return
+    left = [each for each in (witness_of(path), payloads_of(path)) if each.exists()]
+    if left:
+        raise damage(path, f"the file is {'empty' if path.exists() else 'gone'}, and {left[0].name} is still there")

@@ -15,7 +15,8 @@ import pytest
 from taskfc_ext.drivers import upkeep
 from taskfc_ext.drivers.paths import payloads_of
 from taskfc_ext.drivers.payload_files import LARGE
-from taskfc_ext.drivers.store import SCHEMA_VERSION, Store
+from taskfc_ext.drivers.schema import SCHEMA_VERSION
+from taskfc_ext.drivers.store import Store
 from taskfc_ext.drivers.upkeep import Upkeep
 from taskfc_ext.drivers.uploads import LargePayloads
 from taskfc_ext.errors import StoreError
@@ -121,7 +122,7 @@ def test_an_empty_commit_is_one(store):
 
 def test_a_commit_is_all_or_nothing(store):
     store.commit([make_submitted(0)])
-    with pytest.raises(sqlite3.Error):
+    with pytest.raises(ValueError, match="not staged"):
         store.commit([make_submitted(1), Define(b"d" * 16, PayloadRef("abc", 1))])
     assert list(store.records()) == [make_submitted(0)]
     store.commit([make_submitted(1)])
@@ -148,7 +149,7 @@ store = Store(Path({str(path)!r}))
 for taskid in range(50):
     store.commit([make_submitted(taskid)])
 store._db.execute("BEGIN IMMEDIATE")
-store._append(make_submitted(50))
+store._append(make_submitted(50), is_last=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -285,7 +286,7 @@ def test_clear_of_very_many_takes_little_time(store):
 def test_arguments_of_cleared_tasks_are_gone_with_the_last_of_their_batch(store):
     recovery = Recovery(SPEC, b"secret plan b")
     spec = msgspec.structs.replace(SPEC, label="secret = 1", recovery=recovery)
-    store.use_cleared_check(lambda taskid: taskid not in gone)
+    store.use_checks(lambda taskid: taskid not in gone, lambda taskid: False)
     gone: set[int] = set()
     store.commit([make_submitted(0), make_submitted(1, 3, bodies=(b"secret",) * 3, spec=spec), make_submitted(4)])
     for taskid in (2, 1):
@@ -303,7 +304,7 @@ def test_arguments_of_cleared_tasks_are_gone_with_the_last_of_their_batch(store)
 
 def test_results_are_gone_with_the_last_of_their_record_however_they_are_cleared(store):
     gone: set[int] = set()
-    store.use_cleared_check(lambda taskid: taskid not in gone)
+    store.use_checks(lambda taskid: taskid not in gone, lambda taskid: False)
     store.commit([make_ended(0, 5000, 2, value=b"secret")])
     for taskid in (5000, 0, 2):
         assert find_values(store, [0, 2, 5000])
@@ -494,7 +495,7 @@ def test_the_payloads_of_a_retry_outlive_the_first_task(store):
 def test_a_commit_that_fails_removes_no_payload(store):
     body = os.urandom(LARGE)
     store.commit([make_submitted(0, bodies=store.stage((body,)))])
-    with pytest.raises(sqlite3.Error):
+    with pytest.raises(ValueError, match="not staged"):
         store.commit([Cleared((0,), "a" * 16, 1), Define(b"d" * 16, PayloadRef("abc", 1))])
     store.commit([make_submitted(1)])
     assert store.payload(store.batch_of(0).bodies[0]) == body
@@ -578,7 +579,7 @@ def test_another_schema_version_is_refused_with_both(path):
 def test_a_file_that_is_not_a_store_is_refused_with_a_hint(path):
     content = b"this is no database, but it is long enough to be one" * 100
     path.write_bytes(content)
-    with pytest.raises(StoreError, match="cannot be used") as caught:
+    with pytest.raises(StoreError, match="not a database") as caught:
         Store(path)
     assert "--fresh" in caught.value.hint
     assert path.read_bytes() == content, "whatever it is, it is not ours to change"
@@ -589,10 +590,10 @@ def test_a_missing_folder_is_refused(tmp_path):
         Store(tmp_path / "nowhere" / "journal.sqlite")
 
 
-def test_a_damaged_record_is_named(store):
-    store.commit([make_submitted(0), make_submitted(1), make_submitted(2)])
+def test_a_damaged_record_is_named_with_its_tasks(store):
+    store.commit([make_submitted(0), make_submitted(1, 3), make_submitted(4)])
     store._db.execute("UPDATE journal SET body = x'00ff' WHERE seq = 2")
-    with pytest.raises(StoreError, match="damaged after record 1"):
+    with pytest.raises(StoreError, match="row 2, of tasks 1 to 3, does not agree with its check"):
         list(store.records())
 
 

@@ -225,6 +225,10 @@ class Farm:
         """Return whether the task exists, finished or not."""
         return 0 <= taskid < len(self.ended) and self.ended[taskid] != CLEARED_CODE
 
+    def has_ended(self, taskid: int) -> bool:
+        """Return whether the task has ended and is not cleared."""
+        return self.knows(taskid) and self.ended[taskid] != LIVE_CODE
+
     def end_of(self, taskid: int) -> str | None:
         """Return the reason of the end of a task, "" for a success, or `None` while it is unfinished.
 
