@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import Context
 from functools import partial
+from traceback import walk_tb
 from typing import Any, TypeVar
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, needs_local_scope, no_var_expand
 from traitlets import Bool, Enum, Integer, TraitError, Unicode, validate
 
-from taskfc_ext.border import lines_of_error
+from taskfc_ext.border import WaitInterrupted, lines_of_error
 from taskfc_ext.client.context.owner import default_owner
 from taskfc_ext.client.group.front import set_front
 from taskfc_ext.client.progress import switch
@@ -49,6 +50,9 @@ logger = logging.getLogger(__name__)
 
 ACCEPTED_WITHIN = 2.0
 """Seconds that the display of a group waits for the ids of its tasks, without which its card has no buttons."""
+
+INTERRUPTED = "interrupted; tasks go on"
+"""Text of an interrupt that meets a magic outside of its wait."""
 
 LINE_DOC = f"""Run an expression as a task, or steer the task farm.
 
@@ -323,11 +327,22 @@ def _with_short_errors(act: Callable[[], Any]) -> Any:
         shown = [f"{type(error).__name__}: {error}"]
         error._render_traceback_ = lambda: shown  # type: ignore[union-attr]
         raise
+    except WaitInterrupted:
+        raise
+    except KeyboardInterrupt as error:  # in our own code, as in an import: IPython takes seconds to show its frames
+        if _is_in_users_code(error):
+            raise
+        raise WaitInterrupted(INTERRUPTED) from None
     except BaseException as error:  # a task may raise any of these
         if isinstance(error, TaskError) or remote_traceback_of(error) is not None:
             _show_once(error, "\n".join(lines_of_error(error)))
             raise error.with_traceback(None) from error.__cause__
         raise
+
+
+def _is_in_users_code(error: BaseException) -> bool:
+    frames = (frame for frame, _ in walk_tb(error.__traceback__))
+    return any(frame.f_globals.get("__name__") == "__main__" for frame in frames)
 
 
 def _show_once(error: BaseException, text: str) -> None:

@@ -317,6 +317,24 @@ def test_wait_and_clear_mean_this_notebooks_tasks(shell: Any, farm: Any) -> None
     ]
 
 
+def test_an_interrupt_before_the_wait_is_one_line(
+    shell: Any, farm: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*args: Any, **kwargs: Any) -> None:
+        raise KeyboardInterrupt
+
+    shell.run("%task 1")
+    monkeypatch.setattr(farm, "list_tasks", interrupt)
+    capsys.readouterr()
+    assert isinstance(error_of(shell, "%task wait"), WaitInterrupted)
+    assert capsys.readouterr().out == "KeyboardInterrupt: interrupted; tasks go on\n"
+
+
+def test_an_interrupt_of_the_users_own_code_in_a_line_keeps_its_traceback(shell: Any, farm: Any) -> None:
+    shell.run("def count():\n    raise KeyboardInterrupt")
+    assert type(error_of(shell, "%task wait --timeout {count()}")) is KeyboardInterrupt
+
+
 def test_an_interrupted_wait_is_one_line(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:
     shell.run("t = %task 1")
     farm.interrupt_waits = True
