@@ -14,7 +14,6 @@ One number decides which processes are killed, and after how many tasks have end
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import sys
 import tempfile
@@ -22,17 +21,17 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from taskfc_ext import start
 from taskfc_ext.drivers.paths import farm_paths
-from taskfc_ext.drivers.process_tree import children, command_line, kill_checked
+from taskfc_ext.drivers.process_tree import children, command_line
 from taskfc_ext.drivers.processes import tagged_processes
 from taskfc_ext.errors import WorkerLost
 from taskfc_ext.protocol.options import MAX_DEATHS
+from tests.chaos.killer import kill_one
+from tests.chaos.ledger import read_runs, run_noted
 from tests.conftest import farm_home
 from tests.engines.clusters import THREADS, DaskCluster, dask_cluster
 from tests.processes import DEADLINE, until
@@ -62,15 +61,6 @@ def make_plan(chance: random.Random, n_tasks: int) -> list[Kill]:
     kinds = [KINDS[number % len(KINDS)] for number in range(n_kills)]
     chance.shuffle(kinds)
     return [*map(Kill, sorted(chance.choices(range(n_tasks * 9 // 10), k=n_kills)), kinds)]
-
-
-def note_run(log: str, number: int, seconds: float) -> int:
-    """Note a run of this task in a file that all tasks share, and take some time."""
-    fd = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(fd, f"{number}\n".encode())
-    os.close(fd)
-    time.sleep(seconds)
-    return number
 
 
 class Ends:
@@ -137,26 +127,10 @@ class Killer:
 
     def kill(self, kind: str) -> None:
         """Kill a process of this kind, as soon as there is one. In the place of a nanny, another one starts."""
-        until(lambda: self._kill_one(kind), f"a {kind} was killed")
+        until(lambda: kill_one(lambda: self._find(kind), self._chance), f"a {kind} was killed")
         self.kills[kind] += 1
         if kind == "nanny":
             self._cluster.add_worker()
-
-    def _kill_one(self, kind: str) -> bool:
-        found = sorted(self._find(kind))
-        if not found:
-            return False
-        pid = self._chance.choice(found)
-        is_killed = False
-
-        def is_meant() -> bool:
-            nonlocal is_killed
-            is_killed = pid in self._find(kind)
-            return is_killed
-
-        with suppress(OSError):
-            kill_checked(pid, is_meant)
-        return is_killed
 
     def _find(self, kind: str) -> Iterable[int]:
         match kind:
@@ -185,7 +159,7 @@ def run(
     ends = Ends()
     tasks: list[Any] = []
     with tempfile.TemporaryDirectory(prefix="tfchaos") as folder, start(n_slots, on=cluster.url) as farm:
-        log, tag = f"{folder}/runs", farm_paths("default").tag
+        log, tag = folder, farm_paths("default").tag
         killer = Killer(cluster, farm.supervisor_pid, tag, chance)
         with farm.client() as client:
             kinds = [client.with_options(on_lost="retry"), client.with_options(on_lost="fail")]
@@ -193,7 +167,7 @@ def run(
 
             def submit(n: int) -> None:
                 for number in range(len(tasks), min(n, n_tasks)):
-                    tasks.append(kinds[number % 2].submit(note_run, log, number, chance.uniform(0, LONGEST)))
+                    tasks.append(kinds[number % 2].submit(run_noted, log, str(number), chance.uniform(0, LONGEST)))
                     tasks[-1].add_done_callback(ends.count)
 
             for kill in plan:
@@ -205,7 +179,7 @@ def run(
             ends.wait_for(n_tasks)
             seconds = time.monotonic() - begun
             status = client.queue_status()
-        runs = Counter(map(int, Path(log).read_text().split()))
+        runs = Counter({int(key): len(found) for key, found in read_runs(log).items()})
     report = judge(tasks, runs, killer.kills)
     report.seconds = seconds
     if left := status["scheduled"] + status["pending"]:
@@ -222,7 +196,7 @@ def judge(tasks: list[Any], runs: Counter[int], kills: Counter[str]) -> Report:
         error, n_runs, may_repeat = task.exception(0), runs[number], number % 2 == 0
         if error is None and not n_runs:
             broken(f"task {number} succeeded without a run")
-        if error is None and task.result(0) != number:
+        if error is None and task.result(0)[0] != str(number):
             broken(f"task {number} has another's result")
         if error is not None and not isinstance(error, WorkerLost):
             broken(f"task {number} failed: {error!r}")

@@ -22,13 +22,13 @@ def test_promises_hold_while_one_process_of_each_kind_is_killed(home: Path) -> N
     assert report.kills == Counter(KINDS)
 
 
-def ended(*outcomes: int | Exception) -> list[Future[int]]:
-    futures: list[Future[int]] = [Future() for _ in outcomes]
+def ended(*outcomes: int | Exception) -> list[Future[tuple[str, str]]]:
+    futures: list[Future[tuple[str, str]]] = [Future() for _ in outcomes]
     for future, outcome in zip(futures, outcomes, strict=True):
         if isinstance(outcome, Exception):
             future.set_exception(outcome)
         else:
-            future.set_result(outcome)
+            future.set_result((str(outcome), "run"))
     return futures
 
 
