@@ -21,6 +21,7 @@ from taskfc_ext.core.effects import (
     SendRun,
     SendSnapshot,
     SendSubmission,
+    SendUnfinished,
     ToComplete,
 )
 from taskfc_ext.core.events import Recalled
@@ -32,6 +33,7 @@ from taskfc_ext.core.views.rows import N_FINISHED, with_finished
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.lru import ByteLRU
 from taskfc_ext.protocol.client_messages import Changed, Ended, ErrorKind, Refused, Reply, Watching
+from taskfc_ext.protocol.ids import list_ids
 from taskfc_ext.protocol.infos import Details, SubmittedTask, TaskInfo
 from taskfc_ext.protocol.limits import MAX_FRAME
 from taskfc_ext.protocol.owners import is_called
@@ -88,6 +90,9 @@ class Answers:
         match message:
             case SendEnded(ids):
                 return [select_rows(record, rows) for record, rows in self._store.find_ended(ids)]
+            case SendUnfinished(seq, unfinished, finished):
+                cleared = [taskid for taskid in finished if not self._is_known(taskid)]
+                return [_cleared_just_now(seq, *cleared) if cleared else Reply(seq, list(unfinished))]
             case SendList():
                 return [Reply(message.seq, self._list(message))]
             case SendLog(seq, taskid):
@@ -268,9 +273,10 @@ class Answers:
         )
 
 
-def _cleared_just_now(seq: int, taskid: int) -> Refused:
-    text = f"task {taskid} was cleared just now"
-    return Refused(seq, ErrorKind.UNKNOWN_TASK, text, value={"taskids": [taskid]})
+def _cleared_just_now(seq: int, *taskids: int) -> Refused:
+    which = f"task {taskids[0]} was" if len(taskids) == 1 else f"tasks {list_ids(taskids)} were"
+    text = f"{which} cleared just now"
+    return Refused(seq, ErrorKind.UNKNOWN_TASK, text, value={"taskids": list(taskids)})
 
 
 def _passes(info: TaskInfo, message: SendList) -> bool:

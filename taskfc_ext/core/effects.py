@@ -24,6 +24,17 @@ class SendEnded(NamedTuple):
     ids: tuple[int, ...]
 
 
+class SendUnfinished(NamedTuple):
+    """The answer to a `GetResults` for these unfinished tasks and for finished ones, whose `Ended` went before.
+
+    A refusal if one of `finished` was cleared in the same turn: its end is not in the store any more.
+    """
+
+    seq: int
+    unfinished: tuple[int, ...]
+    finished: tuple[int, ...]
+
+
 class SendList(NamedTuple):
     """The answer to a `ListTasks`: these live tasks, and the finished ones that pass the filters."""
 
@@ -95,7 +106,7 @@ class SendRun(NamedTuple):
     inputs: tuple[int, ...]
 
 
-ToComplete = SendEnded | SendList | SendLog | SendOutputs | SendDetails | SendSnapshot | SendSubmission
+ToComplete = SendEnded | SendUnfinished | SendList | SendLog | SendOutputs | SendDetails | SendSnapshot | SendSubmission
 
 ToClient = ControllerMessage | ToComplete
 

@@ -291,13 +291,19 @@ def test_retried_tasks_can_be_left_out_of_a_list(farm):
     assert [info["taskid"] for info in farm.alice.answers[seq].value] == [1, 2]
 
 
-def test_results_that_are_cleared_while_they_are_requested_break_nothing(farm):
-    farm.alice.submit(b"a")
+@pytest.mark.parametrize("cleared", [None, (0,), (1, 2)])
+def test_results_that_are_cleared_in_the_turn_of_the_request_are_refused(farm, cleared):
+    """Their ends are not in the store any more, and a client that has missed them waits for an answer."""
+    for body in (b"a", b"b", b"c"):
+        farm.alice.submit(body)
+        farm.pump()
+    seq = farm.bob.ask(said.GetResults, taskids=(0, 1, 2), watch=True)
+    farm.bob.ask(Clear, taskids=cleared)
     farm.pump()
-    farm.alice.ask(said.GetResults, taskids=(0,))
-    farm.bob.ask(Clear)
-    farm.pump()
-    assert not farm.scheduler.farm.knows(0)
+    gone = list(cleared or (0, 1, 2))
+    answer = farm.bob.answers[seq]
+    assert (answer.error, answer.value) == (ErrorKind.UNKNOWN_TASK, {"taskids": gone})
+    assert farm.bob.ends.keys() >= {0, 1, 2} - set(gone)
 
 
 def test_inputs_that_are_cleared_when_their_task_has_ended_in_the_same_turn_break_nothing(farm):

@@ -13,6 +13,7 @@ from taskfc_ext.core.effects import (
     SendLog,
     SendOutputs,
     SendSubmission,
+    SendUnfinished,
     SupervisorSend,
 )
 from taskfc_ext.core.events import FromClient, Now
@@ -448,7 +449,7 @@ def test_results_of_finished_tasks_come_before_the_answer():
     talk = finish_tasks(2)
     talk.submit(1)
     effects = talk.ask(messages.GetResults, taskids=(0, 2, 1))
-    assert messages_to(effects) == [SendEnded((0, 1)), talk.reply([2])]
+    assert messages_to(effects) == [SendEnded((0, 1)), SendUnfinished(talk.seqs[ALICE], (2,), (0, 1))]
 
 
 @pytest.mark.parametrize("taskids", [(9,), (0, 9), (-1,)])

@@ -8,6 +8,7 @@ from taskfc_ext.core.effects import (
     SendLog,
     SendOutputs,
     SendSubmission,
+    SendUnfinished,
     Step,
     ToClient,
 )
@@ -303,7 +304,9 @@ def _steer(farm: Farm, step: Step, record: Held | Moved) -> None:
             farm.refusals.stop_clock(task.taskid)  # the time in which no worker may have it does not count
 
 
-def _get_results(farm: Farm, step: Step, client: ClientSession, message: GetResults) -> Reply | Refused:
+def _get_results(
+    farm: Farm, step: Step, client: ClientSession, message: GetResults
+) -> Reply | Refused | SendUnfinished:
     unknown = [taskid for taskid in message.taskids if not farm.knows(taskid)]
     if unknown:
         return farm.unknown(message.seq, unknown)
@@ -315,7 +318,7 @@ def _get_results(farm: Farm, step: Step, client: ClientSession, message: GetResu
         for taskid in unfinished:
             if farm.tasks[taskid].batch.session != client.session:
                 farm.result_subscribers.setdefault(taskid, set()).add(client.session)
-    return Reply(message.seq, unfinished)
+    return SendUnfinished(message.seq, tuple(unfinished), finished) if finished else Reply(message.seq, unfinished)
 
 
 def _barrier(farm: Farm, client: ClientSession, message: Barrier) -> Reply | Refused | None:
