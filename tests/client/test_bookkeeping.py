@@ -38,6 +38,7 @@ CODE = b"c" * 16
 
 class NoOwner:
     farm_name = "test"
+    lending = None
 
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"nobody may ask for {name}")
@@ -71,6 +72,19 @@ def make_ended(*ids: int, values: tuple[bytes, ...] = (), reason: str = "") -> E
         completed=2.0,
         seconds=(0.5,) * n,
     )
+
+
+def test_a_task_that_is_followed_before_its_repeated_submission_is_answered_ends_both_futures() -> None:
+    """The first answer was lost, and the id was known from a list."""
+    state, of = SessionState(), template()
+    (submitted,) = submit(state, of, b"1")
+    state.take()
+    state.resume()
+    followed = TaskFuture(Template(NoOwner(), None, label="f"), taskid=7)
+    state.ask(state.follow(followed, 7))
+    state.receive(Accepted(1, 7))
+    state.receive(make_ended(7))
+    assert [(future.done(), future.has_failed) for future in (submitted, followed)] == [(True, False)] * 2
 
 
 def test_neighbours_with_one_template_share_a_message() -> None:

@@ -322,6 +322,8 @@ class SessionState:
         for taskid, future in zip(ids, submission.futures, strict=True):
             future._place = taskid
             future._template = sent  # a kept future must not keep its code
+            if submission.resent and taskid in self.unfinished:
+                _end_with(future, self.unfinished[taskid])  # its id was known from elsewhere, and it was followed
             self.unfinished[taskid] = future
         self._end_flushes()
         # the ends between the first copy of the message and this answer were sent over a link that is gone
@@ -406,6 +408,18 @@ class SessionState:
         first = _first(self._submissions, self._next_seq)
         while self._flushes and self._flushes[0].up_to <= first:
             self._flushes.popleft().settle()
+
+
+def _end_with(future: TaskFuture, other: TaskFuture) -> None:
+    """Let `other`, which follows the task of `future`, end as `future` does."""
+
+    def end(ended: TaskFuture) -> None:
+        payload = ended._payload
+        assert not isinstance(payload, UploadedFile)  # it was accepted
+        other._settle(ended._state, payload, ended._facts, ended._value)
+
+    if not future.call_at_end(end):
+        end(future)
 
 
 def _first(by_seq: Iterable[int], default: int) -> int:
