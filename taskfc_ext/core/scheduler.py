@@ -116,8 +116,10 @@ class Scheduler:
                 self._tick(step, now)
         refusals.end_unreachable(self.farm, step, now)
         if self.farm.waits is not None:
-            lending.settle(self.farm, step, self.farm.waits, now)
+            lending.settle(self.farm, step, self.farm.waits)
         dispatch(self.farm, step, now)
+        if self.farm.waits is not None:
+            lending.time_surplus(self.farm, self.farm.waits, now)
         if self.farm.engine is not None:
             engines.after_dispatch(self.farm, step, self.farm.engine, now)
         refusals.stop_clocks(self.farm)

@@ -989,7 +989,7 @@ MUTANTS = (
         "the supervisor does not learn of needed workers",
     ),
     Mutant(
-        "lending.settle",
+        "time_surplus",
         "waits.has_timer = True",
         "waits.has_timer = True\nreturn",
         "substitutes stay for ever",

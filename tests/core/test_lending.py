@@ -71,6 +71,17 @@ def test_no_substitute_is_started_where_a_worker_is_idle():
     assert dispatched_in(talk.join(2)) == [(2, another)]
 
 
+def test_a_substitute_ends_if_the_work_for_it_is_sent_ahead_to_another_worker():
+    talk = Conversation(workers=2)
+    parent_on(talk, 0)
+    children = talk.submit(2, NESTED[0])
+    talk.farm.mean_seconds[CODE] = 0.0001
+    effects = wait_for(talk, 0, *children)
+    assert [*talk.farm.workers[1].leases.values()] == children
+    assert to_supervisor(effects) == [SetWorkers(2, (), 1)]
+    assert to_supervisor(talk.wait(KEEP)) == [SetWorkers(2, (), 0)]
+
+
 def test_work_that_comes_later_starts_a_substitute():
     talk = Conversation(workers=2)
     parent_on(talk, 0)

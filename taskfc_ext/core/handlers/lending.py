@@ -61,7 +61,7 @@ def barrier_counts(farm: Farm, client: ClientSession, seq: int) -> BarrierCounts
 # substitutes
 
 
-def settle(farm: Farm, step: Step, waits: Waits, now: Now) -> None:
+def settle(farm: Farm, step: Step, waits: Waits) -> None:
     """Find the workers whose tasks wait after an event, and set the number of substitutes."""
     if farm.stop_asked:
         return
@@ -77,13 +77,17 @@ def settle(farm: Farm, step: Step, waits: Waits, now: Now) -> None:
     if needed > waits.n_substitutes:
         waits.n_substitutes = needed
         set_workers(farm, step)
-    elif needed < waits.n_substitutes and not waits.has_timer:
-        waits.has_timer = True
-        waits.n_used = needed
-        farm.set_timer(now.mono + KEEP, TimerKind.SUBSTITUTES, 0)
     n_wanted = farm.n_workers + waits.n_substitutes
     if len(farm.workers) > n_wanted and sum(not worker.retiring for worker in farm.workers.values()) > n_wanted:
         retire_surplus(farm, step)
+
+
+def time_surplus(farm: Farm, waits: Waits, now: Now) -> None:
+    """Set the timer that reduces the substitutes, if fewer are needed after the dispatch."""
+    if waits.n_substitutes and not waits.has_timer and (needed := n_needed(farm, waits)) < waits.n_substitutes:
+        waits.has_timer = True
+        waits.n_used = needed
+        farm.set_timer(now.mono + KEEP, TimerKind.SUBSTITUTES, 0)
 
 
 def on_timer(farm: Farm, step: Step) -> None:
