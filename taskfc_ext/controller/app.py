@@ -9,6 +9,7 @@ import platform
 import signal
 import socket
 import sys
+from contextlib import suppress
 
 import msgspec
 
@@ -30,12 +31,12 @@ from taskfc_ext.drivers.stops import note_stop
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.drivers.transport import Router, finish
 from taskfc_ext.drivers.uploads import remove_dead
-from taskfc_ext.errors import TaskFCError
+from taskfc_ext.errors import StoreError, TaskFCError
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.resources import slot_totals
-from taskfc_ext.protocol.supervisor_messages import Serving
+from taskfc_ext.protocol.supervisor_messages import Serving, StoreRefused
 from taskfc_ext.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,11 @@ def main() -> None:
         serve(paths, supervisor)
     except SupervisorLost:
         logger.warning("the supervisor is gone; so is this controller")
+        sys.exit(1)
+    except StoreError as error:
+        logger.error("%s", error)
+        with suppress(OSError):  # the supervisor is gone
+            supervisor.send(codec.encode([StoreRefused(error.message, error.hint)]))
         sys.exit(1)
     except TaskFCError as error:
         logger.error("%s", error)

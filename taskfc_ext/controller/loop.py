@@ -32,7 +32,7 @@ from taskfc_ext.drivers.store import Store
 from taskfc_ext.drivers.transport import Router
 from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol import codec
-from taskfc_ext.protocol.client_messages import Welcome
+from taskfc_ext.protocol.client_messages import Refused, Welcome
 from taskfc_ext.protocol.ids import PROTOCOL, Session, WorkerId
 from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure
 from taskfc_ext.protocol.records import Record
@@ -341,7 +341,11 @@ class Controller:
                 self._supervisor.send(codec.encode([message]))
             case Recall():
                 # the effects are committed in the next turn, which follows at once
-                self._take(self._scheduler.handle(self._answers.recall(send), self._now()))
+                recalled = self._answers.recall(send)
+                if isinstance(recalled, Refused):
+                    self._send(ClientSend(send.session, recalled))
+                else:
+                    self._take(self._scheduler.handle(recalled, self._now()))
 
     def _drop_workers(self) -> None:
         """Forget lost connections of workers; if a worker died, the supervisor reports it."""

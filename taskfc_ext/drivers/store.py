@@ -19,7 +19,7 @@ import msgspec
 
 from taskfc_ext.drivers.clearing import CLEARING, Clearing, without_bodies
 from taskfc_ext.drivers.connection_file import boot_id
-from taskfc_ext.drivers.journal import Journal, damage, unreadable
+from taskfc_ext.drivers.journal import Journal, damage, is_damage, unreadable
 from taskfc_ext.drivers.paths import payloads_of, uploads_of
 from taskfc_ext.drivers.payload_files import LARGE, PayloadFiles, number_of
 from taskfc_ext.drivers.schema import BASELINE, BLOCK_BITS, BROADCASTED, DEFINED, ENDED, SUBMITTED, prepare
@@ -84,8 +84,7 @@ class Store:
         warnings: a line for each loss that was noticed when the store was opened, and is no reason to refuse it.
 
     Raises:
-        StoreError: it belongs to another version, is damaged, has lost something, or cannot be opened.
-        OSError: the folder cannot be written.
+        StoreError: it belongs to another version, is damaged, has lost something, or cannot be opened or written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -112,8 +111,12 @@ class Store:
             (n_free,) = self._db.execute("PRAGMA freelist_count").fetchone()
         except (sqlite3.Error, OSError, StoreError) as error:
             self._db.close()
-            if isinstance(error, sqlite3.Error):
-                raise unreadable(path, error) from error
+            match error:
+                case sqlite3.Error():
+                    raise unreadable(path, error) from error
+                case OSError():
+                    hint = f"look at {path.parent} and its disk"
+                    raise StoreError(f"{witness_of(path)} cannot be written: {error.strerror}", hint=hint) from error
             raise
         self._files = PayloadFiles(payloads_of(path), uploads_of(path))
         self._files.begin(files)
@@ -177,6 +180,7 @@ class Store:
         """Append `records` in one transaction; when this returns, they survive the death of any process.
 
         Raises:
+            StoreError: the store is damaged; nothing was written.
             sqlite3.Error: nothing was written.
         """
         records = list(records)
@@ -190,11 +194,13 @@ class Store:
                     self._clearing.apply(record, records[at:], journal.totals.next_seq)
                 self._append(record, is_last=at == len(records))
             execute("COMMIT")
-        except BaseException:
+        except BaseException as error:
             if self._db.in_transaction:  # a full disk may have ended the transaction already
                 execute("ROLLBACK")
             journal.roll_back()
             self._clearing.gone.clear()
+            if isinstance(error, sqlite3.Error) and is_damage(error):
+                raise unreadable(self.path, error) from error
             raise
         self._witness.note(journal.settle())
         self._files.remove_later(self._clearing.gone)

@@ -400,6 +400,7 @@ class ErrorKind(StrEnum):
     TOO_MUCH = "too-much"
     SAY_HELLO = "say-hello"
     RESOURCES = "resources"
+    STORE = "store"
 
 
 class Refused(Message, frozen=True):

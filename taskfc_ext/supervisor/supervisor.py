@@ -34,6 +34,7 @@ from taskfc_ext.protocol.supervisor_messages import (
     SetWorkers,
     Shutdown,
     StopAttempt,
+    StoreRefused,
     ToSupervisor,
     WorkerDown,
 )
@@ -237,6 +238,10 @@ class Supervisor:
             case SetWorkers():
                 if not self._stopping:
                     self._pool.resize(message, now)
+            case StoreRefused(error, hint):
+                log(f"stopping, as no controller can serve the store: {error}")
+                self._status.send(LaunchStatus(error=error, hint=hint))
+                self._stop(now)
             case Shutdown():
                 log("stopping")
                 self._has_uncounted_stop = False

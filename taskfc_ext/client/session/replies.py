@@ -9,6 +9,7 @@ from taskfc_ext.errors import (
     ProtocolError,
     RequestRefused,
     ResultExpired,
+    StoreError,
     TaskFCError,
     UnknownTask,
     UnknownTasks,
@@ -69,4 +70,5 @@ _OTHERS: dict[ErrorKind, type[TaskFCError]] = {
     ErrorKind.VERSION: VersionMismatch,
     ErrorKind.PROTOCOL: ProtocolError,
     ErrorKind.RESOURCES: NotEnoughResources,
+    ErrorKind.STORE: StoreError,
 }
