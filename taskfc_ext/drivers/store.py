@@ -9,6 +9,7 @@ at once, except from rows that other tasks share. A `Baseline` removes all rows 
 from __future__ import annotations
 
 import heapq
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -19,12 +20,13 @@ import msgspec
 
 from taskfc_ext.drivers.clearing import CLEARING, Clearing, without_bodies
 from taskfc_ext.drivers.connection_file import boot_id
+from taskfc_ext.drivers.files import open_private
 from taskfc_ext.drivers.journal import Journal, damage, is_damage, unreadable
-from taskfc_ext.drivers.paths import payloads_of, uploads_of
+from taskfc_ext.drivers.paths import payloads_of, uploads_of, witness_of
 from taskfc_ext.drivers.payload_files import LARGE, PayloadFiles, number_of
 from taskfc_ext.drivers.schema import BASELINE, BLOCK_BITS, BROADCASTED, DEFINED, ENDED, SUBMITTED, prepare
 from taskfc_ext.drivers.upkeep import CHECKPOINT_BYTES, Upkeep
-from taskfc_ext.drivers.witness import Note, Witness, find_loss, read_witness, witness_of
+from taskfc_ext.drivers.witness import Note, Witness, find_loss, read_witness
 from taskfc_ext.errors import StoreError
 from taskfc_ext.protocol.client_messages import Define, Ended
 from taskfc_ext.protocol.payloads import Payload, PayloadRef, Upload, size_of
@@ -93,9 +95,14 @@ class Store:
         note = read_witness(witness_of(path))
         _refuse_lost_journal(path)
         try:
+            for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+                if name == path.name or path.with_name(name).exists():
+                    os.close(open_private(path.with_name(name)))  # SQLite makes the others as this one
             self._db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:
             raise unreadable(path, error) from error
+        except OSError as error:
+            raise StoreError(f"the store {path} cannot be opened: {error.strerror}") from error
         try:
             self._db.execute("PRAGMA cell_size_check=ON")
             self._db.execute("PRAGMA journal_mode=WAL")

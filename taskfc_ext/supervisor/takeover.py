@@ -9,7 +9,7 @@ from contextlib import suppress
 import msgspec
 
 from taskfc_ext.drivers.connection_file import boot_id, last_connection, read_connection, remove_connection
-from taskfc_ext.drivers.files import remove_if_empty, replace_file, try_lock
+from taskfc_ext.drivers.files import open_private, remove_if_empty, replace_file, try_lock
 from taskfc_ext.drivers.paths import FarmPaths
 from taskfc_ext.drivers.processes import WatchedPage, sweep
 from taskfc_ext.drivers.socket_folder import FolderRefused, hold_folder, remove_below
@@ -33,7 +33,7 @@ def take_lock(paths: FarmPaths) -> int | None:
         FarmError: the farm runs on another host.
         StartFailed: the store stays locked, and the farm does not answer.
     """
-    fd = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    fd = open_private(paths.lock)
     deadline = time.monotonic() + LOCK_TIMEOUT
     while not try_lock(fd):
         if read_connection(paths.name) is not None:
