@@ -26,6 +26,7 @@ from taskfc_ext.drivers.connection_file import (
 from taskfc_ext.drivers.machine import machine_totals
 from taskfc_ext.drivers.memory import keep_little_memory
 from taskfc_ext.drivers.paths import FarmPaths, check_store, farm_paths
+from taskfc_ext.drivers.rescue import HeldLock
 from taskfc_ext.drivers.signals import SignalQueue, is_stray, signal_queue
 from taskfc_ext.drivers.stops import note_stop
 from taskfc_ext.drivers.store import Store
@@ -45,12 +46,11 @@ logger = logging.getLogger(__name__)
 def main() -> None:
     """Serve a farm until it is stopped. Arguments: its name, the descriptors of the socket pair and of the lock."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    name, supervisor_fd = sys.argv[1], int(sys.argv[2])
-    # The third argument is the lock: inherited, it keeps the store locked for as long as this process lives.
+    name, supervisor_fd, lock_fd = sys.argv[1], *map(int, sys.argv[2:4])
     paths = farm_paths(name)
     supervisor = socket.socket(fileno=supervisor_fd)
     try:
-        serve(paths, supervisor)
+        serve(paths, supervisor, lock_fd)
     except SupervisorLost:
         logger.warning("the supervisor is gone; so is this controller")
         sys.exit(1)
@@ -67,8 +67,13 @@ def main() -> None:
         sys.exit(1)
 
 
-def serve(paths: FarmPaths, supervisor: socket.socket) -> None:
+def serve(paths: FarmPaths, supervisor: socket.socket, lock_fd: int) -> None:
     """Replay the store, write the connection file, and run the loop until the farm is stopped.
+
+    Args:
+        paths: the files of the farm.
+        supervisor: this process's end of the socket pair.
+        lock_fd: the lock; inherited, it keeps the store locked for as long as this process lives.
 
     Raises:
         SupervisorLost: the supervisor is gone.
@@ -76,10 +81,10 @@ def serve(paths: FarmPaths, supervisor: socket.socket) -> None:
     """
     check_store(paths)
     with signal_queue((signal.SIGTERM, signal.SIGINT)) as signals:
-        _serve(paths, supervisor, signals)
+        _serve(paths, supervisor, signals, lock_fd)
 
 
-def _serve(paths: FarmPaths, supervisor: socket.socket, signals: SignalQueue) -> None:
+def _serve(paths: FarmPaths, supervisor: socket.socket, signals: SignalQueue, lock_fd: int) -> None:
     keep_little_memory()
     options = msgspec.json.decode(paths.options.read_bytes(), type=FarmOptions)
     store = Store(paths.journal)
@@ -102,7 +107,9 @@ def _serve(paths: FarmPaths, supervisor: socket.socket, signals: SignalQueue) ->
     controller.await_supervisor()
     info = _connection_info(paths, scheduler.farm.supervisor_pid)
     write_connection(paths, info)
-    controller.add_chore(lambda: _publish_again_if_vanished(paths, info))
+    lock = HeldLock(paths.lock, lock_fd)
+    controller.add_chore(store.check_files)
+    controller.add_chore(lambda: _publish_again_if_vanished(paths, info, lock))
     remove_dead(paths.uploads, for_seconds=0)  # what they sent to the controller before is lost
     controller.add_chore(lambda: remove_dead(paths.uploads))
     controller.add_chore(store.remove_cleared)
@@ -118,10 +125,13 @@ def _serve(paths: FarmPaths, supervisor: socket.socket, signals: SignalQueue) ->
     logger.info("stopped")
 
 
-def _publish_again_if_vanished(paths: FarmPaths, info: ConnectionInfo) -> None:
-    """Write the connection file again if a cleaner of runtime folders has removed it."""
+def _publish_again_if_vanished(paths: FarmPaths, info: ConnectionInfo, lock: HeldLock) -> None:
+    """Write the connection file and the lock again if a task, or a cleaner of runtime folders, has removed them."""
+    gone = [paths.lock] if lock.renew() else []
     if not paths.connection_file.exists():
-        logger.warning("the connection file %s was missing; wrote it again", paths.connection_file)
+        gone.append(paths.connection_file)
+    if gone:
+        logger.warning("missing, and written again: %s", ", ".join(map(str, gone)))
         write_connection(paths, info)
 
 

@@ -58,6 +58,11 @@ def try_lock(fd: int) -> bool:
     return True
 
 
+def unlock(fd: int) -> None:
+    """Give up a lock of `try_lock`."""
+    fcntl.flock(fd, fcntl.LOCK_UN)
+
+
 def bytes_in(folder: Path) -> int:
     """Return the bytes of all files in a folder and its subfolders; files that vanish meanwhile count nothing."""
     total = 0

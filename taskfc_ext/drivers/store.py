@@ -24,6 +24,7 @@ from taskfc_ext.drivers.files import open_private
 from taskfc_ext.drivers.journal import Journal, damage, is_damage, unreadable
 from taskfc_ext.drivers.paths import payloads_of, uploads_of, witness_of
 from taskfc_ext.drivers.payload_files import LARGE, PayloadFiles, number_of
+from taskfc_ext.drivers.rescue import JournalFiles
 from taskfc_ext.drivers.schema import BASELINE, BLOCK_BITS, BROADCASTED, DEFINED, ENDED, SUBMITTED, prepare
 from taskfc_ext.drivers.upkeep import CHECKPOINT_BYTES, Upkeep
 from taskfc_ext.drivers.witness import Note, Witness, find_loss, read_witness
@@ -130,6 +131,7 @@ class Store:
         self._clearing = Clearing(self._db, self._journal)
         self._has_ended: Callable[[int], bool] = lambda taskid: False
         self._written = 0
+        self._names = JournalFiles(path)
         self._upkeep = Upkeep(path)
         self._without_bodies = lru_cache(maxsize=256)(self._read_without_bodies)
         if n_free:
@@ -189,7 +191,9 @@ class Store:
         Raises:
             StoreError: the store is damaged; nothing was written.
             sqlite3.Error: nothing was written.
+            StoreRemoved: see `check_files`; these records were not written.
         """
+        self.check_files()
         records = list(records)
         journal, execute = self._journal, self._db.execute
         is_clearing = False
@@ -215,6 +219,15 @@ class Store:
         self.unstage()
         self._upkeep.after_commit(self._written, cleared=is_clearing)
         self._written = 0
+
+    def check_files(self) -> None:
+        """Check that the journal still has its name; else write it there again.
+
+        Raises:
+            StoreRemoved: it was removed, and all commits are in its place again, which this object does not use.
+            StoreError: it was removed, and cannot be written again.
+        """
+        self._names.check(lambda: self._db)
 
     def unstage(self) -> None:
         """Remove the staged files that no record refers to."""

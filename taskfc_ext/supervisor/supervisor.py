@@ -19,9 +19,10 @@ from taskfc_ext.drivers.process_tree import (
     reap,
 )
 from taskfc_ext.drivers.processes import kill_tagged, python_command
+from taskfc_ext.drivers.rescue import HeldLock
 from taskfc_ext.drivers.signals import Signal, is_stray, signal_queue
 from taskfc_ext.drivers.stops import note_stop
-from taskfc_ext.errors import ProtocolError
+from taskfc_ext.errors import ProtocolError, StoreError
 from taskfc_ext.protocol.launch import LaunchStatus
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.supervisor_messages import (
@@ -81,7 +82,7 @@ class Supervisor:
         secrets: bytes = b"",
     ) -> None:
         self._paths = paths
-        self._lock_fd = lock_fd
+        self._lock = HeldLock(paths.lock, lock_fd)
         self._status = status
         self._commands = commands
         self._pool: Pool = (
@@ -190,8 +191,9 @@ class Supervisor:
         self._start_at = None
         command = self._commands("controller", self._paths.name)
         try:
-            controller = ControllerProcess(self._paths, command, self._lock_fd)
-        except OSError as error:
+            self._restore_files()
+            controller = ControllerProcess(self._paths, command, self._lock.fd)
+        except (OSError, StoreError) as error:
             self._try_again(f"could not be started: {error}", now + self._backoff.note_refused_start())
             return
         self._controller = controller
@@ -205,6 +207,12 @@ class Supervisor:
         controller.send([fit(farm)])
         self._pool.confirm()
         self._pool.ask_to_reconnect()
+
+    def _restore_files(self) -> None:
+        """Make the lock and the farm's options again if a task has removed them: the controller needs them."""
+        if self._lock.renew():
+            log(f"the lock {self._paths.lock} was missing; made and locked it again")
+        self._pool.restore_files()
 
     def _receive(self, controller: ControllerProcess, now: float) -> None:
         try:
