@@ -54,6 +54,7 @@ from taskfc_ext.protocol.client_messages import (
     Hold,
     ListTasks,
     Move,
+    Ping,
     QueueStatus,
     Scale,
     Spin,
@@ -591,6 +592,13 @@ class FCTaskClient(Unpicklable):
     async def engine(self) -> EngineInfo | None:
         """Return the engine on which the workers run, such as a Dask cluster; `None`: they run on this machine."""
         return msgspec.convert(await self.remote_reference.ask(GetEngine), EngineInfo | None)
+
+    async def repairs(self) -> int:
+        """Return how many contradictions in its state the farm has found and repaired since its controller started.
+
+        The controller's log names each. More than 0 is a bug: please report it.
+        """
+        return int(await self.remote_reference.ask(Ping))
 
     def watch(self) -> QueueWatch:
         """Follow the queue: return an async iterator over its messages, which begins now and ends with the client.

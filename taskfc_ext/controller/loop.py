@@ -25,7 +25,7 @@ from taskfc_ext.core.effects import (
     ToComplete,
     WorkerSend,
 )
-from taskfc_ext.core.events import FromParent, FromWorker, Now, PeerLost, Tick
+from taskfc_ext.core.events import Audit, FromParent, FromWorker, Now, PeerLost, Tick
 from taskfc_ext.core.scheduler import Scheduler
 from taskfc_ext.drivers.payload_files import UploadGone, may_be_large
 from taskfc_ext.drivers.store import Store
@@ -50,6 +50,9 @@ HOUSEKEEPING = 5.0
 
 CHECK_SOCKETS = 1.0
 """Seconds between checks of the socket files: while one is missing, nothing can connect."""
+
+REPAIRS_LOGGED = 20
+"""Repairs of one audit that are logged one by one."""
 
 PROBE_AFTER = 60.0
 """Seconds of silence after which a client is probed: ZMQ reports a lost peer only when something is sent to it."""
@@ -158,6 +161,7 @@ class Controller:
         """
         while not self._ended:
             self.turn()
+        _log_repairs(self._scheduler.handle(Audit(), self._now()))  # most farms of tests live for one audit only
 
     def turn(self) -> None:
         """Wait for messages or a deadline, and handle all that have come.
@@ -297,6 +301,7 @@ class Controller:
     def _take(self, effects: Effects) -> None:
         self._records += effects.records
         self._effects.append(effects)
+        _log_repairs(effects)
 
     def _finish_turn(self) -> None:
         """Commit the records of this turn, and only then send its messages."""
@@ -391,6 +396,14 @@ class Controller:
                 connection.received_at = now.mono
                 self._to_clients.probe(connection.identity)
         self._take(self._scheduler.handle(Tick(), now))
+        self._take(self._scheduler.handle(Audit(), now))
+
+
+def _log_repairs(effects: Effects) -> None:
+    for repair in effects.repairs[:REPAIRS_LOGGED]:
+        logger.error("repaired, please report it: %s", repair)
+    if len(effects.repairs) > REPAIRS_LOGGED:
+        logger.error("repaired, please report it: %d more", len(effects.repairs) - REPAIRS_LOGGED)
 
 
 def _nothing() -> None:

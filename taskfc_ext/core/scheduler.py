@@ -10,9 +10,10 @@ import heapq
 from collections.abc import Iterable
 
 from taskfc_ext.core.effects import Effects, Step
-from taskfc_ext.core.events import Event, FromClient, FromParent, FromWorker, Now, PeerLost, Recalled, Tick
+from taskfc_ext.core.events import Audit, Event, FromClient, FromParent, FromWorker, Now, PeerLost, Recalled, Tick
 from taskfc_ext.core.handlers import (
     attempts,
+    audit,
     broadcasts,
     engines,
     idle_workers,
@@ -114,6 +115,8 @@ class Scheduler:
                 retry_request.on_recalled(self.farm, step, event, now)
             case Tick():
                 self._tick(step, now)
+            case Audit():
+                audit.audit(self.farm, step, now)
         refusals.end_unreachable(self.farm, step, now)
         if self.farm.waits is not None:
             lending.settle(self.farm, step, self.farm.waits)
@@ -149,6 +152,7 @@ class Scheduler:
             sends=tuple(step.sends),
             wake_at=farm.timers[0][0] if farm.timers else None,
             exit=farm.stop_asked and not farm.workers,
+            repairs=tuple(step.repairs),
         )
 
     def _from_client(self, step: Step, session: str, message: ClientMessage, now: Now) -> None:
