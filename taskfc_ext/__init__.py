@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from taskfc_ext.errors import RequestRefused as RequestRefused
     from taskfc_ext.errors import ResultExpired as ResultExpired
     from taskfc_ext.errors import StartFailed as StartFailed
+    from taskfc_ext.errors import StorageFull as StorageFull
     from taskfc_ext.errors import StoreError as StoreError
     from taskfc_ext.errors import TaskAborted as TaskAborted
     from taskfc_ext.errors import TaskError as TaskError
@@ -90,6 +91,7 @@ _HOMES = {
     "RequestRefused": "errors",
     "ResultExpired": "errors",
     "StartFailed": "errors",
+    "StorageFull": "errors",
     "StoreError": "errors",
     "StringTask": "tasks",
     "TaskAborted": "errors",

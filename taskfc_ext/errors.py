@@ -19,6 +19,7 @@
     │   ├── BroadcastFailed        a worker could not run a broadcast
     │   ├── StartFailed            a farm could not be started
     │   └── StoreError             the store cannot be used
+    │       └── StorageFull        it has no room for anything new
     ├── ProtocolError              the peer broke the protocol
     │   ├── VersionMismatch        the peer has another protocol version
     │   └── RequestRefused         the controller refused a request
@@ -279,6 +280,22 @@ class BadEngine(StartFailed, ValueError):
 
 class StoreError(FarmError):
     """The store cannot be used: it has another version's schema, is damaged, or belongs to another user."""
+
+
+class StorageFull(StoreError):
+    """The store has no room for anything new: its disk is full, over quota, or cannot be written at present.
+
+    Nothing accepted is lost. The farm goes on by itself when there is room.
+
+    Attributes:
+        path: a folder on that disk.
+        free: bytes that are free there.
+    """
+
+    def __init__(self, message: str = "", *, path: str = "", free: int = 0, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.path = path
+        self.free = free
 
 
 # the peer

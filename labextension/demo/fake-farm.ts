@@ -136,6 +136,7 @@ export class FakeFarm {
       n_workers: this.nWorkers,
       workers: this.workers(),
       engine: this.engine,
+      no_room: '',
       batches: this.batches.filter(batch => this.hasTasks(batch)),
       runs,
       rows: this.rows(rows),

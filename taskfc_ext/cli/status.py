@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from taskfc_ext.cli.output import format_table, format_tasks, format_workers, plain_data, print_json
 from taskfc_ext.cli.tables import STATES
@@ -16,7 +17,7 @@ from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.client.farm.launch import LocalFarm
 from taskfc_ext.client.farm.silence import describe_suspension
 from taskfc_ext.protocol.infos import EngineInfo, WorkerInfo
-from taskfc_ext.text import plural, workers_text
+from taskfc_ext.text import workers_text
 from taskfc_ext.view.newest import running_and_newest
 from taskfc_ext.view.wording import farm_caption
 
@@ -38,28 +39,27 @@ def status(arguments: argparse.Namespace) -> int:
             print(_text(client, arguments.name))
             if note := describe_suspension(LocalFarm(arguments.name)):
                 print(f"\n{note}; until then no dead or hanging process is replaced or stopped")
-            if n_repairs := client.repairs():
-                log = LocalFarm(arguments.name).paths.controller_log
-                print(f"\nrepaired {plural(n_repairs, 'contradiction')} in its state: please report the lines in {log}")
     return 0
 
 
 def _facts(client: BlockingTaskClient, name: str) -> dict[str, object]:
     workers, engine = plain_data(client.workers()), plain_data(client.engine())
-    tasks = _by_state(client.queue_status())
-    facts = {"name": name, "state": "running", "tasks": tasks, "workers": workers, "engine": engine}
-    return facts | ({"repairs": n_repairs} if (n_repairs := client.repairs()) else {})
+    counts = client.queue_status()
+    facts = {"name": name, "state": "running", "tasks": _by_state(counts), "workers": workers, "engine": engine}
+    return facts | ({"no_room": counts["no_room"]} if "no_room" in counts else {})
 
 
 def _text(client: BlockingTaskClient, name: str) -> str:
     return format_status(name, client.queue_status(), client.workers(), client.engine())
 
 
-def format_status(name: str, counts: dict[str, int], workers: Sequence[WorkerInfo], engine: EngineInfo | None) -> str:
+def format_status(name: str, counts: dict[str, Any], workers: Sequence[WorkerInfo], engine: EngineInfo | None) -> str:
     """Return a farm's counts of tasks and the list of its workers."""
     n_workers = sum(not worker.is_substitute for worker in workers)
     at_home = f"{name}: running, {workers_text(workers)}"
     parts = [at_home if engine is None else farm_caption(name, counts, n_workers, engine)]
+    if "no_room" in counts:
+        parts.append(str(counts["no_room"]))
     by_state = _by_state(counts)
     parts.append(format_table([[str(count) for count in by_state.values()]], list(by_state), right=range(len(STATES))))
     if workers:

@@ -54,7 +54,6 @@ from taskfc_ext.protocol.client_messages import (
     Hold,
     ListTasks,
     Move,
-    Ping,
     QueueStatus,
     Scale,
     Spin,
@@ -510,6 +509,8 @@ class FCTaskClient(Unpicklable):
     async def queue_status(self, verbose: bool = False) -> dict[str, Any]:
         """Return the numbers of waiting, scheduled, pending (that is: running), succeeded, failed and aborted tasks.
 
+        While the farm's disk is full there is a seventh key, `no_room`: sentences with the place and what to do.
+
         Args:
             verbose: return lists of their ids instead.
         """
@@ -592,13 +593,6 @@ class FCTaskClient(Unpicklable):
     async def engine(self) -> EngineInfo | None:
         """Return the engine on which the workers run, such as a Dask cluster; `None`: they run on this machine."""
         return msgspec.convert(await self.remote_reference.ask(GetEngine), EngineInfo | None)
-
-    async def repairs(self) -> int:
-        """Return how many contradictions in its state the farm has found and repaired since its controller started.
-
-        The controller's log names each. More than 0 is a bug: please report it.
-        """
-        return int(await self.remote_reference.ask(Ping))
 
     def watch(self) -> QueueWatch:
         """Follow the queue: return an async iterator over its messages, which begins now and ends with the client.

@@ -7,12 +7,13 @@ import os
 import socket
 from collections.abc import Callable
 
-import msgspec
 import zmq
 
 from taskfc_ext.controller.answers import Answers
 from taskfc_ext.controller.endpoint import Connection, FCTaskControllerFromTaskController
 from taskfc_ext.controller.outbox import Outbox
+from taskfc_ext.controller.room import Room
+from taskfc_ext.controller.staging import Staging
 from taskfc_ext.controller.surroundings import REAL, Surroundings
 from taskfc_ext.core.effects import (
     ClientSend,
@@ -25,19 +26,18 @@ from taskfc_ext.core.effects import (
     ToComplete,
     WorkerSend,
 )
-from taskfc_ext.core.events import Audit, FromParent, FromWorker, Now, PeerLost, Tick
+from taskfc_ext.core.events import FromParent, FromWorker, Now, PeerLost, RoomChanged, Tick
 from taskfc_ext.core.scheduler import Scheduler
-from taskfc_ext.drivers.payload_files import UploadGone, may_be_large
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.drivers.transport import Router
-from taskfc_ext.errors import ProtocolError
+from taskfc_ext.errors import ProtocolError, StorageFull
 from taskfc_ext.protocol import codec
-from taskfc_ext.protocol.client_messages import Refused, Welcome
+from taskfc_ext.protocol.client_messages import Welcome
 from taskfc_ext.protocol.ids import PROTOCOL, Session, WorkerId
-from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure
+from taskfc_ext.protocol.infos import NoRoom
 from taskfc_ext.protocol.records import Record
 from taskfc_ext.protocol.supervisor_messages import FromSupervisor, Shutdown, WorkerDown
-from taskfc_ext.protocol.worker_messages import Committed, Finished, Ready, WorkerMessage
+from taskfc_ext.protocol.worker_messages import Committed, Ready, WorkerMessage
 from taskfc_ext.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -50,9 +50,6 @@ HOUSEKEEPING = 5.0
 
 CHECK_SOCKETS = 1.0
 """Seconds between checks of the socket files: while one is missing, nothing can connect."""
-
-REPAIRS_LOGGED = 20
-"""Repairs of one audit that are logged one by one."""
 
 PROBE_AFTER = 60.0
 """Seconds of silence after which a client is probed: ZMQ reports a lost peer only when something is sent to it."""
@@ -90,7 +87,9 @@ class Controller:
         self._name = name
         self._now, self._make_poller = surroundings
         self._scheduler = scheduler
-        self._endpoint = FCTaskControllerFromTaskController(scheduler, stage=store.stage)
+        self._room = Room(store, self._tell_of_room, lambda: scheduler.farm.stop_asked)
+        self._staging = Staging(store, lambda error: self._room.note(error, self._now().mono))
+        self._endpoint = FCTaskControllerFromTaskController(scheduler, stage=self._staging.arguments)
         self._store = store
         store.use_checks(scheduler.farm.knows, scheduler.farm.has_ended)
         self._answers = Answers(store, scheduler.farm.knows)
@@ -113,6 +112,9 @@ class Controller:
         self._receive_signals: Callable[[], None] = _nothing
         self._note_shutdown: Callable[[], None] = _nothing
         self._chores: list[Callable[[], None]] = []
+        self._listens = True
+        self._late_news: list[FromSupervisor] = []
+        self._late_frames: list[tuple[bytes, bytes]] = []
         self._poller = self._make_poller()
         self._poller.register(clients.socket, zmq.POLLIN)
         self._poller.register(workers.socket, zmq.POLLIN)
@@ -137,21 +139,28 @@ class Controller:
         self._chores.append(chore)
 
     def begin(self) -> None:
-        """Record that this controller serves the store from now on."""
+        """Record that this controller serves the store from now on.
+
+        Raises:
+            StorageFull: there is no room for that.
+        """
         self._take(self._scheduler.begin(self._now()))
         self._finish_turn()
+        self._room.refuse_to_begin()
 
     def await_supervisor(self) -> None:
         """Wait for the supervisor's first message, which lists the workers.
 
         Raises:
+            StorageFull: there is no room for what it says.
             SupervisorLost: the supervisor is gone.
         """
         poller = self._make_poller()
         poller.register(self._supervisor.fileno(), zmq.POLLIN)
         poller.poll()
-        self._receive_from_supervisor()
+        self._receive_from_supervisor(begins=True)
         self._finish_turn()
+        self._room.refuse_to_begin()
 
     def run(self) -> None:
         """Run turns until the farm is stopped.
@@ -161,24 +170,26 @@ class Controller:
         """
         while not self._ended:
             self.turn()
-        _log_repairs(self._scheduler.handle(Audit(), self._now()))  # most farms of tests live for one audit only
 
     def turn(self) -> None:
         """Wait for messages or a deadline, and handle all that have come.
 
         The clock is read after the messages are received, so that no event is dated before its cause.
         """
+        self._listen_to_workers(not (self._room.is_deaf or self._late_frames))
         ready = dict(self._poller.poll(self._timeout_ms()))
+        self._room.look(self._now().mono)
         if self._signals_fd in ready:
             self._receive_signals()
-        if self._supervisor.fileno() in ready:
+        if self._supervisor.fileno() in ready or self._late_news:
             self._receive_from_supervisor()
-        if self._workers.socket in ready:
+        if self._workers.socket in ready or self._late_frames:
             self._receive_from_workers()
         if self._clients.socket in ready:
             self._receive_from_clients()
         now = self._now()
-        if self._wake_at is not None and now.mono >= self._wake_at:
+        tick_at = self._room.wake_at if self._room.is_stuck else self._wake_at
+        if tick_at is not None and now.mono >= tick_at:
             self._take(self._scheduler.handle(Tick(), now))
         if now.mono >= self._next_socket_check:
             self._check_sockets(now)
@@ -188,8 +199,14 @@ class Controller:
 
     # receiving
 
-    def _receive_from_supervisor(self) -> None:
-        messages: list[FromSupervisor] = []
+    def _listen_to_workers(self, listens: bool) -> None:
+        """Let the turns wait for messages of workers, or leave these in the socket."""
+        if listens != self._listens:
+            self._listens = listens
+            self._poller.register(self._workers.socket, zmq.POLLIN if listens else 0)
+
+    def _receive_from_supervisor(self, *, begins: bool = False) -> None:
+        messages, self._late_news = self._late_news, []
         while True:
             try:
                 datagram = self._supervisor.recv(_DATAGRAM, socket.MSG_DONTWAIT)
@@ -200,31 +217,44 @@ class Controller:
             if not datagram:
                 raise SupervisorLost
             messages += codec.from_supervisor.decode(datagram)
+        if self._room.is_deaf and not begins:
+            self._late_news = messages
+            return
         deaths = [message for message in messages if isinstance(message, WorkerDown)]
         for message in messages:
             if not isinstance(message, WorkerDown):
                 self._take(self._scheduler.handle(FromParent(message), self._now()))
         if deaths:
             self._receive_from_workers()  # a result that a worker sent before its death counts
+            if self._late_frames and not begins:
+                self._late_news = [*deaths]
+                return
         for death in deaths:
             self._take(self._scheduler.handle(FromParent(death), self._now()))
 
     def _receive_from_workers(self) -> None:
-        frames = self._workers.receive(FRAMES_A_TURN)
+        if self._room.is_deaf:
+            return
+        late, self._late_frames = self._late_frames, []
+        frames = late or self._workers.receive(FRAMES_A_TURN)
         now = self._now()
-        for identity, frame in frames:
+        if not self._room.takes(sum(len(frame) for _, frame in frames), now.mono):
+            self._late_frames = frames
+            return
+        for at, (identity, frame) in enumerate(frames):
             try:
-                messages = codec.from_worker.decode(frame)
+                messages = [self._staging.values(frame, message) for message in codec.from_worker.decode(frame)]
             except ProtocolError as error:
                 logger.warning("a worker's frame is not understood: peer=%s %s", identity.hex(), error)
                 continue
+            except StorageFull:
+                self._late_frames = frames[at:]
+                return
             for message in messages:
                 if isinstance(message, Ready):
                     self._connect_worker(identity, message)
                 worker = self._worker_of.get(identity)
                 if worker is not None:
-                    if isinstance(message, Finished) and may_be_large(frame, message.values):
-                        message = self._stage_values(message)
                     self._handle_worker(worker, message, now)
 
     def _handle_worker(self, worker: WorkerId, message: WorkerMessage, now: Now) -> None:
@@ -232,20 +262,6 @@ class Controller:
             self._take(self._scheduler.handle(FromWorker(worker, message), now))
         except ProtocolError as error:
             logger.warning("a worker's report contradicts itself: worker=%d %s", worker, error)
-
-    def _stage_values(self, message: Finished) -> Finished:
-        """Return `message` with its large values in files of the store."""
-        rows = [self._stage_value(*row) for row in zip(message.outcomes, message.values, strict=True)]
-        outcomes, values = zip(*rows, strict=True)
-        return msgspec.structs.replace(message, outcomes=outcomes, values=values)
-
-    def _stage_value(self, outcome: int, value: Payload) -> tuple[int, Payload]:
-        try:
-            return outcome, self._store.stage([value])[0]
-        except UploadGone as error:
-            logger.error("the file with a result is gone: %s", error)
-            text = "its result was removed from the farm's folder before it was in the store"
-            return int(Outcome.ERROR), encode_failure(Failure(Reason.ERROR, text, type_name="StoreError"))
 
     def _connect_worker(self, identity: bytes, message: Ready) -> None:
         if message.protocol != PROTOCOL:
@@ -264,6 +280,7 @@ class Controller:
     def _receive_from_clients(self) -> None:
         frames = self._clients.receive(FRAMES_A_TURN)
         now = self._now()
+        self._room.expect(sum(len(frame) for _, frame in frames), now.mono)
         for identity, frame in frames:
             connection = self._connections.get(identity)
             if connection is None:
@@ -293,6 +310,7 @@ class Controller:
             client_name=session,
             n_workers=farm.n_workers,
             store_began=farm.began,
+            no_room=self._room.text,
         )
         self._to_clients.add(identity, welcome)
 
@@ -301,17 +319,12 @@ class Controller:
     def _take(self, effects: Effects) -> None:
         self._records += effects.records
         self._effects.append(effects)
-        _log_repairs(effects)
 
     def _finish_turn(self) -> None:
         """Commit the records of this turn, and only then send its messages."""
         effects, self._effects = self._effects, []
         records, self._records = self._records, []
-        if records:
-            self._store.commit(records)
-        else:
-            self._store.unstage()
-        for effect in effects:
+        for effect in self._room.commit(records, effects, self._now().mono):
             self._wake_at = effect.wake_at
             self._ended = effect.exit
             for send in effect.sends:
@@ -346,11 +359,10 @@ class Controller:
                 self._supervisor.send(codec.encode([message]))
             case Recall():
                 # the effects are committed in the next turn, which follows at once
-                recalled = self._answers.recall(send)
-                if isinstance(recalled, Refused):
-                    self._send(ClientSend(send.session, recalled))
-                else:
-                    self._take(self._scheduler.handle(recalled, self._now()))
+                self._take(self._scheduler.handle(self._staging.again(send, self._answers.recall), self._now()))
+
+    def _tell_of_room(self, no_room: NoRoom | None) -> None:
+        self._take(self._scheduler.handle(RoomChanged(no_room), self._now()))
 
     def _drop_workers(self) -> None:
         """Forget lost connections of workers; if a worker died, the supervisor reports it."""
@@ -375,7 +387,9 @@ class Controller:
         if self._effects:
             return 0
         until = min(self._next_housekeeping, self._next_socket_check)
-        if self._wake_at is not None:
+        if self._room.wake_at is not None:
+            until = min(until, self._room.wake_at)
+        if self._wake_at is not None and not self._room.is_stuck:
             until = min(until, self._wake_at)
         return max(0, int((until - self._now().mono) * 1000) + 1)
 
@@ -396,14 +410,6 @@ class Controller:
                 connection.received_at = now.mono
                 self._to_clients.probe(connection.identity)
         self._take(self._scheduler.handle(Tick(), now))
-        self._take(self._scheduler.handle(Audit(), now))
-
-
-def _log_repairs(effects: Effects) -> None:
-    for repair in effects.repairs[:REPAIRS_LOGGED]:
-        logger.error("repaired, please report it: %s", repair)
-    if len(effects.repairs) > REPAIRS_LOGGED:
-        logger.error("repaired, please report it: %d more", len(effects.repairs) - REPAIRS_LOGGED)
 
 
 def _nothing() -> None:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from taskfc_ext.protocol.client_messages import ClientMessage, Retry
 from taskfc_ext.protocol.ids import Session, WorkerId
+from taskfc_ext.protocol.infos import NoRoom
 from taskfc_ext.protocol.records import Submitted
 from taskfc_ext.protocol.supervisor_messages import FromSupervisor
 from taskfc_ext.protocol.worker_messages import WorkerMessage
@@ -52,12 +53,14 @@ class Recalled(NamedTuple):
     batches: tuple[tuple[Submitted, tuple[int, ...]], ...]
 
 
+class RoomChanged(NamedTuple):
+    """The store has no room for anything new, and why; `None`: it has room again."""
+
+    no_room: NoRoom | None
+
+
 class Tick(NamedTuple):
     """Time has passed. It comes at `Effects.wake_at` at the latest."""
 
 
-class Audit(NamedTuple):
-    """The farm is to be checked, and repaired where something is wrong. It comes every few seconds."""
-
-
-Event = FromClient | FromWorker | FromParent | PeerLost | Recalled | Tick | Audit
+Event = FromClient | FromWorker | FromParent | PeerLost | Recalled | RoomChanged | Tick

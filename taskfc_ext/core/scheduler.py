@@ -10,14 +10,14 @@ import heapq
 from collections.abc import Iterable
 
 from taskfc_ext.core.effects import Effects, Step
-from taskfc_ext.core.events import Audit, Event, FromClient, FromParent, FromWorker, Now, PeerLost, Recalled, Tick
+from taskfc_ext.core.events import Event, FromClient, FromParent, FromWorker, Now, PeerLost, Recalled, RoomChanged, Tick
 from taskfc_ext.core.handlers import (
     attempts,
-    audit,
     broadcasts,
     engines,
     idle_workers,
     lending,
+    no_room,
     refusals,
     requests,
     retry_request,
@@ -113,10 +113,25 @@ class Scheduler:
                 self._lose_client(session)
             case Recalled():
                 retry_request.on_recalled(self.farm, step, event, now)
+            case RoomChanged(without):
+                self.farm.no_room = without
+                step.is_free = True
+            case Tick() if self._is_stuck:
+                step.is_free = True
             case Tick():
                 self._tick(step, now)
-            case Audit():
-                audit.audit(self.farm, step, now)
+        if not self._is_stuck:
+            self._follow_up(step, now)
+        if self.farm.subscribers is not None:
+            subscriptions.send_changes(self.farm, step, now)
+        return self._effects(step)
+
+    @property
+    def _is_stuck(self) -> bool:
+        return self.farm.no_room is not None and self.farm.no_room.is_stuck
+
+    def _follow_up(self, step: Step, now: Now) -> None:
+        """Do what may be due after any event."""
         refusals.end_unreachable(self.farm, step, now)
         if self.farm.waits is not None:
             lending.settle(self.farm, step, self.farm.waits)
@@ -127,9 +142,6 @@ class Scheduler:
             engines.after_dispatch(self.farm, step, self.farm.engine, now)
         refusals.stop_clocks(self.farm)
         self._tidy(step)
-        if self.farm.subscribers is not None:
-            subscriptions.send_changes(self.farm, step, now)
-        return self._effects(step)
 
     def stop(self, now: Now) -> Effects:
         """Stop the farm on purpose, as a `Stop` request does."""
@@ -152,7 +164,7 @@ class Scheduler:
             sends=tuple(step.sends),
             wake_at=farm.timers[0][0] if farm.timers else None,
             exit=farm.stop_asked and not farm.workers,
-            repairs=tuple(step.repairs),
+            is_free=self._is_stuck and step.is_free and not step.records,
         )
 
     def _from_client(self, step: Step, session: str, message: ClientMessage, now: Now) -> None:
@@ -177,6 +189,9 @@ class Scheduler:
         if farm.stop_asked:
             return  # unanswered, so the client repeats it after the next start
         if isinstance(message, Define):
+            if farm.no_room is not None and message.digest not in farm.codes:
+                no_room.refuse_code(step, known, message)
+                return
             known.defined.add(message.digest)
             if message.digest not in farm.codes:
                 commit(farm, step, message)

@@ -47,6 +47,10 @@ class Clearing:
         self.gone: list[int] = []
         self.knows: Callable[[int], bool] = lambda taskid: True
 
+    def use(self, db: sqlite3.Connection) -> None:
+        """Use another connection to the store."""
+        self._db = db
+
     def apply(self, record: Record, following: Sequence[Record], seq: int) -> None:
         """Remove what `record` names from the store.
 

@@ -79,6 +79,11 @@ class FarmPaths:
         return uploads_of(self.journal)
 
     @property
+    def reserve(self) -> Path:
+        """The room that is kept for small records."""
+        return reserve_of(self.journal)
+
+    @property
     def lock(self) -> Path:
         """The lock file, held by supervisor and controller; never removed, since a lock belongs to the inode."""
         return self.store / "lock"
@@ -142,20 +147,25 @@ class FarmPaths:
             folder = self.store.parent
         return folder / f"taskfc-{self.name}.json"
 
+    @property
+    def written(self) -> tuple[Path, ...]:
+        """The folders in which a farm writes."""
+        return self.store, self.sockets, self.connection_file.parent
+
 
 def payloads_of(journal: Path) -> Path:
     """Return the folder of the large payloads of `journal`."""
     return journal.with_name(journal.name + "-payloads")
 
 
-def witness_of(journal: Path) -> Path:
-    """Return the file beside `journal` that tells how far the journal has to go."""
-    return journal.with_name(journal.name + "-witness")
-
-
 def uploads_of(journal: Path) -> Path:
     """Return the folder of the large payloads that are on their way to `journal`; both are on one file system."""
     return journal.with_name(journal.name + "-uploads")
+
+
+def reserve_of(journal: Path) -> Path:
+    """Return the file that keeps room for small records of `journal`."""
+    return journal.with_name(journal.name + "-reserve")
 
 
 def farm_paths(name: str, *, environ: Mapping[str, str] = os.environ) -> FarmPaths:

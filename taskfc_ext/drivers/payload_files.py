@@ -16,7 +16,6 @@ import time
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from taskfc_ext.drivers.files import open_private
 from taskfc_ext.drivers.uploads import write_new
 from taskfc_ext.protocol.payloads import Payload, PayloadRef, Upload
 
@@ -114,8 +113,7 @@ class PayloadFiles:
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
-            with open(source, "rb") as content, open(open_private(path, os.O_WRONLY), "wb") as copy:
-                shutil.copyfileobj(content, copy)
+            shutil.copyfile(source, path)
 
     def read(self, ref: PayloadRef) -> bytes:
         """Return the payload; empty if its file is damaged or missing, as after a power cut."""
@@ -131,6 +129,11 @@ class PayloadFiles:
             self.staged.discard(number)
             with contextlib.suppress(OSError):  # the file stays until the store is opened again
                 os.unlink(self._path(number))
+
+    @property
+    def next_number(self) -> int:
+        """The number of the next file."""
+        return self._next
 
     def remove_later(self, numbers: Iterable[int]) -> None:
         """Remove files that no record refers to any more, but not before the second `remove_old` from now.

@@ -9,7 +9,6 @@ at once, except from rows that other tasks share. A `Baseline` removes all rows 
 from __future__ import annotations
 
 import heapq
-import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -20,14 +19,13 @@ import msgspec
 
 from taskfc_ext.drivers.clearing import CLEARING, Clearing, without_bodies
 from taskfc_ext.drivers.connection_file import boot_id
-from taskfc_ext.drivers.files import open_private
-from taskfc_ext.drivers.journal import Journal, damage, is_damage, unreadable
-from taskfc_ext.drivers.paths import payloads_of, uploads_of, witness_of
+from taskfc_ext.drivers.journal import Journal, damage, unreadable
+from taskfc_ext.drivers.paths import payloads_of, reserve_of, uploads_of
 from taskfc_ext.drivers.payload_files import LARGE, PayloadFiles, number_of
-from taskfc_ext.drivers.rescue import JournalFiles
-from taskfc_ext.drivers.schema import BASELINE, BLOCK_BITS, BROADCASTED, DEFINED, ENDED, SUBMITTED, prepare
+from taskfc_ext.drivers.room import Reserve, finding_no_room, is_io_error, refuse_full_disk
+from taskfc_ext.drivers.schema import BASELINE, BLOCK_BITS, BROADCASTED, DEFINED, ENDED, SUBMITTED, prepare, set_up
 from taskfc_ext.drivers.upkeep import CHECKPOINT_BYTES, Upkeep
-from taskfc_ext.drivers.witness import Note, Witness, find_loss, read_witness
+from taskfc_ext.drivers.witness import Note, Witness, find_loss, read_witness, witness_of
 from taskfc_ext.errors import StoreError
 from taskfc_ext.protocol.client_messages import Define, Ended
 from taskfc_ext.protocol.payloads import Payload, PayloadRef, Upload, size_of
@@ -84,33 +82,27 @@ class Store:
         path: the database file, which is made if it is missing. Large payloads are in a folder beside it.
 
     Attributes:
+        reserve: room for small records on a full disk, once it is made.
         warnings: a line for each loss that was noticed when the store was opened, and is no reason to refuse it.
 
     Raises:
-        StoreError: it belongs to another version, is damaged, has lost something, or cannot be opened or written.
+        StorageFull: there is no room to open it.
+        StoreError: it belongs to another version, is damaged, has lost something, or cannot be opened.
+        OSError: the folder cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.reserve = Reserve(reserve_of(path))
         self.warnings: list[str] = []
         note = read_witness(witness_of(path))
         _refuse_lost_journal(path)
         try:
-            for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
-                if name == path.name or path.with_name(name).exists():
-                    os.close(open_private(path.with_name(name)))  # SQLite makes the others as this one
             self._db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:
             raise unreadable(path, error) from error
-        except OSError as error:
-            raise StoreError(f"the store {path} cannot be opened: {error.strerror}") from error
         try:
-            self._db.execute("PRAGMA cell_size_check=ON")
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.execute("PRAGMA wal_autocheckpoint=0")
-            self._db.execute(f"PRAGMA journal_size_limit={CHECKPOINT_BYTES}")
-            self._db.execute("PRAGMA secure_delete=FAST")  # the next compaction removes the content of free pages
+            set_up(self._db, CHECKPOINT_BYTES)
             prepare(self._db, path)
             self._journal = Journal(self._db, path)
             self._journal.load()
@@ -119,23 +111,32 @@ class Store:
             (n_free,) = self._db.execute("PRAGMA freelist_count").fetchone()
         except (sqlite3.Error, OSError, StoreError) as error:
             self._db.close()
-            match error:
-                case sqlite3.Error():
-                    raise unreadable(path, error) from error
-                case OSError():
-                    hint = f"look at {path.parent} and its disk"
-                    raise StoreError(f"{witness_of(path)} cannot be written: {error.strerror}", hint=hint) from error
+            if (full := refuse_full_disk(path.parent, error)) is not None:
+                raise full from error
+            if isinstance(error, sqlite3.Error):
+                raise unreadable(path, error) from error
             raise
         self._files = PayloadFiles(payloads_of(path), uploads_of(path))
         self._files.begin(files)
         self._clearing = Clearing(self._db, self._journal)
         self._has_ended: Callable[[int], bool] = lambda taskid: False
         self._written = 0
-        self._names = JournalFiles(path)
         self._upkeep = Upkeep(path)
         self._without_bodies = lru_cache(maxsize=256)(self._read_without_bodies)
         if n_free:
             self._upkeep.after_commit(0, cleared=True)
+
+    def _open_again(self) -> None:
+        """Open the database again after a failed write: what a failed sync has left of its pages is not to be trusted.
+
+        Raises:
+            sqlite3.Error: it cannot be opened.
+        """
+        self._db.close()
+        self._db = sqlite3.connect(self.path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+        set_up(self._db, CHECKPOINT_BYTES)
+        self._journal.use(self._db)
+        self._clearing.use(self._db)
 
     def _open_witness(self, note: Note | None) -> Witness:
         """Compare the journal with the last note of its witness, and begin a new note.
@@ -170,9 +171,10 @@ class Store:
 
         Raises:
             UploadGone: the file of an `Upload` is not there.
-            OSError: the disk is full.
+            StorageFull: there is no room.
         """
-        return tuple([self._stage(payload) for payload in payloads])
+        with finding_no_room(self.path.parent):
+            return tuple([self._stage(payload) for payload in payloads])
 
     def _stage(self, payload: Payload) -> Payload:
         if isinstance(payload, Upload):
@@ -182,23 +184,30 @@ class Store:
         return payload
 
     def stage_again(self, payloads: Sequence[Payload]) -> tuple[Payload, ...]:
-        """Return the payloads of a record for use in another record: each file gets a second one."""
-        return tuple(self._files.again(body) if isinstance(body, PayloadRef) else body for body in payloads)
+        """Return the payloads of a record for use in another record: each file gets a second one.
+
+        Raises:
+            StorageFull: there is no room.
+        """
+        with finding_no_room(self.path.parent):
+            return tuple(self._files.again(body) if isinstance(body, PayloadRef) else body for body in payloads)
 
     def commit(self, records: Iterable[Record]) -> None:
         """Append `records` in one transaction; when this returns, they survive the death of any process.
 
         Raises:
-            StoreError: the store is damaged; nothing was written.
+            StorageFull: there is no room. Nothing was written, and the same records can be committed later.
             sqlite3.Error: nothing was written.
-            StoreRemoved: see `check_files`; these records were not written.
         """
-        self.check_files()
-        records = list(records)
+        with finding_no_room(self.path.parent):
+            self._commit(list(records))
+
+    def _commit(self, records: Sequence[Record]) -> None:
         journal, execute = self._journal, self._db.execute
+        staged, first_file = set(self._files.staged), self._files.next_number
         is_clearing = False
-        execute("BEGIN IMMEDIATE")
         try:
+            execute("BEGIN IMMEDIATE")
             for at, record in enumerate(records, start=1):
                 if isinstance(record, CLEARING):
                     is_clearing = True
@@ -210,8 +219,11 @@ class Store:
                 execute("ROLLBACK")
             journal.roll_back()
             self._clearing.gone.clear()
-            if isinstance(error, sqlite3.Error) and is_damage(error):
-                raise unreadable(self.path, error) from error
+            self._files.remove(range(first_file, self._files.next_number))
+            self._files.staged |= staged
+            self._written = 0
+            if is_io_error(error):
+                self._open_again()
             raise
         self._witness.note(journal.settle())
         self._files.remove_later(self._clearing.gone)
@@ -219,15 +231,6 @@ class Store:
         self.unstage()
         self._upkeep.after_commit(self._written, cleared=is_clearing)
         self._written = 0
-
-    def check_files(self) -> None:
-        """Check that the journal still has its name; else write it there again.
-
-        Raises:
-            StoreRemoved: it was removed, and all commits are in its place again, which this object does not use.
-            StoreError: it was removed, and cannot be written again.
-        """
-        self._names.check(lambda: self._db)
 
     def unstage(self) -> None:
         """Remove the staged files that no record refers to."""
@@ -405,7 +408,12 @@ class Store:
     def close(self) -> None:
         """Close the store; all committed records are in the file."""
         self._upkeep.close()
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # which syncs the file
+        try:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # which syncs the file
+        except sqlite3.Error:  # a full disk: the log keeps what the database lacks
+            self._db.close()
+            self._witness.abandon()
+            return
         self._db.close()
         self._witness.close(self._journal.packed)
 

@@ -115,7 +115,10 @@ def _checkpoint(db: sqlite3.Connection, *, tidy: bool) -> None:
     if not tidy:
         return
     if _is_worth_moving(db):
-        db.execute("VACUUM")
+        try:
+            db.execute("VACUUM")
+        except sqlite3.OperationalError:  # no room: what was cleared makes room for itself only
+            pass
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the log holds the earlier content of the pages
 
 

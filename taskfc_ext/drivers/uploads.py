@@ -28,7 +28,8 @@ from itertools import count
 from pathlib import Path
 
 from taskfc_ext.drivers.paths import payloads_of, uploads_of
-from taskfc_ext.errors import StoreError
+from taskfc_ext.drivers.room import free_bytes, megabytes
+from taskfc_ext.errors import StorageFull, StoreError
 from taskfc_ext.protocol.payloads import Payload, PayloadRef, Upload
 
 KEPT_AFTER_DEATH = 60.0
@@ -356,5 +357,7 @@ def cannot_write(what: str, folder: Path, error: OSError) -> StoreError:
     """Return the error that tells the user why a payload, which messages call `what`, cannot be written."""
     hint = "free some space there, or write the data to a file elsewhere and send its path"
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return StoreError(f"there is no room for {what} in {folder}: {error.strerror}", hint=hint)
+        free = free_bytes(folder)
+        text = f"there is no room for {what} in {folder} ({megabytes(free)} free): {error.strerror}"
+        return StorageFull(text, path=str(folder), free=free, hint=hint)
     return StoreError(f"{what} cannot be written to {folder}: {error}")

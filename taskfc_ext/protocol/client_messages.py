@@ -315,7 +315,7 @@ class Stop(Request, frozen=True):
 
 
 class Ping(Request, frozen=True):
-    """Keep the session. Answered by the number of contradictions that the controller has repaired since its start."""
+    """Keep the session. Answered by `Reply(None)`."""
 
 
 ClientMessage = (
@@ -360,6 +360,7 @@ class Welcome(Message, frozen=True):
     """Answers `Hello`. `incarnation` counts the starts of the controller on this store.
 
     `store_began`: the wall-clock seconds of the first of them, which tell this store from a fresh one; 0: not known.
+    `no_room`: as in `QueueSnapshot`.
     """
 
     protocol: int
@@ -371,6 +372,7 @@ class Welcome(Message, frozen=True):
     client_name: str
     n_workers: int
     store_began: float = 0.0
+    no_room: str = ""
 
 
 class Accepted(Message, frozen=True):
@@ -400,7 +402,7 @@ class ErrorKind(StrEnum):
     TOO_MUCH = "too-much"
     SAY_HELLO = "say-hello"
     RESOURCES = "resources"
-    STORE = "store"
+    STORAGE_FULL = "storage-full"
 
 
 class Refused(Message, frozen=True):

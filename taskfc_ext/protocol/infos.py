@@ -155,6 +155,29 @@ class WorkerInfo(Struct, frozen=True, kw_only=True):
         return f"{text} (substitute)" if self.is_substitute else text
 
 
+class NoRoom(Struct, frozen=True, kw_only=True):
+    """Why the store takes nothing new at present: its disk is full, over quota, or cannot be written.
+
+    Attributes:
+        message: a sentence without its full stop: the fact, with the path.
+        hint: what to do.
+        path: the store's folder.
+        free: bytes that are free there for this user.
+        is_stuck: not even small records can be committed, so nothing can be changed; else only new tasks are refused.
+    """
+
+    message: str
+    hint: str
+    path: str
+    free: int
+    is_stuck: bool = False
+
+    @property
+    def text(self) -> str:
+        """Both sentences, for people."""
+        return f"{self.message[:1].upper()}{self.message[1:]}. {self.hint[:1].upper()}{self.hint[1:]}."
+
+
 class EngineInfo(Struct, frozen=True, kw_only=True):
     """The engine in whose slots the workers of a farm run.
 

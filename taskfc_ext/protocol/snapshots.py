@@ -132,6 +132,7 @@ class QueueSnapshot(Struct, frozen=True, kw_only=True, tag="snapshot", tag_field
         n_workers: the intended number of workers; with an engine at most so many.
         workers: the present workers.
         engine: the engine that has them; `None`: they are processes of this machine.
+        no_room: sentences for people while the store takes nothing new: why, where, what to do; "": there is room.
         batches: of all tasks in `runs` and `rows`.
         runs: the tasks without further details.
         rows: all other tasks.
@@ -147,6 +148,7 @@ class QueueSnapshot(Struct, frozen=True, kw_only=True, tag="snapshot", tag_field
     n_workers: int
     workers: tuple[WorkerInfo, ...] = ()
     engine: EngineInfo | None = None
+    no_room: str = ""
     batches: tuple[Batch, ...] = ()
     runs: tuple[Run, ...] = ()
     rows: Rows = Rows()
@@ -170,6 +172,7 @@ class QueueDelta(Struct, frozen=True, kw_only=True, tag="delta", tag_field="type
     n_workers: int
     workers: tuple[WorkerInfo, ...] | None = None
     engine: EngineInfo | None = None
+    no_room: str = ""
     batches: tuple[Batch, ...] = ()
     runs: tuple[Run, ...] = ()
     rows: Rows = Rows()
@@ -198,6 +201,7 @@ class FarmStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
         n_workers: the intended number of workers.
         python: the Python version of its workers.
         engine: the engine that has them.
+        no_room: as in `QueueSnapshot`.
     """
 
     name: str
@@ -208,3 +212,4 @@ class FarmStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
     n_workers: int = 0
     python: str = ""
     engine: EngineInfo | None = None
+    no_room: str = ""

@@ -10,8 +10,9 @@ import msgspec
 
 from taskfc_ext.drivers.paths import FarmPaths, farm_paths, prepare
 from taskfc_ext.drivers.processes import python_command
+from taskfc_ext.drivers.room import LOW, Reserve, free_bytes, is_for_want_of_room, refuse_start
 from taskfc_ext.drivers.stops import count_stops
-from taskfc_ext.errors import TaskFCError
+from taskfc_ext.errors import StartFailed, TaskFCError
 from taskfc_ext.protocol.launch import LaunchStatus, parse_words
 from taskfc_ext.supervisor.log import log
 from taskfc_ext.supervisor.pool import Commands
@@ -33,14 +34,16 @@ def main(commands: Commands = python_command) -> None:
     with open(os.devnull, "r+b", buffering=0) as null:
         os.dup2(null.fileno(), 0)
         os.dup2(null.fileno(), 1)
+    paths = farm_paths(sys.argv[1])
     try:
-        paths = farm_paths(sys.argv[1])
         prepare(paths)
         log_fd = open_log(paths.supervisor_log)
         os.dup2(log_fd, 2)
         os.close(log_fd)
         _supervise(paths, given, secrets, status, commands)
-    except (TaskFCError, ValueError) as error:
+    except (TaskFCError, ValueError, OSError) as error:
+        if isinstance(error, OSError):
+            error = _explain(error, paths)
         status.send(LaunchStatus(error=getattr(error, "message", str(error)), hint=getattr(error, "hint", "")))
         log(f"ended: {error}")
         sys.exit(1)
@@ -50,7 +53,15 @@ def main(commands: Commands = python_command) -> None:
         sys.exit(1)
 
 
+def _explain(error: OSError, paths: FarmPaths) -> TaskFCError:
+    """Return the error that tells a user about `error`."""
+    full = refuse_start(paths.written) if is_for_want_of_room(error) else None
+    return full or StartFailed(f"the supervisor failed: {error}", hint=f"see {paths.supervisor_log}")
+
+
 def _supervise(paths: FarmPaths, given: bytes, secrets: bytes, status: StatusPipe, commands: Commands) -> None:
+    if free_bytes(paths.store) < LOW:
+        Reserve(paths.reserve).give_back()  # a start writes little, and it is kept for that
     lock_fd = take_lock(paths)
     if lock_fd is None:
         status.send(LaunchStatus(running=True))

@@ -12,6 +12,10 @@ class ControllerBackoff:
     """Back-off of the controller: it is started again at once, and a little later if it dies often.
 
     One that dies three times in a row before it answers is not started again.
+
+    Attributes:
+        has_served: one has answered.
+        unanswered: the number of those in a row that died before they answered.
     """
 
     AT_MOST = 3
@@ -21,12 +25,12 @@ class ControllerBackoff:
 
     def __init__(self) -> None:
         self._deaths: deque[float] = deque(maxlen=self.OFTEN)
-        self._has_served = False
+        self.has_served = False
         self.unanswered = 0
 
     def note_served(self) -> None:
         """Note that the controller answers."""
-        self._has_served = True
+        self.has_served = True
         self.unanswered = 0
 
     @property
@@ -46,6 +50,6 @@ class ControllerBackoff:
 
         That is not the controller's fault: a farm that has worked waits for the system to recover.
         """
-        if not self._has_served:
+        if not self.has_served:
             self.unanswered += 1
         return 1.0

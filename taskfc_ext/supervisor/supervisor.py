@@ -19,10 +19,10 @@ from taskfc_ext.drivers.process_tree import (
     reap,
 )
 from taskfc_ext.drivers.processes import kill_tagged, python_command
-from taskfc_ext.drivers.rescue import HeldLock
+from taskfc_ext.drivers.room import refuse_start
 from taskfc_ext.drivers.signals import Signal, is_stray, signal_queue
 from taskfc_ext.drivers.stops import note_stop
-from taskfc_ext.errors import ProtocolError, StoreError
+from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol.launch import LaunchStatus
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.supervisor_messages import (
@@ -35,7 +35,6 @@ from taskfc_ext.protocol.supervisor_messages import (
     SetWorkers,
     Shutdown,
     StopAttempt,
-    StoreRefused,
     ToSupervisor,
     WorkerDown,
 )
@@ -82,7 +81,7 @@ class Supervisor:
         secrets: bytes = b"",
     ) -> None:
         self._paths = paths
-        self._lock = HeldLock(paths.lock, lock_fd)
+        self._lock_fd = lock_fd
         self._status = status
         self._commands = commands
         self._pool: Pool = (
@@ -191,9 +190,8 @@ class Supervisor:
         self._start_at = None
         command = self._commands("controller", self._paths.name)
         try:
-            self._restore_files()
-            controller = ControllerProcess(self._paths, command, self._lock.fd)
-        except (OSError, StoreError) as error:
+            controller = ControllerProcess(self._paths, command, self._lock_fd)
+        except OSError as error:
             self._try_again(f"could not be started: {error}", now + self._backoff.note_refused_start())
             return
         self._controller = controller
@@ -207,12 +205,6 @@ class Supervisor:
         controller.send([fit(farm)])
         self._pool.confirm()
         self._pool.ask_to_reconnect()
-
-    def _restore_files(self) -> None:
-        """Make the lock and the farm's options again if a task has removed them: the controller needs them."""
-        if self._lock.renew():
-            log(f"the lock {self._paths.lock} was missing; made and locked it again")
-        self._pool.restore_files()
 
     def _receive(self, controller: ControllerProcess, now: float) -> None:
         try:
@@ -246,10 +238,6 @@ class Supervisor:
             case SetWorkers():
                 if not self._stopping:
                     self._pool.resize(message, now)
-            case StoreRefused(error, hint):
-                log(f"stopping, as no controller can serve the store: {error}")
-                self._status.send(LaunchStatus(error=error, hint=hint))
-                self._stop(now)
             case Shutdown():
                 log("stopping")
                 self._has_uncounted_stop = False
@@ -271,6 +259,10 @@ class Supervisor:
         log(f"no controller: {why}")
         if not self._paths.store.is_dir():
             log(f"stopping, as {self._paths.store} is gone: there is nothing left to serve")
+            self._stop(time.monotonic())
+        elif not self._backoff.has_served and (full := refuse_start(self._paths.written)) is not None:
+            log(f"stopping: {full.message}")
+            self._status.send(LaunchStatus(error=full.message, hint=full.hint))
             self._stop(time.monotonic())
         elif self._backoff.is_hopeless:
             failures = self._backoff.unanswered

@@ -43,6 +43,7 @@ class QueueModel:
         n_workers: the wanted number of workers.
         workers: the present workers.
         engine: the engine that has them; `None`: they are processes of this machine.
+        no_room: as in `QueueSnapshot`.
     """
 
     def __init__(self) -> None:
@@ -54,6 +55,7 @@ class QueueModel:
         self.n_workers = 0
         self.workers: tuple[WorkerInfo, ...] = ()
         self.engine: EngineInfo | None = None
+        self.no_room = ""
         self._batches: list[Batch] = []
         self._newest: set[int] = set()  # first ids of the batches of `wall`: their tasks may come in the next message
         self._n_batches_kept = 0  # after the last removal of empty batches
@@ -77,6 +79,7 @@ class QueueModel:
                     self._drop_empty_batches()
         self.seq, self.wall, self.counts, self.n_workers = message.seq, message.wall, message.counts, message.n_workers
         self.engine = message.engine
+        self.no_room = message.no_room
         if message.workers is not None:
             self.workers = message.workers
         for batch in message.batches:
@@ -117,6 +120,7 @@ class QueueModel:
             n_workers=self.n_workers,
             workers=self.workers,
             engine=self.engine,
+            no_room=self.no_room,
             batches=tuple(batches[:MAX_BATCHES]),
             runs=tuple(runs[:MAX_BATCHES]),
             rows=columns_of(rows[:MAX_ROWS]),
@@ -130,6 +134,7 @@ class QueueModel:
                 counts=self.counts,
                 n_workers=self.n_workers,
                 engine=self.engine,
+                no_room=self.no_room,
                 batches=tuple(batches[part * MAX_BATCHES : (part + 1) * MAX_BATCHES]),
                 runs=tuple(runs[part * MAX_BATCHES : (part + 1) * MAX_BATCHES]),
                 rows=columns_of(rows[part * MAX_ROWS : (part + 1) * MAX_ROWS]),

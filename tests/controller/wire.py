@@ -11,11 +11,12 @@ import os
 import platform
 import socket
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from taskfc_ext.controller.loop import Controller
 from taskfc_ext.core.scheduler import Scheduler
+from taskfc_ext.core.state.validate import validate
 from taskfc_ext.drivers.paths import payloads_of
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.drivers.uploads import read_payload
@@ -38,7 +39,6 @@ from taskfc_ext.protocol.worker_messages import (
     SetUp,
     Started,
 )
-from tests.core.conversation import check_farm
 
 CODE = b"c" * 16
 PYTHON = ".".join(platform.python_version_tuple()[:2])
@@ -290,8 +290,16 @@ class WireClient:
 class WireFarm:
     """A farm whose controller can be killed at any commit and started again."""
 
-    def __init__(self, path: Path, *, n_workers: int = 2, crashes: Iterable[tuple[int, str]] = ()) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        n_workers: int = 2,
+        crashes: Iterable[tuple[int, str]] = (),
+        make_store: Callable[[Path, int, str], CrashingStore] = CrashingStore,
+    ) -> None:
         self.path = path
+        self.make_store = make_store
         self.crashes = iter(crashes)
         self.starts: dict[int, int] = {}
         self.inputs: dict[int, tuple] = {}
@@ -342,7 +350,7 @@ class WireFarm:
         self.clients_end, self.workers_end = HeldFrames(), HeldFrames()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.supervisor, self._controllers_end = ours, theirs
-        self.store = CrashingStore(self.path, crash_at, when)
+        self.store = self.make_store(self.path, crash_at, when)
         self.store.committed = self.committed
         self.scheduler = Scheduler(self.store.records(), name="t")
         self.controller = Controller("t", self.scheduler, self.store, self.clients_end, self.workers_end, theirs)
@@ -429,7 +437,7 @@ class WireFarm:
                 busy |= worker.work()
             if not busy and not (self._has_input() and not self.ended):
                 break
-        check_farm(self.scheduler.farm, self.controller._now())
+        validate(self.scheduler.farm)
 
     def _has_input(self) -> bool:
         if self.clients_end.arrived or self.workers_end.arrived or self.controller._effects:

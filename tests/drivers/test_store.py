@@ -19,7 +19,7 @@ from taskfc_ext.drivers.schema import SCHEMA_VERSION
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.drivers.upkeep import Upkeep
 from taskfc_ext.drivers.uploads import LargePayloads
-from taskfc_ext.errors import StoreError
+from taskfc_ext.errors import StorageFull, StoreError
 from taskfc_ext.protocol.client_messages import Define, Ended
 from taskfc_ext.protocol.payloads import PayloadRef
 from taskfc_ext.protocol.records import (
@@ -586,7 +586,7 @@ def test_a_file_that_is_not_a_store_is_refused_with_a_hint(path):
 
 
 def test_a_missing_folder_is_refused(tmp_path):
-    with pytest.raises(StoreError, match="cannot be opened"):
+    with pytest.raises(StoreError, match="unable to open"):
         Store(tmp_path / "nowhere" / "journal.sqlite")
 
 
@@ -614,7 +614,7 @@ def test_a_full_disk_undoes_the_commit_and_the_store_goes_on(store):
     store.commit([make_submitted(0)])
     (pages,) = store._db.execute("PRAGMA page_count").fetchone()
     store._db.execute(f"PRAGMA max_page_count={pages + 2}")
-    with pytest.raises(sqlite3.OperationalError, match="full"):
+    with pytest.raises(StorageFull, match=r"disk of the farm's store is full \(.* free\)"):
         store.commit([make_submitted(1), make_submitted(2, owner="x" * 50_000)])
     store._db.execute("PRAGMA max_page_count=1000000")
     store.commit([make_submitted(1)])

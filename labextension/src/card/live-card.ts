@@ -169,7 +169,8 @@ export class LiveCard implements DrawnCard {
     this.view.showHead(card.farm, head, '');
     const lacksDetails = head.hasBegun && !this.details?.task.attempts; // those of a task that waits have nothing else
     if (lacksDetails && head.taskid === card.taskid) this.view.showTexts(this.host.savedTexts()); // until they are here
-    this.showView(head.offers, lacksDetails ? 'buttons' : 'all');
+    const noRoom = head.isFinal ? '' : oneLine(this.follower?.store.queue.noRoom, 600);
+    this.showView(head.offers, lacksDetails ? 'buttons' : 'all', [noRoom]);
     this.ask(head.taskid, head.state);
   }
 

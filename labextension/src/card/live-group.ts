@@ -3,6 +3,7 @@
 import { CARD_VERSION, MAX_IDS } from '../link/messages';
 import type { GroupOfTasks } from '../link/messages';
 import type { Follower } from '../link/shared-queues';
+import { oneLine } from '../queue/format';
 import { ActionRow } from './action-row';
 import { adviceOnStale, KERNEL_BACK_AFTER_MS, momentOf, startLine } from './advice';
 import type { Advice } from './advice';
@@ -123,7 +124,8 @@ export class LiveGroup implements DrawnCard {
     if (this.view.element.parentElement === null) this.host.place.prepend(this.view.element);
     this.host.showSaved(false);
     this.view.show(group.title, head, notice);
-    this.finish(head.offers, 'all');
+    const noRoom = head.unfinished.length > 0 ? oneLine(this.follower?.store.queue.noRoom, 600) : '';
+    this.finish(head.offers, 'all', [noRoom]);
   }
 
   /** Show the saved form, with a line and what to type at its end. */

@@ -161,6 +161,8 @@ export interface QueueSnapshot {
   readonly workers: readonly WorkerInfo[];
   /** the engine that has them; `None`: they are processes of this machine. */
   readonly engine: EngineInfo | null;
+  /** sentences for people while the store takes nothing new: why, where, what to do; "": there is room. */
+  readonly no_room: string;
   /** of all tasks in `runs` and `rows`. */
   readonly batches: readonly Batch[];
   /** the tasks without further details. */
@@ -186,6 +188,7 @@ export interface QueueDelta {
   /** all workers, if anything about them has changed; else `None`. */
   readonly workers?: readonly WorkerInfo[] | null;
   readonly engine?: EngineInfo | null;
+  readonly no_room?: string;
   /** the new ones. */
   readonly batches?: readonly Batch[];
   readonly runs?: readonly Run[];
@@ -261,6 +264,8 @@ export interface FarmStatus {
   readonly python?: string;
   /** the engine that has them. */
   readonly engine?: EngineInfo | null;
+  /** as in `QueueSnapshot`. */
+  readonly no_room?: string;
 }
 
 /** All farms of this user that run or have a store, by name. Sent first, and after each change. */

@@ -51,6 +51,8 @@ export class Queue {
   workers: readonly WorkerInfo[] = [];
   nWorkers = 0;
   engine: EngineInfo | null = null;
+  /** Sentences for people while the farm's store has no room; empty: it has. */
+  noRoom = '';
   incarnation = 0;
   /** Of the last message; -1: there has been no snapshot. */
   seq = -1;
@@ -88,6 +90,7 @@ export class Queue {
     this.nWorkers = message.n_workers;
     this.workers = message.workers ?? this.workers;
     this.engine = message.engine ?? null;
+    this.noRoom = message.no_room ?? '';
     this.addBatches(message.batches ?? []);
     this.makePlaces(message.runs ?? [], message.rows?.ids ?? []);
     this.applyRuns(message.runs ?? []);

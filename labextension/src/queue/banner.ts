@@ -1,4 +1,4 @@
-// The banner above a queue that is not live: the problem, and advice.
+// The banner above a queue that is not live, or whose store has no room: the problem, and advice.
 
 import { FarmState } from '../link/messages';
 import type { QueueStore } from '../link/store';
@@ -34,11 +34,15 @@ export class Banner {
     const state = status?.state ?? FarmState.LIVE;
     const isConnecting = state === FarmState.CONNECTING && !store.isKnown && !status?.message;
     const message = oneLine(status?.message) || DEFAULTS[state];
-    const text = store.problem || (isConnecting ? '' : state === FarmState.LIVE ? this.missingFarmText() : message);
+    const text = store.problem || (isConnecting ? '' : state === FarmState.LIVE ? this.liveText() : message);
     setText(this.text, text);
     const at = store.wall - store.queue.ahead;
     setText(this.asOf, text && store.isKnown && !store.isLive ? `As of ${formatTime(at, store.now())}.` : '');
     setHidden(this.element, !text);
+  }
+
+  private liveText(): string {
+    return this.missingFarmText() || oneLine(this.store.queue.noRoom, 600);
   }
 
   private missingFarmText(): string {

@@ -19,7 +19,7 @@ function queueOf(more: Partial<QueueSnapshot>): Queue {
   const queue = new Queue('default');
   queue.apply({
     type: 'snapshot', seq: 0, farm: 'default', incarnation: 1, wall: 1000, counts: {}, n_workers: 1, workers: [],
-    engine: null, batches: [batch], runs: [], rows: {}, ends: [], ...more
+    engine: null, no_room: '', batches: [batch], runs: [], rows: {}, ends: [], ...more
   }, 0);
   return queue;
 }

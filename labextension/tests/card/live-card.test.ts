@@ -83,6 +83,15 @@ describe('what is shown', () => {
     expect(host.shown).not.toContain('behind');
   });
 
+  test('a task that has not ended, with the word that the disk is full', async () => {
+    show();
+    world.tell({ ...queue([[7, StateCode.RUNNING]]), no_room: 'The disk is full. Make room.' });
+    await settle();
+    expect(host.shown).toContain('The disk is full. Make room.');
+    world.tell(queue([[7, StateCode.RUNNING]]));
+    expect(host.shown).not.toContain('disk');
+  });
+
   test('a task that runs, with its output, and a button', async () => {
     show();
     world.tell(queue([[7, StateCode.RUNNING, { progress: { done: 1, total: 4, description: 'epochs' } }]]));

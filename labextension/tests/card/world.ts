@@ -117,7 +117,7 @@ export function queue(tasks: [number, StateCode, Partial<Batch & Note>?][], coun
   const ids = tasks.map(([id]) => id);
   const ended = (code: StateCode): boolean => code >= StateCode.SUCCEEDED;
   return {
-    type: 'snapshot', seq: 1, farm: 'f', incarnation: 1, wall: 110, counts, n_workers: 1, workers: [], engine: null,
+    type: 'snapshot', seq: 1, farm: 'f', incarnation: 1, wall: 110, counts, n_workers: 1, workers: [], engine: null, no_room: '',
     batches: tasks.map(([id, , more]) => ({ first: id, n: 1, label: 'fit()', name: 'fit', submitted: 100, ...more })),
     runs: [],
     rows: {

@@ -12,7 +12,8 @@ describe('the status bar', () => {
     [{ running: 3, queued: 12, failed: 0 }, '3 running · 12 queued'],
     [{ running: 0, queued: 12_345, failed: 0 }, '12,345 queued'],
     [{ running: 0, queued: 0, failed: 2 }, '2 failed'],
-    [{ running: 0, queued: 0, failed: 0 }, '']
+    [{ running: 0, queued: 0, failed: 0 }, ''],
+    [{ running: 1, queued: 0, failed: 0, isFull: true }, '1 running · disk full']
   ])('shows for %j: %s', (totals, text) => {
     expect(statusText(totals)).toBe(text);
   });
@@ -24,6 +25,12 @@ describe('the status bar', () => {
       queued: 5,
       failed: 2
     });
+  });
+
+  test('tells of a full disk while the farm is live', () => {
+    const full = { ...farm('a', {}), no_room: 'The disk is full.' };
+    expect(sumCounts([full, farm('b')], {}).isFull).toBe(true);
+    expect(sumCounts([{ ...full, state: 'dead' }, farm('b')], {}).isFull).toBeUndefined();
   });
 
   test('resets failures when the user looks', () => {

@@ -15,7 +15,7 @@ function delta(wall: number, rows: Rows = {}, nEnded = 0, workers: number[] | nu
 }
 
 function snapshot(wall: number, nEnded: number, ends: number[] = [], incarnation = 1): QueueSnapshot {
-  const rest = { n_workers: 1, workers: [], engine: null, batches: [], runs: [], rows: {} };
+  const rest = { n_workers: 1, workers: [], engine: null, no_room: '', batches: [], runs: [], rows: {} };
   return { type: 'snapshot', seq: 0, farm: 'f', incarnation, wall, counts: { n_ended: nEnded }, ends, ...rest };
 }
 

@@ -14,7 +14,7 @@ const empty: QueueSnapshot = {
   wall: 1000,
   counts: {},
   n_workers: 1,
-  workers: [], engine: null,
+  workers: [], engine: null, no_room: '',
   batches: [],
   runs: [],
   rows: {},

@@ -14,7 +14,7 @@ import { KEEP_ALIVE_EVERY_MS, WidgetSource } from '../../src/link/widget-source'
 
 const SNAPSHOT: QueueSnapshot = {
   type: 'snapshot', seq: 7, farm: 'f', incarnation: 1, wall: 1, counts: { running: 1 }, n_workers: 1,
-  workers: [], engine: null, batches: [], runs: [], rows: {}, ends: []
+  workers: [], engine: null, no_room: '', batches: [], runs: [], rows: {}, ends: []
 }; // prettier-ignore
 
 const STATUS: FarmStatus = { name: 'f', state: 'live', identity: 'one' };

@@ -8,7 +8,7 @@ import { Queue } from '../../src/link/model';
 
 function queueOf(runs: readonly Run[], counts: Counts = {}): Queue {
   const queue = new Queue('default');
-  const whole = { n_workers: 1, workers: [], engine: null, batches: [], rows: {}, ends: [] };
+  const whole = { n_workers: 1, workers: [], engine: null, no_room: '', batches: [], rows: {}, ends: [] };
   queue.apply({ type: 'snapshot', seq: 0, farm: 'default', incarnation: 1, wall: 1000, counts, runs, ...whole }, 0);
   return queue;
 }

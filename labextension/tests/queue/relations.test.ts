@@ -9,7 +9,7 @@ import { findAfter, findBefore, MOST_RELATED } from '../../src/queue/relations';
 function queueOf(...batches: Batch[]): Queue {
   const queue = new Queue('default');
   const runs = batches.map(({ first, n }) => [first, n, StateCode.WAITING] as const);
-  const facts = { farm: 'default', incarnation: 1, wall: 0, counts: {}, n_workers: 0, workers: [], engine: null };
+  const facts = { farm: 'default', incarnation: 1, wall: 0, counts: {}, n_workers: 0, workers: [], engine: null, no_room: '' };
   queue.apply({ type: 'snapshot', seq: 1, ...facts, batches, runs, rows: {}, ends: [] }, 0);
   return queue;
 }

@@ -17,7 +17,7 @@ queue.apply(
     wall: 1000,
     counts: {},
     n_workers: 1,
-    workers: [], engine: null,
+    workers: [], engine: null, no_room: '',
     batches: [
       { first: 0, n: 2, label: 'fit', name: 'Zeta', owner: 'a.ipynb', submitted: 10 },
       { first: 2, n: 2, label: 'alpha', owner: 'b.ipynb', submitted: 30, priority: 5 },
@@ -116,7 +116,7 @@ test('by state, queued tasks stand in the order in which they start, all others 
     [4, 2, StateCode.RUNNING],
     [6, 2, StateCode.WAITING]
   ] as [number, number, StateCode][];
-  farm.apply({ ...counts, workers: [], engine: null, batches: [], runs, rows: {}, ends: [] }, 0);
+  farm.apply({ ...counts, workers: [], engine: null, no_room: '', batches: [], runs, rows: {}, ends: [] }, 0);
   const shown = (isDescending: boolean): number[] =>
     [...selectNow(farm, { ...ALL, isDescending }, 0)].map(place => farm.idAt(place));
   expect(shown(false)).toEqual([5, 4, 2, 3, 6, 7, 1, 0]);

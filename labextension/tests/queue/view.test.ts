@@ -441,6 +441,22 @@ describe('the drawer', () => {
   });
 });
 
+describe('a live farm without room on its disk', () => {
+  test('tells so above its queue, until there is room again', async () => {
+    const said = 'The disk of the farm\'s store is full (/d, 1.2 MB free). Make room, or clear finished tasks.';
+    shown = show({ queued: 5 });
+    shown.view.receive(farms({}));
+    shown.view.receive({ ...shown.farm.step(1), no_room: said });
+    await settle();
+    expect(text('.taskfc-banner')).toBe(said);
+    expect(shown.find('.taskfc-banner').hidden).toBe(false);
+    expect(shown.find('.taskfc-queue').classList).not.toContain('taskfc-mod-stale');
+    shown.view.receive(shown.farm.step(1));
+    await settle();
+    expect(shown.find('.taskfc-banner').hidden).toBe(true);
+  });
+});
+
 describe('a farm that is not live', () => {
   test.each([
     [{ state: FarmState.DEAD, message: 'it died of this' }, 'it died of this'],

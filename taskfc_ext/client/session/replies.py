@@ -9,7 +9,7 @@ from taskfc_ext.errors import (
     ProtocolError,
     RequestRefused,
     ResultExpired,
-    StoreError,
+    StorageFull,
     TaskFCError,
     UnknownTask,
     UnknownTasks,
@@ -62,6 +62,8 @@ def error_of(refused: Refused, *, for_python: bool = True) -> Exception:
         case ErrorKind.UNKNOWN_TASKS:
             taskids = tuple(value.get("taskids", ()))
             return UnknownTasks(message, taskids=taskids, n_cleared=value.get("n_cleared", 0), hint=hint)
+        case ErrorKind.STORAGE_FULL:
+            return StorageFull(message, path=value.get("path", ""), free=value.get("free", 0), hint=hint)
         case _:
             return _OTHERS.get(refused.error, RequestRefused)(message, hint=hint)
 
@@ -70,5 +72,4 @@ _OTHERS: dict[ErrorKind, type[TaskFCError]] = {
     ErrorKind.VERSION: VersionMismatch,
     ErrorKind.PROTOCOL: ProtocolError,
     ErrorKind.RESOURCES: NotEnoughResources,
-    ErrorKind.STORE: StoreError,
 }

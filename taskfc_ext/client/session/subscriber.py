@@ -175,7 +175,7 @@ class Subscriber:
 
     def _pass_on(self, news: QueueSnapshot | QueueDelta) -> None:
         self._delta_seq = news.seq
-        facts = {"counts": news.counts, "n_workers": news.n_workers, "engine": news.engine}
+        facts = {"counts": news.counts, "n_workers": news.n_workers, "engine": news.engine, "no_room": news.no_room}
         self._status = msgspec.structs.replace(self._status, **facts)
         self._on_news(news)
 

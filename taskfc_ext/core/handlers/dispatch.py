@@ -88,7 +88,7 @@ def credit_of(farm: Farm, task: Task, ahead: float = AHEAD) -> int:
 
 def dispatch(farm: Farm, step: Step, now: Now) -> None:
     """Dispatch the tasks that are ready: to idle workers first, then ahead to workers that run short tasks."""
-    if farm.stop_asked:
+    if farm.stop_asked or farm.no_room is not None:
         return
     free = sorted(
         (w for w in farm.workers.values() if w.ready and not w.retiring and not w.busy and not w.pending),

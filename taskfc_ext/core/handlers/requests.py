@@ -13,7 +13,7 @@ from taskfc_ext.core.effects import (
     ToClient,
 )
 from taskfc_ext.core.events import Now
-from taskfc_ext.core.handlers import broadcasts, lending, refusals
+from taskfc_ext.core.handlers import broadcasts, lending, no_room, refusals
 from taskfc_ext.core.handlers.attempts import retire_surplus, set_n_workers
 from taskfc_ext.core.handlers.retry_request import on_retry
 from taskfc_ext.core.handlers.stopping import stop_attempt
@@ -92,7 +92,11 @@ def on_request(farm: Farm, step: Step, client: ClientSession, message: Request, 
         step.to_client(client.session, client.answers[message.seq])
     elif message.seq < client.done_below:
         pass  # a late copy: the client has the answer
+    elif (refusal := no_room.refusal_of(farm, message)) is not None:
+        answer_request(farm, step, client.session, refusal)
+        step.is_free = True
     elif isinstance(message, Read):
+        step.is_free = no_room.is_question(message)
         step.to_client(client.session, _read(farm, step, client, message, now))
     elif isinstance(message, Stop):
         # Before the `Stopping` that ends the session; not kept, since a farm that stops answers nothing more.
@@ -140,7 +144,7 @@ def _read(farm: Farm, step: Step, client: ClientSession, message: Read, now: Now
             subscriptions.unsubscribe(farm, client.session)
             return Reply(message.seq)
         case Ping():
-            return Reply(message.seq, farm.n_repairs)
+            return Reply(message.seq)
 
 
 def _change(farm: Farm, step: Step, client: ClientSession, message: Request, now: Now) -> Answer | None:

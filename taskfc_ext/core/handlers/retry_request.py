@@ -12,6 +12,7 @@ import msgspec
 
 from taskfc_ext.core.effects import Recall, Step
 from taskfc_ext.core.events import Now, Recalled
+from taskfc_ext.core.handlers import no_room
 from taskfc_ext.core.journal.endings import commit, commit_code, commit_submitted, fail_if_parent_failed
 from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.core.state.reasons import refusal_of
@@ -60,7 +61,8 @@ def on_recalled(farm: Farm, step: Step, event: Recalled, now: Now) -> None:
         return
     place = len(step.sends)
     if seq not in client.answers:  # a repeat may have been recalled as well
-        refusal = _refusal(farm, event.request) or _resubmit(farm, step, client, event, now)
+        refusal = no_room.refusal_of(farm, event.request) or _refusal(farm, event.request)
+        refusal = refusal or _resubmit(farm, step, client, event, now)
         if refusal is not None:
             client.remember(refusal)
     step.to_client(client.session, client.answers[seq], place)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from itertools import count, groupby
@@ -23,6 +22,7 @@ from taskfc_ext.core.state.waits import DEEPER, Key, OpenBarrier, Waits
 from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused
 from taskfc_ext.protocol.ids import list_ids
+from taskfc_ext.protocol.infos import NoRoom
 from taskfc_ext.protocol.options import MAX_DEATHS, UNREACHABLE_AFTER
 from taskfc_ext.protocol.payloads import Reason
 from taskfc_ext.protocol.resources import Totals
@@ -60,7 +60,7 @@ _LARGE_RECOVERY = 4096
 
 Timer = tuple[float, int, TimerKind, int, int]
 
-_batch_of, _state_of = attrgetter("batch"), attrgetter("state")
+_batch_of = attrgetter("batch")
 
 
 class Farm:
@@ -91,7 +91,7 @@ class Farm:
         engine_idle: seconds after which an idle worker on an engine ends; 0: never.
         waits: waits of tasks for tasks; `None` before the first.
         n_ended: tasks that have ended since the controller started.
-        n_repairs: what audits have repaired since the controller started; `audited`: where the next one goes on.
+        no_room: why the store takes nothing new at present; `None`: it has room.
         subscribers: sessions that watch the queue, and the changes not sent to them yet; `None` while there are none.
     """
 
@@ -146,8 +146,7 @@ class Farm:
         self.stop_asked = False
         self.stale = 0
         self.n_ended = 0
-        self.n_repairs = 0
-        self.audited = 0
+        self.no_room: NoRoom | None = None
         self.subscribers: Subscribers | None = None
 
     # tasks
@@ -277,13 +276,6 @@ class Farm:
             return [taskid for taskid, task in self.tasks.items() if task.state is state]
         codes = {code for code, reason in enumerate(_REASONS, start=1) if end_state(reason) is state}
         return [taskid for taskid, code in enumerate(self.ended) if code in codes]
-
-    def recount(self) -> dict[State, int]:
-        """Return the number of tasks in each state, counted now."""
-        found = Counter(map(_state_of, self.tasks.values()))
-        for code, reason in enumerate(_REASONS, start=1):
-            found[end_state(reason)] += self.ended.count(code)
-        return {state: found[state] for state in State}
 
     def same_spec(self, spec: Spec) -> Spec:
         """Return the one object that stands for all specs equal to `spec`.

@@ -16,6 +16,7 @@ class Facts(Struct, frozen=True):
     n_workers: int
     workers: tuple[WorkerInfo, ...]
     engine: EngineInfo | None
+    no_room: str = ""
 
 
 class Subscribers(Struct):

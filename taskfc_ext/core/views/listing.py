@@ -20,7 +20,11 @@ _SHOWN = 5
 
 
 def queue_status(farm: Farm, *, verbose: bool) -> dict[str, object]:
-    """Return counts, or lists of ids, by state, in the older system's names: *running* tasks are `pending`."""
+    """Return counts, or lists of ids, by state, in the older system's names: *running* tasks are `pending`.
+
+    While the store has no room, `no_room` says so.
+    """
+    without: dict[str, object] = {} if farm.no_room is None else {"no_room": farm.no_room.text}
     keys = {
         "waiting": State.WAITING,
         "scheduled": State.SCHEDULED,
@@ -30,8 +34,8 @@ def queue_status(farm: Farm, *, verbose: bool) -> dict[str, object]:
         "aborted": State.ABORTED,
     }
     if verbose:
-        return {key: farm.ids_in(state) for key, state in keys.items()}
-    return {key: farm.counts[state] for key, state in keys.items()}
+        return {key: farm.ids_in(state) for key, state in keys.items()} | without
+    return {key: farm.counts[state] for key, state in keys.items()} | without
 
 
 def list_tasks(farm: Farm, message: ListTasks, now: Now) -> SendList:

@@ -156,6 +156,7 @@ def facts_of(farm: Farm) -> Facts:
         n_workers=farm.n_workers,
         workers=tuple(workers_info(farm)),
         engine=engine_info(farm),
+        no_room=farm.no_room.text if farm.no_room is not None else "",
     )
 
 

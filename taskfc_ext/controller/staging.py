@@ -1,0 +1,75 @@
+"""Staging of what the controller receives: large payloads go into files of the store, if there is room for them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import msgspec
+
+from taskfc_ext.core.effects import Recall
+from taskfc_ext.core.events import Recalled
+from taskfc_ext.drivers.payload_files import UploadGone, may_be_large
+from taskfc_ext.drivers.store import Store
+from taskfc_ext.errors import StorageFull
+from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure
+from taskfc_ext.protocol.worker_messages import Finished, WorkerMessage
+
+logger = logging.getLogger(__name__)
+
+
+class Staging:
+    """Writer of large payloads, before the records that refer to them.
+
+    Args:
+        store: the store.
+        note: notes that there is no room, and tells the core.
+    """
+
+    def __init__(self, store: Store, note: Callable[[StorageFull], None]) -> None:
+        self._store = store
+        self._note = note
+
+    def arguments(self, payloads: tuple[Payload, ...]) -> tuple[Payload, ...]:
+        """Return `payloads` with references for large ones; without room as they are, and the core refuses them.
+
+        Raises:
+            UploadGone: the file of an `Upload` is not there.
+        """
+        try:
+            return self._store.stage(payloads)
+        except StorageFull as error:
+            self._note(error)
+            return payloads
+
+    def again(self, wanted: Recall, recall: Callable[[Recall], Recalled]) -> Recalled:
+        """Return the answer of `recall` to `wanted`; without room an empty one, and the core refuses the request."""
+        try:
+            return recall(wanted)
+        except StorageFull as error:
+            self._note(error)
+            return Recalled(wanted.session, wanted.request, ())
+
+    def values(self, frame: bytes, message: WorkerMessage) -> WorkerMessage:
+        """Return `message`, which came in `frame`, with its large values in files of the store.
+
+        Raises:
+            StorageFull: there is no room, so the message has to wait.
+        """
+        if not (isinstance(message, Finished) and may_be_large(frame, message.values)):
+            return message
+        try:
+            rows = [self._value(*row) for row in zip(message.outcomes, message.values, strict=True)]
+        except StorageFull as error:
+            self._note(error)
+            raise
+        outcomes, values = zip(*rows, strict=True)
+        return msgspec.structs.replace(message, outcomes=outcomes, values=values)
+
+    def _value(self, outcome: int, value: Payload) -> tuple[int, Payload]:
+        try:
+            return outcome, self._store.stage([value])[0]
+        except UploadGone as error:
+            logger.error("the file with a result is gone: %s", error)
+            text = "its result was removed from the farm's folder before it was in the store"
+            return int(Outcome.ERROR), encode_failure(Failure(Reason.ERROR, text, type_name="StoreError"))
