@@ -17,7 +17,7 @@ SIDE_BY_SIDE := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo docs same test lint format frontend bench engines browsers chaos fuzz soak mutants clean chromium kernels
+.PHONY: help demo docs same test lint format frontend bench engines browsers chaos damage fuzz soak mutants clean chromium kernels
 
 help: ## say what there is
 	@echo 'taskfc_ext: a task farm for notebooks'
@@ -68,6 +68,10 @@ chaos: $(VENV)/.stamp-test frontend ## kill -9 of everything, again and again (C
 	$(BIN)/python -m tests.engines.two_hosts
 	$(BIN)/python -m tests.engines.chaos --runs $(or $(COUNT),10)
 	for i in $$(seq $(or $(COUNT),20)); do echo "round $$i"; $(BIN)/python -m pytest -q -x tests/system $(ARGS) || exit 1; done
+
+damage: $(VENV)/.stamp-test ## stores damaged at random, 10,000 times: nothing may be silently different (CASES=, LOGS=, SEED=)
+	$(BIN)/python -m tests.damage --cases $(or $(CASES),10000) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.damage --log --cases $(or $(LOGS),1000) $(if $(SEED),--seed $(SEED))
 
 fuzz: $(VENV)/.stamp-test ## the state machine against its model, 20,000 examples
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -q tests/core $(ARGS)

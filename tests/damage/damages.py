@@ -1,0 +1,143 @@
+"""Kinds of damage. Each takes a source of chance, the folder of a copy, and the sample that it was copied from."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.damage.stores import JOURNAL, Sample
+
+PAGE = 4096
+
+Damage = Callable[[random.Random, Path, Sample], object]
+
+
+def flip_a_bit(draw: random.Random, folder: Path, sample: Sample) -> None:
+    _change(draw, _database_file(draw, folder), _flip)
+
+
+def flip_a_bit_of_the_log(draw: random.Random, folder: Path, sample: Sample) -> None:
+    _change(draw, _log_or_journal(folder), _flip)
+
+
+def cut(draw: random.Random, folder: Path, sample: Sample) -> None:
+    path = _database_file(draw, folder)
+    path.write_bytes(path.read_bytes()[: draw.randrange(path.stat().st_size)])
+
+
+def cut_the_log(draw: random.Random, folder: Path, sample: Sample) -> None:
+    path = _log_or_journal(folder)
+    path.write_bytes(path.read_bytes()[: draw.randrange(path.stat().st_size)])
+
+
+def overwrite_a_page(draw: random.Random, folder: Path, sample: Sample) -> None:
+    path = _log_or_journal(folder) if draw.random() < 0.3 else folder / JOURNAL
+    content = bytearray(path.read_bytes())
+    at, other = (draw.randrange(max(1, len(content) // PAGE)) * PAGE for _ in range(2))
+    page = draw.choice((bytes(PAGE), draw.randbytes(PAGE), bytes(content[other : other + PAGE])))
+    content[at : at + len(page)] = page
+    path.write_bytes(content)
+
+
+def lose_a_row(draw: random.Random, folder: Path, sample: Sample) -> None:
+    table, column = draw.choice((("journal", "seq"),) * 4 + (("ended", "seq"), ("code", "digest"), ("files", "number")))
+    with _database(folder) as db:
+        values = [value for (value,) in db.execute(f"SELECT {column} FROM {table}")]
+        if values:
+            db.execute(f"DELETE FROM {table} WHERE {column} = ?", (draw.choice(values),))
+
+
+def double_or_change_a_row(draw: random.Random, folder: Path, sample: Sample) -> None:
+    with _database(folder) as db:
+        seq = draw.choice([value for (value,) in db.execute("SELECT seq FROM journal")])
+        statement = draw.choice(
+            (
+                "INSERT INTO journal SELECT 5000, kind, first, last, sum, totals, body FROM journal WHERE seq = ?",
+                "UPDATE journal SET first = first + 1 WHERE seq = ? AND first IS NOT NULL",
+                "UPDATE journal SET body = zeroblob(length(body)) WHERE seq = ?",
+                "UPDATE journal SET kind = 1 + kind % 3 WHERE seq = ?",
+                "UPDATE journal SET seq = seq + 5000 WHERE seq = ?",
+                "UPDATE journal SET body = (SELECT body FROM journal WHERE kind = 2 LIMIT 1) WHERE seq = ?",
+                "UPDATE ended SET block = block + 1 WHERE seq = ?",
+            )
+        )
+        db.execute(statement, (seq,))
+
+
+def lose_an_index_entry(draw: random.Random, folder: Path, sample: Sample) -> None:
+    index = draw.choice(("submitted", "hollow", "files_of"))
+    with _database(folder) as db:
+        (sql,) = db.execute("SELECT sql FROM sqlite_master WHERE name = ?", (index,)).fetchone()
+        table, column = ("files", "number") if index == "files_of" else ("journal", "seq")
+        values = [value for (value,) in db.execute(f"SELECT {column} FROM {table}")]
+        for text in (f"{sql} AND {column} <> {draw.choice(values)}", sql):
+            db.execute("PRAGMA writable_schema=ON")
+            db.execute("UPDATE sqlite_master SET sql = ? WHERE name = ?", (text, index))
+            db.execute("PRAGMA writable_schema=RESET")
+            if text != sql:
+                db.execute("REINDEX")
+
+
+def lose_a_file(draw: random.Random, folder: Path, sample: Sample) -> None:
+    path = draw.choice([folder / JOURNAL, _log_or_journal(folder), folder / f"{JOURNAL}-witness"])
+    path.unlink() if draw.random() < 0.7 else path.write_bytes(b"")
+
+
+def exchange_for_an_older_file(draw: random.Random, folder: Path, sample: Sample) -> None:
+    names = [path.name for path in sample.older.iterdir() if path.is_file() and (folder / path.name).exists()]
+    name = draw.choice([each for each in names if not each.endswith("-shm")])
+    shutil.copy(sample.older / name, folder / name)
+
+
+DAMAGES: dict[str, tuple[Damage, int]] = {
+    "bit flipped": (flip_a_bit, 30),
+    "bit of the log flipped": (flip_a_bit_of_the_log, 10),
+    "file cut": (cut, 10),
+    "log cut": (cut_the_log, 5),
+    "page overwritten": (overwrite_a_page, 15),
+    "row lost": (lose_a_row, 10),
+    "row changed or doubled": (double_or_change_a_row, 8),
+    "index entry lost": (lose_an_index_entry, 5),
+    "file lost or emptied": (lose_a_file, 4),
+    "older file": (exchange_for_an_older_file, 3),
+}
+"""Each kind with its weight."""
+
+LOG = ("bit of the log flipped", "log cut")
+"""Kinds that are for stores whose process was killed."""
+
+
+def _change(draw: random.Random, path: Path, change: Callable[[random.Random, bytearray], None]) -> None:
+    content = bytearray(path.read_bytes())
+    change(draw, content)
+    path.write_bytes(content)
+
+
+def _flip(draw: random.Random, content: bytearray) -> None:
+    content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+
+
+def _database_file(draw: random.Random, folder: Path) -> Path:
+    paths = [folder / JOURNAL, _log_or_journal(folder), folder / f"{JOURNAL}-witness"]
+    return draw.choices(paths, (6, 3, 1))[0]
+
+
+def _log_or_journal(folder: Path) -> Path:
+    log = folder / f"{JOURNAL}-wal"
+    return log if log.exists() and log.stat().st_size else folder / JOURNAL
+
+
+class _database:
+    """A connection that changes a database where it is, and leaves no log."""
+
+    def __init__(self, folder: Path) -> None:
+        self._db = sqlite3.connect(folder / JOURNAL, isolation_level=None)
+
+    def __enter__(self) -> sqlite3.Connection:
+        return self._db
+
+    def __exit__(self, *error: object) -> None:
+        self._db.close()
