@@ -100,6 +100,15 @@ def refuse_full_disk(folder: Path, error: BaseException) -> StorageFull | None:
     return None
 
 
+def can_ever_hold(folder: Path, n_bytes: int) -> bool:
+    """Return whether the disk of `folder` could hold so much if much of it were free; not so if that is not known."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return False
+    return n_bytes < disk.f_blocks * disk.f_frsize // 2
+
+
 def refuse_start(folders: Iterable[Path]) -> StorageFull | None:
     """Return the error of a farm that cannot start, as one of its folders is full; `None` if none is."""
     full = next((folder for folder in folders if folder.is_dir() and free_bytes(folder) < START), None)

@@ -37,6 +37,7 @@ from taskfc_ext.worker.context.leftovers import SHORTEST_RUN
 from taskfc_ext.worker.link import FRAME_TARGET
 from taskfc_ext.worker.output import progress
 from taskfc_ext.worker.output.progress import track
+from taskfc_ext.worker.run import room
 from tests.processes import DEADLINE
 
 GATE = threading.Event()
@@ -545,14 +546,33 @@ def test_a_task_that_leaves_a_thread_behind_keeps_no_result_in_memory(bench: Any
         GATE.set()
 
 
-def test_a_result_without_room_is_a_failure_that_says_so(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_result_without_room_waits_with_its_task_until_there_is_some(bench: Any, monkeypatch: Any) -> None:
+    writev, fails = os.writev, iter([True, True])
+
+    def write(*args: Any) -> int:
+        if next(fails, False):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return writev(*args)
+
+    monkeypatch.setattr(os, "writev", write)
+    monkeypatch.setattr(room, "LOOK_AGAIN", 0.0)
+    bench.call(bytes, LARGE)
+    bench.turn()
+    (finished,) = (message for message in bench.sent if isinstance(message, Finished))
+    assert bench.content(finished.values[0])
+    printed = "".join(text for printed in finished.outputs.values() for text in printed)
+    assert printed.count("the task waits for room") == 1
+
+
+def test_a_result_that_its_disk_can_never_hold_is_a_failure_that_says_so(bench: Any, monkeypatch: Any) -> None:
     def write(*args: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "writev", write)
+    monkeypatch.setattr(room, "can_ever_hold", lambda folder, n: False)
     bench.call(bytes, LARGE)
     failure = bench.failure()
-    assert failure.type_name == "taskfc_ext.errors.StoreError"
+    assert failure.type_name == "taskfc_ext.errors.StorageFull"
     assert failure.message.startswith("there is no room for the result of bytes in ")
     assert not [path for path in Path(bench.folder.name).rglob("*") if path.is_file()]
 

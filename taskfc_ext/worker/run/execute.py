@@ -45,6 +45,7 @@ from taskfc_ext.worker.run.bare_ends import describe_briefly, end_indescribable,
 from taskfc_ext.worker.run.exits import ExitCalled, sentence_of
 from taskfc_ext.worker.run.forking import leave_if_child
 from taskfc_ext.worker.run.interrupt import Guard, TaskInterrupt
+from taskfc_ext.worker.run.room import write_when_there_is_room
 from taskfc_ext.worker.run.tracebacks import user_traceback
 
 if TYPE_CHECKING:  # it imports IPython, which most workers never need
@@ -340,7 +341,7 @@ class Executor:
         body = dump_value(value, what=what)
         if isinstance(body, bytes) and len(body) < LARGE:
             return body
-        return self._payloads.write(parts_of(body), what=what)
+        return write_when_there_is_room(self._payloads.write, parts_of(body), what=what)
 
     # source
 
