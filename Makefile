@@ -17,7 +17,7 @@ SIDE_BY_SIDE := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo docs same test lint format frontend bench engines browsers chaos damage fuzz soak mutants clean chromium kernels
+.PHONY: help demo docs same test lint format frontend bench engines browsers chaos damage fuzz simulate soak mutants clean chromium kernels
 
 help: ## say what there is
 	@echo 'taskfc_ext: a task farm for notebooks'
@@ -75,6 +75,9 @@ damage: $(VENV)/.stamp-test ## stores damaged at random, 10,000 times: nothing m
 
 fuzz: $(VENV)/.stamp-test ## the state machine against its model, 20,000 examples
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -q tests/core $(ARGS)
+
+simulate: $(VENV)/.stamp-test ## farms in virtual time, under faults: invariants hold for each seed (SEEDS=20000; ARGS="--seed 7 --trace": one story)
+	$(BIN)/python -m tests.simulate --seeds $(or $(SEEDS),20000) --processes $(or $(PROCESSES),2) $(ARGS)
 
 soak: $(VENV)/.stamp-test ## half a million tasks through one farm: nothing may grow (TASKFC_SOAK=100)
 	TASKFC_SOAK=$(or $(TASKFC_SOAK),100) $(BIN)/python -m pytest -q tests/system/test_soak.py $(ARGS)
