@@ -19,9 +19,9 @@ Faults (`plan.FAULTS`, `steps`)
     worker is killed now, at a start, after it has reported one, at an end; hangs, so that its reports come late; its
     frames wait. The supervisor is killed, with all its children. A client's connection breaks, its queue is full, it
     dies and another one follows its tasks. A peer's frames take up to a minute, or wait until a partition heals. The
-    farm is stopped and started, the wall clock jumps, the machine is suspended; the power fails, and the disk has lost
-    the last transactions. Tasks fail, kill their worker, hang, ignore interrupts, let no other thread run, refuse,
-    recover, and wait for tasks of their own.
+    farm is stopped and started, the wall clock jumps, the machine is suspended; the disk is full for a while; the
+    power fails, and the disk has lost the last transactions. Tasks fail, kill their worker, hang, ignore interrupts,
+    let no other thread run, refuse, recover, and wait for tasks of their own.
 
 Invariants (`ledger`)
     I1 to I13, decided by a ledger of records, executions and messages that never reads the farm's state; besides,
@@ -32,8 +32,8 @@ Mistakes (`mistakes`)
     Hand-made mistakes in the real code, each found within some hundred seeds: what shows that the invariants bite.
 
 Limits
-    A transaction is atomic, as SQLite promises: torn pages and a full disk are for the tests with real files. Frames
-    are not damaged, and peers are not hostile. A Unix socket of living peers loses nothing, so a worker's connection is
-    never cut, only delayed. There are no engines, payloads in files, outputs and displays, memory limits and signals.
-    The ledger forgets what a power cut takes: the store promises it for the death of processes only.
+    A transaction is atomic, as SQLite promises: torn pages are for the tests with real files. Frames are not damaged,
+    and peers are not hostile. A Unix socket of living peers loses nothing, so a worker's connection is never cut,
+    only delayed. There are no engines, payloads in files, outputs and displays, memory limits and signals. The ledger
+    forgets what a power cut takes: the store promises it for the death of processes only.
 """

@@ -8,11 +8,13 @@ read, a replay begins at the last baseline, and what is cleared cannot be found.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from taskfc_ext.drivers.clearing import without_bodies
+from taskfc_ext.errors import StorageFull
 from taskfc_ext.protocol.client_messages import Define, Ended
 from taskfc_ext.protocol.payloads import Payload, PayloadRef
 from taskfc_ext.protocol.records import (
@@ -30,11 +32,15 @@ class Disk:
     """The disk of one machine.
 
     Attributes:
+        is_full: whether nothing more can be written, but what fits into the place of the reserve.
+        has_reserve: whether the reserve is there.
+        n_fit: transactions that still fit.
         transactions: the committed ones: encoded records each.
         on_commit: called with the decoded records of each new transaction.
     """
 
     def __init__(self) -> None:
+        self.is_full, self.has_reserve, self.n_fit = False, True, 0
         self.transactions: list[list[bytes]] = []
         self.code: dict[bytes, bytes] = {}
         self.submitted: dict[int, tuple[int, int]] = {}  # task -> its place: transaction, row
@@ -95,6 +101,37 @@ class Disk:
                 yield record
 
 
+class VirtualReserve:
+    """Stands in for a `Reserve`: given back, it has room for a few transactions."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+
+    @property
+    def exists(self) -> bool:
+        """Whether it is there."""
+        return self._disk.has_reserve
+
+    def free_beside(self) -> int:
+        """Return the free bytes."""
+        return 0 if self._disk.is_full else 10**12
+
+    def make(self) -> bool:
+        """Make it, if there is room; return whether it is there."""
+        self._disk.has_reserve |= not self._disk.is_full
+        return self._disk.has_reserve
+
+    def give_back(self) -> bool:
+        """Give it back; return whether it was there."""
+        had, self._disk.has_reserve = self._disk.has_reserve, False
+        self._disk.n_fit += 3 if had else 0
+        return had
+
+    def has_room_beside(self) -> bool:
+        """Return whether something can be written."""
+        return not self._disk.is_full
+
+
 class VirtualStore:
     """Stands in for a `Store`: one controller's view of the disk.
 
@@ -102,8 +139,11 @@ class VirtualStore:
         before, after: called before and after each commit; they may kill the controller.
     """
 
+    path = Path("/proc/journal")  # a folder that always has as many free bytes: none
+
     def __init__(self, disk: Disk, before: Callable[[], None], after: Callable[[], None]) -> None:
         self._disk, self._before, self._after = disk, before, after
+        self.reserve = VirtualReserve(disk)
 
     def use_checks(self, knows: Callable[[int], bool], has_ended: Callable[[int], bool]) -> None:
         """Ignore them: nothing is removed here."""
@@ -120,6 +160,10 @@ class VirtualStore:
     def commit(self, records: Iterable[Record]) -> None:
         """Append `records` in one transaction."""
         self._before()
+        if self._disk.is_full:
+            if not self._disk.n_fit:
+                raise StorageFull("the disk is full")
+            self._disk.n_fit -= 1
         self._disk.write(list(records))
         self._after()
 

@@ -97,7 +97,7 @@ ACTIONS = {
 FAULTS = {
     "crash": 30, "kill_worker": 20, "hang_worker": 8, "cut_worker": 4, "kill_supervisor": 4, "cut_client": 10,
     "kill_client": 4, "part": 6, "slow": 6, "full": 3, "stop": 2, "jump": 2, "power": 1, "hang_controller": 4,
-    "suspend": 2, "properties": 2,
+    "suspend": 2, "properties": 2, "disk_full": 6,
 }  # fmt: skip
 """Kinds with their weights."""
 
@@ -220,6 +220,8 @@ def _fault(rng: random.Random, kind: str) -> dict[str, Any]:
             return {"seconds": rng.choice((-3600.0, -1.0, 1.0, 3600.0))}
         case "suspend":
             return {"seconds": rng.choice((5.0, 700.0))}
+        case "disk_full":
+            return {"seconds": rng.choice((0.3, 1.0, 5.0)), "fit": rng.choice((0, 0, 2, 10))}
         case "power":
             return {"lost": rng.choice((0, 1, 3, 10))}
     return {}

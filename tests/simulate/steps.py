@@ -226,6 +226,13 @@ class Steps:
         if self.supervisor.controller is not None:
             self.supervisor.controller.hung_until = self.timeline.now + step.args["seconds"]
 
+    def _do_disk_full(self, step: Step) -> None:
+        self.disk.is_full, self.disk.n_fit = True, step.args["fit"]
+        self.timeline.after(step.args["seconds"], self._make_room)
+
+    def _make_room(self) -> None:
+        self.disk.is_full = False
+
     def _do_power(self, step: Step) -> None:
         """Cut the power: every process dies, and the disk loses the last transactions."""
         if self.supervisor.controller is not None:
@@ -247,6 +254,7 @@ class Steps:
 
     def end_faults(self) -> None:
         """Heal the network and what hangs, release what is held, and start the farm if it is down."""
+        self._make_room()
         self.net.slow.clear()
         self.net.parted.clear()
         self.net.full.clear()

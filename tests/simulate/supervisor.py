@@ -15,6 +15,7 @@ from taskfc_ext.controller.loop import Controller, SupervisorLost
 from taskfc_ext.controller.surroundings import Surroundings
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.scheduler import Scheduler
+from taskfc_ext.errors import StorageFull
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.supervisor_messages import (
@@ -85,7 +86,8 @@ class _Poller:
         self._process = process
 
     def register(self, socket: Any, flags: int) -> None:
-        """Ignore it: there are always the same three."""
+        """Wait for it from now on, or no more."""
+        self._process.flags[socket] = flags
 
     def poll(self, timeout: int | None = None) -> list[tuple[Any, int]]:
         """Return the readable ends."""
@@ -105,6 +107,7 @@ class ControllerProcess:
         world = self.world
         self.channel = Channel(self)
         self._has_begun = False
+        self.flags: dict[str, int] = {}  # of the ends that the loop waits for
         supervisor.send_to(self, supervisor.farm_message())
         world.timeline.after(0.05 + world.rng.random() * 0.2, self._begin)
 
@@ -175,7 +178,7 @@ class ControllerProcess:
 
     def readable(self) -> list[tuple[Any, int]]:
         """Return the ends with something to receive."""
-        ready = [(name, 1) for name, router in self._routers.items() if router.arrived]
+        ready = [(name, 1) for name, router in self._routers.items() if router.arrived and self.flags.get(name)]
         return [*ready, ("supervisor", 1)] if self.channel.is_ready else ready
 
     def wake(self) -> None:
@@ -199,7 +202,7 @@ class ControllerProcess:
     def _run(self, action: Any) -> None:
         try:
             action()
-        except (Crash, SupervisorLost, sqlite3.OperationalError):
+        except (Crash, SupervisorLost, StorageFull, sqlite3.OperationalError):
             self.die()
             return
         self.world.checked_turn(self.scheduler.farm)
@@ -307,6 +310,8 @@ class Supervisor:
 
     def handle(self, message: Message) -> None:
         """Carry out an order of the controller."""
+        if self.world.trace is not None:
+            self.world.note("supervisor", f"is asked: {message}")
         match message:
             case Serving():
                 self.has_served = True
