@@ -33,7 +33,6 @@ HEAD = """\
 CONSTANTS = {
     "VIEW_PROTOCOL": messages.VIEW_PROTOCOL,
     "MAX_LOG": messages.MAX_LOG,
-    "MAX_SOURCE": limits.MAX_SOURCE,
     "MESSAGE_CHARS": snapshots.MESSAGE_CHARS,
     "MAX_IDS": limits.MAX_IDS,
     "MAX_WORKERS": limits.MAX_WORKERS,

@@ -55,7 +55,6 @@ class GroupOfTasks(Struct, frozen=True, kw_only=True):
         submitted: wall-clock seconds of the client; tells the tasks from those of the same ids in a fresh store.
         title: the map, with the name of its function.
         state: as the card shows it.
-        total: the number of items, which are more than the tasks where a task has a chunk of them.
         as_of: wall-clock seconds of that.
     """
 
@@ -66,5 +65,4 @@ class GroupOfTasks(Struct, frozen=True, kw_only=True):
     submitted: float
     title: str
     state: str
-    total: int
     as_of: float

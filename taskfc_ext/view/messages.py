@@ -153,7 +153,7 @@ class TaskDetails(Struct, frozen=True, kw_only=True, omit_defaults=True):
         traceback: of its exception.
         note: a description of the death of its worker.
         exception: the type of its exception.
-        source: the begin of its source, at most `MAX_SOURCE` characters, if it was asked for; a function has none.
+        source: the begin of its source, if it was asked for; a function has none.
         n_source_cut: characters after that.
         size: bytes of its pickled result; absent: it has none.
     """

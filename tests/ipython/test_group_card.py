@@ -166,7 +166,6 @@ def test_a_page_gets_the_ranges_of_the_tasks() -> None:
         "submitted": NOON.timestamp(),
         "title": "map fit",
         "state": "running",
-        "total": 5,
         "as_of": NOON.timestamp(),
     }
     assert GROUP_TYPE not in group_bundle(card(GroupCounts(5)), card_id="id")  # no ids yet

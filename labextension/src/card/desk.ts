@@ -16,19 +16,23 @@ export class CardDesk {
     readonly queues: SharedQueues
   ) {}
 
-  /** Call `listener` every second while the page is visible. Returns a function that ends this. */
+  /** Call `listener` every second while the page is visible, and when it becomes so. Returns a function that ends this. */
   onTick(listener: () => void): () => void {
     this.listeners.add(listener);
-    this.timer ??= setInterval(() => this.tick(), TICK_MS);
+    if (this.timer === undefined) {
+      this.timer = setInterval(this.tick, TICK_MS);
+      document.addEventListener('visibilitychange', this.tick);
+    }
     return () => {
       this.listeners.delete(listener);
       if (this.listeners.size > 0) return;
       clearInterval(this.timer);
+      document.removeEventListener('visibilitychange', this.tick);
       this.timer = undefined;
     };
   }
 
-  private tick(): void {
+  private readonly tick = (): void => {
     if (!document.hidden) for (const listener of [...this.listeners]) listener();
-  }
+  };
 }

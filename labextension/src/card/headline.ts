@@ -2,7 +2,7 @@
 
 import { StateCode } from '../link/messages';
 import type { TaskCard, TaskInfo, TaskProgress } from '../link/messages';
-import { isFinished } from '../link/model';
+import { isFinal, isFinished } from '../link/model';
 import type { Queue } from '../link/model';
 import { formatRunning, formatSeconds, formatTime, oneLine } from '../queue/format';
 import { stateText } from '../queue/row';
@@ -23,13 +23,6 @@ export interface Headline {
   readonly hasBegun: boolean;
   readonly isFinal: boolean;
   readonly offers: readonly Verb[];
-}
-
-const FINAL: ReadonlySet<string> = new Set(['succeeded', 'failed', 'aborted']);
-
-/** Whether a state is an end. */
-export function isFinal(state: string): boolean {
-  return FINAL.has(state);
 }
 
 /** Return the buttons of a task. */

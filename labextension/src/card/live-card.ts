@@ -2,22 +2,23 @@
 
 import { CARD_VERSION, FarmState } from '../link/messages';
 import type { TaskCard, TaskDetails } from '../link/messages';
+import { isFinal } from '../link/model';
 import { RequestError } from '../link/server';
-import type { Follower } from '../link/shared-queues';
 import type { QueueStore } from '../link/store';
 import { oneLine } from '../queue/format';
 import { ActionRow } from './action-row';
 import type { Verb } from './action-row';
-import { adviceOnStale, KERNEL_BACK_AFTER_MS, startLine } from './advice';
+import { adviceOnStale, startLine } from './advice';
 import type { Advice } from './advice';
 import type { CardDesk } from './desk';
-import { headlineOfAsleep, headlineOfEnded, headlineOfPlace, isFinal, offersOf } from './headline';
+import { CardFarm } from './farm';
+import { headlineOfAsleep, headlineOfEnded, headlineOfPlace, offersOf } from './headline';
 import type { Headline } from './headline';
 import type { CardHost, DrawnCard, Hidden } from './host';
 import { actInKernel, choiceOfKernel, findLiveButtons } from './kernel-parts';
 import type { KernelChoice } from './kernel-parts';
 import { outputsBeneath, textsOnCard } from './outputs';
-import { farmSituation, newestRetry, taskSituation } from './situation';
+import { newestRetry, taskSituation } from './situation';
 import { CardView } from './view';
 
 const CLEARED = 'cleared from the store';
@@ -36,10 +37,8 @@ export function isTaskCard(data: unknown): data is TaskCard {
 export class LiveCard implements DrawnCard {
   private readonly view = new CardView();
   private readonly row = new ActionRow<string>((verb, show) => this.act(verb, show));
-  private readonly madeAt = performance.now();
-  private readonly ends: (() => void)[];
+  private readonly farm: CardFarm;
   private card: TaskCard | null = null;
-  private follower: Follower | null = null;
   /** The line that was drawn last from the state of the farm. */
   private head: Headline | null = null;
   private details: TaskDetails | null = null;
@@ -56,39 +55,32 @@ export class LiveCard implements DrawnCard {
     private readonly host: CardHost
   ) {
     host.place.append(this.row.element);
-    this.ends = [desk.link.onChange(() => this.update()), desk.onTick(() => this.update())];
+    this.farm = new CardFarm(desk, host, () => this.update());
   }
 
   show(data: unknown): void {
     const before = this.card;
     this.card = isTaskCard(data) ? data : null;
-    if (this.card?.farm !== before?.farm) {
-      this.follower?.dispose();
-      this.follower = null;
-    }
+    this.farm.follow(this.card?.farm ?? '');
     if (this.card?.taskid !== before?.taskid || this.card?.submitted !== before?.submitted) this.forget();
     this.update();
   }
 
   dispose(): void {
     this.isDisposed = true;
-    this.follower?.dispose();
-    this.ends.forEach(end => end());
+    this.farm.dispose();
   }
 
   update(): void {
     const { card } = this;
-    const { link, queues } = this.desk;
     this.choice = null;
     if (card === null) return this.showSaved([], 'none');
-    const status = link.status(card.farm);
-    // a notebook may name any farm: only those that exist are watched
-    if (status !== undefined) this.follower ??= queues.follow(card.farm, () => this.update());
-    const farm = farmSituation(link.state, link.isKnown, status);
-    if (farm === 'live' && this.follower?.store.isLive) this.showLive(card, this.follower);
-    else if (farm === 'unreachable') this.showUnreachable(card);
-    else if (farm === 'asleep') this.showAsleep(card, status?.state === FarmState.DEAD ? 'farm died' : 'farm stopped');
-    else this.showWhatIsKnown(card, farm === 'away' && this.head !== null ? (status?.message ?? '') : '');
+    const situation = this.farm.situate();
+    const { status, store } = this.farm;
+    if (situation === 'live' && store !== null) this.showLive(card, store);
+    else if (situation === 'unreachable') this.showUnreachable(card);
+    else if (situation === 'asleep') this.showAsleep(card, status?.state === FarmState.DEAD ? 'farm died' : 'farm stopped');
+    else this.showWhatIsKnown(card, situation === 'away' && this.head !== null ? (status?.message ?? '') : '');
   }
 
   private forget(): void {
@@ -101,7 +93,7 @@ export class LiveCard implements DrawnCard {
 
   // one for each situation
 
-  private showLive(card: TaskCard, { store }: Follower): void {
+  private showLive(card: TaskCard, store: QueueStore): void {
     const { queue } = store;
     const situation = taskSituation(queue, card);
     const taskid = newestRetry(queue, card.taskid);
@@ -138,8 +130,7 @@ export class LiveCard implements DrawnCard {
   }
 
   private showUnreachable(card: TaskCard): void {
-    const isKept = isFinal(card.state) || findLiveButtons(this.host.kernelParts()) !== null;
-    if (isKept || performance.now() - this.madeAt < KERNEL_BACK_AFTER_MS) return this.showSaved([], 'none');
+    if (isFinal(card.state) || this.farm.mayHaveKernel()) return this.showSaved([], 'none');
     this.showSaved([], 'none', adviceOnStale(card.as_of, `%task show ${card.taskid}`));
   }
 
@@ -169,7 +160,7 @@ export class LiveCard implements DrawnCard {
     this.view.showHead(card.farm, head, '');
     const lacksDetails = head.hasBegun && !this.details?.task.attempts; // those of a task that waits have nothing else
     if (lacksDetails && head.taskid === card.taskid) this.view.showTexts(this.host.savedTexts()); // until they are here
-    const noRoom = head.isFinal ? '' : oneLine(this.follower?.store.queue.noRoom, 600);
+    const noRoom = head.isFinal ? '' : this.farm.noRoom;
     this.showView(head.offers, lacksDetails ? 'buttons' : 'all', [noRoom]);
     this.ask(head.taskid, head.state);
   }
@@ -232,8 +223,7 @@ export class LiveCard implements DrawnCard {
 
   private onProblem(what: string, error: unknown): void {
     if (this.isDisposed || what !== this.askedFor) return;
-    const isLive = this.follower?.store.isLive ?? false;
-    if (!isLive || !(error instanceof RequestError) || error.status !== 404 || !what.endsWith('unlisted')) return;
+    if (this.farm.store === null || !(error instanceof RequestError) || error.status !== 404 || !what.endsWith('unlisted')) return;
     this.isCleared = true;
     this.update();
   }
@@ -255,7 +245,6 @@ export class LiveCard implements DrawnCard {
     const answer = verb === 'abort' ? null : actInKernel(parts, verb, taskid, show);
     if (answer !== null) return answer;
     if (verb !== 'abort' && verb !== 'retry') throw new Error(NO_KERNEL);
-    const identity = this.desk.link.status(card.farm)?.identity ?? '';
-    return (await this.desk.link.command(card.farm, { do: verb, taskids: [taskid], identity })).said;
+    return this.farm.command(verb, [taskid]);
   }
 }

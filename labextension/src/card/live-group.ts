@@ -2,19 +2,18 @@
 
 import { CARD_VERSION, MAX_IDS } from '../link/messages';
 import type { GroupOfTasks } from '../link/messages';
-import type { Follower } from '../link/shared-queues';
-import { oneLine } from '../queue/format';
+import { isFinal } from '../link/model';
+import type { QueueStore } from '../link/store';
 import { ActionRow } from './action-row';
-import { adviceOnStale, KERNEL_BACK_AFTER_MS, momentOf, startLine } from './advice';
+import { adviceOnStale, momentOf, startLine } from './advice';
 import type { Advice } from './advice';
 import type { CardDesk } from './desk';
+import { CardFarm } from './farm';
 import { headOfGroup, isOfQueue } from './group-head';
 import type { GroupHead, GroupVerb } from './group-head';
 import { GroupView } from './group-view';
-import { isFinal } from './headline';
 import type { CardHost, DrawnCard, Hidden } from './host';
-import { actInKernel, findLiveButtons } from './kernel-parts';
-import { farmSituation } from './situation';
+import { actInKernel } from './kernel-parts';
 
 // counting takes at most this part of the time: a group may have 100,000 tasks
 const SHARE = 20;
@@ -41,30 +40,25 @@ function areRanges(ranges: readonly unknown[]): boolean {
 export class LiveGroup implements DrawnCard {
   private readonly view = new GroupView();
   private readonly row = new ActionRow<GroupVerb>((verb, show) => this.act(verb, show));
-  private readonly madeAt = performance.now();
-  private readonly ends: (() => void)[];
+  private readonly farm: CardFarm;
   private group: GroupOfTasks | null = null;
-  private follower: Follower | null = null;
   private head: GroupHead | null = null;
   // the queue that was counted last, and when it may be counted again
   private counted = '';
   private due = -Infinity;
 
   constructor(
-    private readonly desk: CardDesk,
+    desk: CardDesk,
     private readonly host: CardHost
   ) {
     host.place.append(this.row.element);
-    this.ends = [desk.link.onChange(() => this.update()), desk.onTick(() => this.update())];
+    this.farm = new CardFarm(desk, host, () => this.update());
   }
 
   show(data: unknown): void {
     const before = this.group;
     this.group = isGroup(data) ? data : null;
-    if (this.group?.farm !== before?.farm) {
-      this.follower?.dispose();
-      this.follower = null;
-    }
+    this.farm.follow(this.group?.farm ?? '');
     if (JSON.stringify(this.group?.ranges) !== JSON.stringify(before?.ranges)) this.head = null;
     this.due = -Infinity;
     this.counted = '';
@@ -72,21 +66,17 @@ export class LiveGroup implements DrawnCard {
   }
 
   dispose(): void {
-    this.follower?.dispose();
-    this.ends.forEach(end => end());
+    this.farm.dispose();
   }
 
   update(): void {
     const { group } = this;
-    const { link, queues } = this.desk;
     if (group === null) return this.showSaved();
-    const status = link.status(group.farm);
-    // a notebook may name any farm: only those that exist are watched
-    if (status !== undefined) this.follower ??= queues.follow(group.farm, () => this.update());
-    const farm = farmSituation(link.state, link.isKnown, status);
-    if (farm === 'live' && this.follower?.store.isLive) this.showLive(group, this.follower);
-    else if (farm === 'asleep' && !isFinal(group.state)) this.showAsleep(group);
-    else if (farm === 'unreachable') this.showUnreachable(group);
+    const situation = this.farm.situate();
+    const { status, store } = this.farm;
+    if (situation === 'live' && store !== null) this.showLive(group, store);
+    else if (situation === 'asleep' && !isFinal(group.state)) this.showAsleep(group);
+    else if (situation === 'unreachable') this.showUnreachable(group);
     else if (this.head === null) this.showSaved();
     else this.draw(group, this.head, status?.message ?? '');
   }
@@ -97,17 +87,18 @@ export class LiveGroup implements DrawnCard {
   }
 
   private showUnreachable(group: GroupOfTasks): void {
-    const isKept = isFinal(group.state) || findLiveButtons(this.host.kernelParts()) !== null;
-    if (isKept || performance.now() - this.madeAt < KERNEL_BACK_AFTER_MS) return this.showSaved();
+    if (isFinal(group.state) || this.farm.mayHaveKernel()) return this.showSaved();
     const first = group.ranges[0]![0];
     const last = group.ranges[group.ranges.length - 1]![1];
     this.showSaved([], 'buttons', adviceOnStale(group.as_of, `%task status ${first}-${last}`));
   }
 
-  private showLive(group: GroupOfTasks, { store }: Follower): void {
+  private showLive(group: GroupOfTasks, store: QueueStore): void {
     const { queue } = store;
-    const counted = `${queue.incarnation} ${queue.version}`;
-    const isIdle = counted === this.counted && (this.head === null || this.head.unfinished.length === 0);
+    const hasEnded = this.head?.unfinished.length === 0;
+    // once it has ended, only a retry or a clear changes it, and those change which tasks there are
+    const counted = hasEnded ? `${queue.incarnation} ${queue.naming} ${queue.n}` : `${queue.version}`;
+    const isIdle = counted === this.counted && (this.head === null || hasEnded);
     if (isIdle || performance.now() < this.due || (this.head !== null && !this.host.isInView())) return;
     const began = performance.now();
     this.counted = counted;
@@ -124,7 +115,7 @@ export class LiveGroup implements DrawnCard {
     if (this.view.element.parentElement === null) this.host.place.prepend(this.view.element);
     this.host.showSaved(false);
     this.view.show(group.title, head, notice);
-    const noRoom = head.unfinished.length > 0 ? oneLine(this.follower?.store.queue.noRoom, 600) : '';
+    const noRoom = head.unfinished.length > 0 ? this.farm.noRoom : '';
     this.finish(head.offers, 'all', [noRoom]);
   }
 
@@ -146,13 +137,8 @@ export class LiveGroup implements DrawnCard {
   private async act(verb: GroupVerb, show: (text: string) => void): Promise<string> {
     const { group, head } = this;
     if (group === null || head === null) return '';
-    const { link } = this.desk;
-    const identity = link.status(group.farm)?.identity ?? '';
-    if (verb === 'abort all') {
-      return (await link.command(group.farm, { do: 'abort', taskids: head.unfinished, identity })).said;
-    }
+    if (verb === 'abort all') return this.farm.command('abort', head.unfinished);
     const answer = actInKernel(this.host.kernelParts(), 'retry', group.ranges[0]![0], show);
-    if (answer !== null) return answer;
-    return (await link.command(group.farm, { do: 'retry', taskids: head.failed, identity })).said;
+    return answer ?? this.farm.command('retry', head.failed);
   }
 }

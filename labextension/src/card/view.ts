@@ -20,6 +20,10 @@ export class CardView {
   private readonly raised = make('span');
   private readonly error = make('pre', { style: LOOK.FROM_ITS_END, hidden: true }, this.raised);
 
+  // the log that is shown, whole: it is long, and comes each second
+  private log = '';
+  private nCut = 0;
+
   constructor() {
     this.element.append(this.bar, this.progress, this.printed, this.displayed, this.death, this.error);
   }
@@ -35,6 +39,9 @@ export class CardView {
 
   /** Show the last lines of what it has printed, of `log`. `nCut`: characters before that. */
   showPrinted(log: string, nCut = 0): void {
+    if (log === this.log && nCut === this.nCut) return;
+    this.log = log;
+    this.nCut = nCut;
     const lines = plainText(log).trimEnd().split('\n');
     const nBefore = lines.length - LOOK.OUTPUT_LINES;
     const more = nCut > 0 || log.includes(LOOK.DROPPED) ? 'more than ' : '';

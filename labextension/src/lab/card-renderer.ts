@@ -67,7 +67,7 @@ class CardRenderer extends Panel implements IRenderMime.IRenderer, CardHost {
     this.model = model;
     this.card.show(model.data[this.mimeType]);
     await this.saved.renderModel(model);
-    this.card.update();
+    if (!this.isDisposed) this.card.update();
   }
 
   override dispose(): void {
@@ -114,10 +114,11 @@ class CardRenderer extends Panel implements IRenderMime.IRenderer, CardHost {
 
   protected override onAfterAttach(message: Message): void {
     super.onAfterAttach(message);
-    this.area = findArea(this);
+    this.area = findAround(this, each => each.hasClass('jp-OutputArea')) as OutputArea | null;
     this.area?.model.changed.connect(this.onOutputs, this);
     this.area?.node.addEventListener(CHOICE_CHANGED, this.onChoice);
-    this.session = findSession(this);
+    const notebook = findAround(this, each => 'sessionContext' in each); // none in views without a kernel
+    this.session = (notebook as { sessionContext?: ISessionContext } | null)?.sessionContext ?? null;
     this.session?.statusChanged.connect(this.onStatus, this);
     this.card.update();
   }
@@ -177,18 +178,8 @@ function hasButtons(part: Widget): boolean {
   return part.node.querySelector('.lm-Panel.jp-OutputArea-output') !== null;
 }
 
-/** Find the outputs of the cell that has this widget. */
-function findArea(widget: Widget): OutputArea | null {
-  for (let each: Widget | null = widget; each !== null; each = each.parent) {
-    if (each.hasClass('jp-OutputArea')) return each as OutputArea;
-  }
-  return null;
-}
-
-/** Find the session of the notebook that has this widget; `null` in views without one. */
-function findSession(widget: Widget): ISessionContext | null {
-  for (let each: Widget | null = widget; each !== null; each = each.parent) {
-    if ('sessionContext' in each) return each.sessionContext as ISessionContext;
-  }
+/** Find the nearest widget around this one, or itself, that `isIt`. */
+function findAround(widget: Widget, isIt: (each: Widget) => boolean): Widget | null {
+  for (let each: Widget | null = widget; each !== null; each = each.parent) if (isIt(each)) return each;
   return null;
 }

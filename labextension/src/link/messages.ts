@@ -3,7 +3,6 @@
 
 export const VIEW_PROTOCOL = 1;
 export const MAX_LOG = 200000;
-export const MAX_SOURCE = 100000;
 export const MESSAGE_CHARS = 200;
 export const MAX_IDS = 100000;
 export const MAX_WORKERS = 10000;
@@ -230,8 +229,6 @@ export interface GroupOfTasks {
   readonly title: string;
   /** as the card shows it. */
   readonly state: string;
-  /** the number of items, which are more than the tasks where a task has a chunk of them. */
-  readonly total: number;
   /** wall-clock seconds of that. */
   readonly as_of: number;
 }
@@ -424,7 +421,7 @@ export interface TaskDetails {
   readonly note?: string;
   /** the type of its exception. */
   readonly exception?: string;
-  /** the begin of its source, at most `MAX_SOURCE` characters, if it was asked for; a function has none. */
+  /** the begin of its source, if it was asked for; a function has none. */
   readonly source?: string;
   /** characters after that. */
   readonly n_source_cut?: number;

@@ -20,6 +20,13 @@ export function isFinished(state: number): boolean {
   return state >= StateCode.SUCCEEDED;
 }
 
+const FINAL: ReadonlySet<string> = new Set(['succeeded', 'failed', 'aborted']);
+
+/** Whether a state, as a word, is an end. */
+export function isFinal(state: string): boolean {
+  return FINAL.has(state);
+}
+
 /** Return the number of tasks that wait for others or for a worker. */
 export function queuedOf({ waiting = 0, scheduled = 0 }: Counts): number {
   return waiting + scheduled;

@@ -3,6 +3,7 @@
 import { problemOf } from './host';
 import type { Host } from './host';
 import type { TaskDetails } from './messages';
+import { isFinal } from './model';
 
 const EVERY_MS = 1000;
 const AFTER_PROBLEM_MS = [2000, 4000, 8000, 15_000] as const;
@@ -55,7 +56,7 @@ export class Poll {
       this.hasSource = true;
       this.nProblems = 0;
       this.known = details.version ?? this.known;
-      isEnded = ['succeeded', 'failed', 'aborted'].includes(details.task.state);
+      isEnded = isFinal(details.task.state);
       this.events.onDetails(details);
     } catch (error) {
       if (number !== this.number) return;

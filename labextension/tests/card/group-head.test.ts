@@ -10,7 +10,7 @@ import { Queue } from '../../src/link/model';
 
 const group: GroupOfTasks = {
   version: 1, card: 'c', farm: 'default', ranges: [[10, 13], [20, 20]], submitted: 900, title: 'map fit',
-  state: 'running', total: 5, as_of: 900
+  state: 'running', as_of: 900
 };
 
 const batch: Batch = { first: 10, n: 11, label: 'fit', submitted: 905 };

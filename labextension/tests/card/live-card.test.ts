@@ -5,10 +5,11 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { ACT_IN_KERNEL, CHOICE_OF_KERNEL, ENDED } from '../../src/card/kernel-parts';
 import type { ActInKernel, ChoiceOfKernel, KernelChoice } from '../../src/card/kernel-parts';
 import { LiveCard } from '../../src/card/live-card';
+import type { LinkState } from '../../src/link/farms';
 import { CARD_VERSION, FarmState, StateCode } from '../../src/link/messages';
-import type { TaskCard, TaskDetails } from '../../src/link/messages';
+import type { TaskCard } from '../../src/link/messages';
 import { RequestError } from '../../src/link/server';
-import { Host, INFO, queue, World } from './world';
+import { change, Host, INFO, queue, World } from './world';
 
 const CARD: TaskCard = {
   version: CARD_VERSION, card: 'c1', farm: 'f', taskid: 7, submitted: 100, title: 'fit', state: 'running', as_of: 1e9
@@ -354,6 +355,28 @@ describe('many cards', () => {
     expect(answers).toHaveLength(50);
     made.forEach(card => card.dispose());
     world.tell(queue([[1, StateCode.RUNNING]]));
+  });
+
+  test('a card out of view is drawn with the ticks, not with each change', () => {
+    host.inView = false;
+    show();
+    world.tell(queue([[7, StateCode.SCHEDULED]]));
+    expect(host.shown).toContain('scheduled');
+    world.send(change(2, [[7, StateCode.RUNNING]]));
+    expect(host.shown).toContain('scheduled');
+    vi.advanceTimersByTime(1000);
+    expect(host.shown).toContain('running');
+    host.inView = true;
+    world.send(change(3, [[7, StateCode.SUCCEEDED]]));
+    expect(host.shown).toContain('succeeded');
+  });
+
+  test('a card that is gone follows nothing any more', () => {
+    const card = show();
+    card.dispose();
+    card.update();
+    world.send(queue([[7, StateCode.RUNNING]]));
+    expect([host.shown, world.nReceivers]).toEqual(['SAVED', 0]);
   });
 
   test('a card out of view asks for nothing, and is true when it comes into view', async () => {

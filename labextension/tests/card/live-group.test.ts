@@ -5,11 +5,11 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { LiveGroup } from '../../src/card/live-group';
 import { CARD_VERSION, StateCode } from '../../src/link/messages';
 import type { GroupOfTasks, QueueSnapshot } from '../../src/link/messages';
-import { Host, queue, World } from './world';
+import { change, Host, queue, World } from './world';
 
 const GROUP: GroupOfTasks = {
   version: CARD_VERSION, card: 'g1', farm: 'f', ranges: [[7, 8]], submitted: 100, title: 'map fit', state: 'running',
-  total: 2, as_of: 1e9
+  as_of: 1e9
 }; // prettier-ignore
 
 const ENDED: QueueSnapshot = queue([[7, StateCode.SUCCEEDED], [8, StateCode.FAILED, { message: 'no fit' }]]);
@@ -41,4 +41,20 @@ test('an open question stays when the kernel sends its last form meanwhile', asy
   host.button('Yes, retry failed')!.click();
   await vi.advanceTimersByTimeAsync(0);
   expect(world.commands).toEqual([{ do: 'retry', taskids: [8], identity: 'one' }]);
+});
+
+test('a group that has ended is counted again for a retry, and for no other news', async () => {
+  const follower = world.desk.queues.follow('f', () => undefined);
+  world.tell(ENDED);
+  await vi.advanceTimersByTimeAsync(1000);
+  const looked = vi.spyOn(follower.store.queue, 'placeOf');
+  const counted = (): boolean => looked.mock.calls.some(([id]) => id === 7);
+  world.send({ ...change(2, []), counts: { running: 3 } });
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(counted()).toBe(false);
+  const { batches } = queue([[9, StateCode.RUNNING, { retry_of: [8] }]]);
+  world.send({ ...change(3, [[9, StateCode.RUNNING]]), batches });
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(counted()).toBe(true);
+  expect(host.shown).toContain('running');
 });

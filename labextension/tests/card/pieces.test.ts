@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 
 import { outputsBeneath, textsOnCard } from '../../src/card/outputs';
 import { tracebackPieces } from '../../src/card/traceback';
+import { CardView } from '../../src/card/view';
 import { Requests } from '../../src/link/requests';
 
 const text = (plain: string | string[]): unknown => ({ output_type: 'display_data', data: { 'text/plain': plain } });
@@ -47,4 +48,15 @@ test('requests run a few at a time, and one that has no answer yet is not sent a
   await expect(failed).rejects.toThrow('no');
   ends[1]!('two');
   expect(await b).toBe('two');
+});
+
+test('a log that has not changed is not drawn again', () => {
+  const view = new CardView();
+  view.showPrinted('one\n', 0);
+  const block = [...view.element.querySelectorAll('pre')].find(pre => pre.textContent === 'one')!;
+  block.textContent = 'as it is drawn';
+  view.showPrinted('one\n', 0);
+  expect(block.textContent).toBe('as it is drawn');
+  view.showPrinted('one\n', 5);
+  expect(block.textContent).toBe('one');
 });

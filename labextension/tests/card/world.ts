@@ -5,7 +5,7 @@ import type { CardHost, Hidden } from '../../src/card/host';
 import type { FarmsLink, LinkState } from '../../src/link/farms';
 import { FarmState, StateCode, VIEW_PROTOCOL } from '../../src/link/messages';
 import type {
-  AnyCommand, Batch, CommandAnswer, Counts, FarmStatus, Note, QueueSnapshot, TaskDetails, TaskInfo, ViewMessage
+  AnyCommand, Batch, CommandAnswer, Counts, FarmStatus, Note, QueueDelta, QueueSnapshot, TaskDetails, TaskInfo, ViewMessage
 } from '../../src/link/messages'; // prettier-ignore
 import { SharedQueues } from '../../src/link/shared-queues';
 
@@ -60,6 +60,15 @@ export class World {
     for (const listener of this.listeners) listener();
   }
 
+  /** Send a message of the queue, and nothing about the farms. */
+  send(message: ViewMessage): void {
+    for (const receive of this.receivers) receive(message);
+  }
+
+  get nReceivers(): number {
+    return this.receivers.size;
+  }
+
   become(state: FarmState): void {
     this.farms = [{ name: 'f', state, identity: state === FarmState.LIVE ? 'two' : '' }];
     this.tell();
@@ -110,6 +119,12 @@ function textOf(element: HTMLElement): string {
     node instanceof HTMLElement ? (node.hidden ? '' : textOf(node)) : (node.textContent ?? '')
   );
   return parts.join('').trim();
+}
+
+/** A change of this queue: these tasks are now so. */
+export function change(seq: number, tasks: Parameters<typeof queue>[0]): QueueDelta {
+  const { batches: _, ...more } = queue(tasks);
+  return { ...more, type: 'delta', seq };
 }
 
 /** A queue with these tasks: id, state, and what else differs. */

@@ -130,7 +130,6 @@ def group_bundle(card: GroupCard, *, is_live: bool = False, card_id: str = "") -
             submitted=card.submitted,
             title=one_line(card.title),
             state=card.state,
-            total=card.counts.total,
             as_of=round(card.as_of.timestamp(), 3),
         )
         bundle[GROUP_TYPE] = msgspec.to_builtins(shown)
