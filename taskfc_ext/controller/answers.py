@@ -32,7 +32,7 @@ from taskfc_ext.core.state.task import end_state
 from taskfc_ext.core.views.rows import N_FINISHED, with_finished
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.lru import ByteLRU
-from taskfc_ext.protocol.client_messages import Changed, Ended, ErrorKind, Refused, Reply, Watching
+from taskfc_ext.protocol.client_messages import Changed, Ended, ErrorKind, GetDetails, Refused, Reply, Watching
 from taskfc_ext.protocol.ids import list_ids
 from taskfc_ext.protocol.infos import Details, SubmittedTask, TaskInfo
 from taskfc_ext.protocol.limits import MAX_FRAME
@@ -103,8 +103,8 @@ class Answers:
             case SendOutputs(seq, taskid, known):
                 shown = (record.displays.get(taskid, ()) for record, _ in self._store.find_ended([taskid]))
                 return [Reply(seq, outputs_answer(next(shown, ()), _FINAL, known))]
-            case SendDetails():
-                return [self._details(message)]
+            case SendDetails(asked, live):
+                return [self._details(asked, live)]
             case SendSnapshot(seq, snapshot, more):
                 whole = with_finished(snapshot, more, self._newest_ended(), self._store.batch_without_bodies)
                 return [Watching(seq, whole), *(Changed(delta) for delta in more)]
@@ -139,21 +139,25 @@ class Answers:
         value = self._store.payload(record.values[row]) if record.reasons[row] else b""
         return decode_failure(value) if value else None
 
-    def _details(self, message: SendDetails) -> Reply | Refused:
-        taskid = message.taskid
+    def _details(self, asked: GetDetails, live: Details | None) -> Reply | Refused:
+        taskid = asked.taskid
         if not self._is_known(taskid):
-            return _cleared_just_now(message.seq, taskid)
-        if message.live is not None:
-            return Reply(message.seq, self._with_source(message.live, taskid, message.source))
+            return _cleared_just_now(asked.seq, taskid)
+        details = self._finished_details(asked) if live is None else live
+        return Reply(asked.seq, self._with_source(details, taskid, asked.source))
+
+    def _finished_details(self, asked: GetDetails) -> Details:
+        """Return the details of a finished task, without its source."""
+        taskid = asked.taskid
         ((record, (row,)),) = self._store.find_ended([taskid])
         printed, displays = record.outputs.get(taskid, ()), record.displays.get(taskid, ())
         failure = self._failure_of(record, row)
-        info = self._finished_info(record, row, failure)
+        info = _finished_info(record, row, self._store.batch_without_bodies(taskid), failure)
         shown = None if failure is None else msgspec.structs.replace(failure, pickled=None)
-        details = details_answer(info, printed, displays, _FINAL, message, shown)
-        if not record.reasons[row]:
-            details = msgspec.structs.replace(details, size=size_of(record.values[row]))
-        return Reply(message.seq, self._with_source(details, taskid, message.source))
+        details = details_answer(info, printed, displays, _FINAL, asked, shown)
+        if record.reasons[row]:
+            return details
+        return msgspec.structs.replace(details, size=size_of(record.values[row]))
 
     def _with_source(self, details: Details, taskid: int, most: int) -> Details:
         """Return `details` with at most so many characters of the task's source, if its code is one."""
@@ -220,9 +224,10 @@ class Answers:
                 break  # the following ones are older still
             if taskid in known:
                 continue  # it ended in this turn, after the request
-            if not is_from(self._store.batch_without_bodies(taskid).origin, message.origin):
+            batch = self._store.batch_without_bodies(taskid)
+            if not is_from(batch.origin, message.origin):
                 continue
-            info = self._finished_info(record, row, self._failure_of(record, row))
+            info = _finished_info(record, row, batch, self._failure_of(record, row))
             if _passes(info, message):
                 finished.append(info)
         return sorted((*finished, *message.live), key=operator.attrgetter("taskid"))[-message.limit :]
@@ -251,26 +256,27 @@ class Answers:
             if not left or n_read >= 2 * N_FINISHED or n_bytes > _MAX_READ:
                 return
 
-    def _finished_info(self, record: Ended, row: int, failure: Failure | None) -> TaskInfo:
-        batch = self._store.batch_without_bodies(record.ids[row])
-        reason = record.reasons[row]
-        return TaskInfo(
-            taskid=record.ids[row],
-            name=batch.name,
-            label=batch.spec.label,
-            state=end_state(reason).value,
-            reason=reason,
-            worker=record.workers[row],
-            attempts=record.attempts[row],
-            priority=batch.spec.priority,
-            submitted=record.submitted[row],
-            completed=record.completed,
-            elapsed=record.seconds[row],
-            owner=batch.owner,
-            cell=batch.origin.cell,
-            message=failure.summary if failure is not None else "",
-            retry_of=batch.retry_of[record.ids[row] - batch.first] if batch.retry_of else None,
-        )
+
+def _finished_info(record: Ended, row: int, batch: Submitted, failure: Failure | None) -> TaskInfo:
+    """Return a finished task as lists show it."""
+    taskid, reason = record.ids[row], record.reasons[row]
+    return TaskInfo(
+        taskid=taskid,
+        name=batch.name,
+        label=batch.spec.label,
+        state=end_state(reason).value,
+        reason=reason,
+        worker=record.workers[row],
+        attempts=record.attempts[row],
+        priority=batch.spec.priority,
+        submitted=record.submitted[row],
+        completed=record.completed,
+        elapsed=record.seconds[row],
+        owner=batch.owner,
+        cell=batch.origin.cell,
+        message=failure.summary if failure is not None else "",
+        retry_of=batch.retry_of[taskid - batch.first] if batch.retry_of else None,
+    )
 
 
 def _cleared_just_now(seq: int, *taskids: int) -> Refused:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from taskfc_ext.protocol.client_messages import ControllerMessage, Retry
+from taskfc_ext.protocol.client_messages import ControllerMessage, GetDetails, Retry
 from taskfc_ext.protocol.ids import Session, WorkerId
 from taskfc_ext.protocol.infos import Details, TaskInfo
 from taskfc_ext.protocol.records import Record
@@ -77,12 +77,13 @@ class SendDetails(NamedTuple):
     `live`: the answer for a task that has not ended, without the source.
     """
 
-    seq: int
-    taskid: int
-    known: str
-    tail: int | None
-    source: int = 0
+    asked: GetDetails
     live: Details | None = None
+
+    @property
+    def seq(self) -> int:
+        """The number of the request."""
+        return self.asked.seq
 
 
 class SendSnapshot(NamedTuple):

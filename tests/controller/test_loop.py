@@ -25,7 +25,7 @@ from taskfc_ext.protocol.client_messages import (
 )
 from taskfc_ext.protocol.infos import Details, SubmittedTask
 from taskfc_ext.protocol.payloads import Failure, Outcome, PayloadRef, Reason, encode_failure
-from taskfc_ext.protocol.spec import Kind, OnLost, Spec
+from taskfc_ext.protocol.spec import Kind, OnLost, Recovery, Spec
 from taskfc_ext.protocol.worker_messages import Finished, PropertiesChanged, Ready, Run
 from tests.controller.wire import CODE, ERROR, WireFarm, WireWorker
 
@@ -270,6 +270,18 @@ def test_details_have_the_source_of_a_cell_and_the_size_of_a_result_where_they_a
     found = [msgspec.convert(farm.alice.answers[seq].value, Details) for seq in seqs]
     assert [(details.source, details.n_source_cut) for details in found] == [("", 0), ("cod", 1), ("code", 0), ("", 0)]
     assert found[1].size == len(b"a result")
+
+
+def test_a_cell_has_its_source_while_its_recovery_function_runs(farm):
+    recovery = Recovery(Spec(kind=Kind.FUNCTION, code=CODE, label="recover"), b"long")
+    farm.alice.submit(b"long", kind=Kind.CELL, recovery=recovery)
+    farm.pump()
+    farm.workers[0].end(Outcome.ERROR, ERROR)
+    farm.pump()
+    assert farm.scheduler.farm.tasks[0].spec.kind is Kind.FUNCTION
+    seq = farm.alice.ask(GetDetails, taskid=0, source=9)
+    farm.pump()
+    assert msgspec.convert(farm.alice.answers[seq].value, Details).source == "code"
 
 
 def test_details_of_a_task_that_was_cleared_in_the_same_turn_are_refused(farm):

@@ -19,6 +19,7 @@ from taskfc_ext.core.effects import (
 from taskfc_ext.core.events import FromClient, Now
 from taskfc_ext.core.scheduler import FORGET_SESSION_AFTER
 from taskfc_ext.core.state.sessions import MAX_ANSWERS, ClientSession
+from taskfc_ext.core.views.listing import list_tasks
 from taskfc_ext.protocol import client_messages as messages
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused, Reply, Stopping
 from taskfc_ext.protocol.infos import BarrierCounts, TaskInfo, TaskProgress, WorkerInfo
@@ -273,6 +274,18 @@ def test_lists_are_filtered(filters, ids):
     assert [info.taskid for info in listed.live] == ids
 
 
+def test_a_list_by_ids_looks_at_no_other_task():
+    class WithoutScan(dict):
+        def values(self):
+            raise AssertionError("there may be a million")
+
+    talk = Conversation(workers=1)
+    talk.submit(3)
+    talk.farm.tasks = WithoutScan(talk.farm.tasks)
+    listing = messages.ListTasks(9, 0, taskids=(2, 0, 2, 7))
+    assert [info.taskid for info in list_tasks(talk.farm, listing, Now(0.0, 0.0)).live] == [0, 2]
+
+
 def test_the_log_of_a_live_task_is_what_it_printed_so_far():
     talk = Conversation(workers=1)
     talk.submit(1)
@@ -377,24 +390,20 @@ def test_details_of_a_running_task_are_one_answer():
 
 def test_details_of_a_finished_task_come_from_the_store():
     talk = finish_tasks()
-    effects = talk.ask(messages.GetDetails, taskid=0, known="1.1", tail=9)
-    assert messages_to(effects) == [SendDetails(talk.seqs[ALICE], 0, "1.1", 9)]
-    effects = talk.ask(messages.GetDetails, taskid=0, source=5)
-    assert messages_to(effects) == [SendDetails(talk.seqs[ALICE], 0, "", None, 5)]
+    (send,) = messages_to(talk.ask(messages.GetDetails, taskid=0, known="1.1", tail=9, source=5))
+    asked = messages.GetDetails(talk.seqs[ALICE], 0, taskid=0, known="1.1", tail=9, source=5)
+    assert send == SendDetails(asked)
     (refusal,) = messages_to(talk.ask(messages.GetDetails, taskid=1))
     assert refusal.error is ErrorKind.UNKNOWN_TASK
 
 
-def test_the_source_of_a_running_cell_comes_from_the_store_and_a_function_has_none():
+def test_the_source_of_a_running_task_comes_from_the_store():
     talk = Conversation(workers=1)
     talk.submit(1, kind=Kind.CELL)
-    talk.submit(1)
     (send,) = messages_to(talk.ask(messages.GetDetails, taskid=0, source=9))
-    assert (send.taskid, send.source, send.live.task.taskid) == (0, 9, 0)
+    assert (send.asked.source, send.live.task.taskid) == (9, 0)
     (answer,) = messages_to(talk.ask(messages.GetDetails, taskid=0))
     assert answer.value == send.live, "without a wish for its source, the core has all"
-    (answer,) = messages_to(talk.ask(messages.GetDetails, taskid=1, source=9))
-    assert (answer.value.task.taskid, answer.value.source) == (1, "")
 
 
 def test_an_attempt_shows_nothing_of_the_one_before():

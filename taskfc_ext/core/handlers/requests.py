@@ -372,13 +372,12 @@ def outputs_answer(displays: tuple[bytes, ...], version: str, known: str) -> dic
 def _details(farm: Farm, message: GetDetails, now: Now) -> Reply | SendDetails:
     task = farm.tasks.get(message.taskid)
     if task is None:
-        return SendDetails(message.seq, message.taskid, message.known, message.tail, message.source)
+        return SendDetails(message)
     printed = task.history.output if task.history is not None else ()
     info = task_info(farm, task, Waiting(farm), now)
     details = details_answer(info, printed, *_displays_of(task), message)
-    if message.source and task.spec.kind in (Kind.CELL, Kind.STRING):
-        return SendDetails(message.seq, message.taskid, message.known, message.tail, message.source, details)
-    return Reply(message.seq, details)
+    # the submission decides whether there is a source: its recovery task may run
+    return SendDetails(message, details) if message.source else Reply(message.seq, details)
 
 
 def details_answer(
@@ -386,7 +385,7 @@ def details_answer(
     printed: Printed,
     displays: tuple[bytes, ...],
     version: str,
-    asked: GetDetails | SendDetails,
+    asked: GetDetails,
     failure: Failure | None = None,
 ) -> Details:
     """Return the answer to a `GetDetails`, with as much of the log and the outputs as was asked for."""

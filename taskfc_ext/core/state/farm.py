@@ -439,4 +439,4 @@ class Farm:
 
     def live_workers(self) -> set[int]:
         """Return the ids of the workers that take tasks."""
-        return {worker.worker for worker in self.workers.values() if worker.ready and not worker.retiring}
+        return {worker.worker for worker in self.workers.values() if worker.takes_tasks}

@@ -46,6 +46,11 @@ class Worker(Struct):
     distance: Distance | None = None
 
     @property
+    def takes_tasks(self) -> bool:
+        """Whether it is live: ready, and to stay."""
+        return self.ready and not self.retiring
+
+    @property
     def is_idle(self) -> bool:
         """Whether it may get a task, and holds none."""
         return self.ready and not (self.retiring or self.leases or self.pending)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from taskfc_ext.core.effects import SendList
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.state.farm import Farm
@@ -40,13 +42,15 @@ def queue_status(farm: Farm, *, verbose: bool) -> dict[str, object]:
 
 def list_tasks(farm: Farm, message: ListTasks, now: Now) -> SendList:
     """Return the answer to a `ListTasks`, with the unfinished tasks."""
-    wanted = set(message.taskids) if message.taskids is not None else None
+    if message.taskids is None:
+        candidates: Iterable[Task] = farm.tasks.values()
+    else:
+        candidates = [farm.tasks[taskid] for taskid in sorted({*message.taskids}) if taskid in farm.tasks]
     has_origin = message.origin != NO_CELL  # a call for each of a million tasks takes long
     live = [
         task
-        for task in farm.tasks.values()
-        if (wanted is None or task.taskid in wanted)
-        and (message.owner is None or is_called(task.batch.owner, message.owner))
+        for task in candidates
+        if (message.owner is None or is_called(task.batch.owner, message.owner))
         and (message.name is None or task.batch.name == message.name)
         and (not has_origin or is_from(task.batch.origin, message.origin))
         and (message.states is None or task.state in message.states)
@@ -67,7 +71,7 @@ def list_tasks(farm: Farm, message: ListTasks, now: Now) -> SendList:
 
 def task_info(farm: Farm, task: Task, waiting: Waiting, now: Now) -> TaskInfo:
     """Return an unfinished task as lists show it."""
-    past, left = task.history, back_off_left(farm, task, now)
+    past, left, waits = task.history, back_off_left(farm, task, now), waits_of(farm, task)
     return TaskInfo(
         progress=progress_of(farm, task),
         taskid=task.taskid,
@@ -84,8 +88,8 @@ def task_info(farm: Farm, task: Task, waiting: Waiting, now: Now) -> TaskInfo:
         elapsed=max(0.0, now.wall - task.started) if task.state is State.RUNNING else None,
         owner=task.batch.owner,
         cell=task.batch.origin.cell,
-        message=waiting.text(task, now),
-        waits_for=tuple(waits_of(farm, task)),
+        message=waiting.text(task, left, waits),
+        waits_for=tuple(waits),
         retry_of=task.retry_of,
         not_before=None if left is None else now.wall + left,
     )

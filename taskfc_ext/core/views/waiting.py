@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from itertools import islice
 
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.state.farm import Farm
-from taskfc_ext.core.state.lending import waits_of, waits_text
+from taskfc_ext.core.state.lending import waits_text
 from taskfc_ext.core.state.reasons import Reasons
 from taskfc_ext.core.state.task import Task
 from taskfc_ext.protocol.states import State
@@ -27,23 +27,29 @@ class Waiting:
         self._farm = farm
         self._resources = Reasons(farm)
         self._places: dict[int, int] | None = None
+        self._has_workers = any(worker.takes_tasks for worker in farm.workers.values())
         self._n_given = sum(len(worker.leases) for worker in farm.workers.values())
 
-    def text(self, task: Task, now: Now) -> str:
-        """Return what a task waits for: `behind 2 tasks`; empty if it runs and waits for nothing."""
+    def text(self, task: Task, left: float | None, waits: list[int]) -> str:
+        """Return what a task waits for: `behind 2 tasks`; empty if it runs and waits for nothing.
+
+        Args:
+            task: an unfinished task.
+            left: what `back_off_left` says of it.
+            waits: the tasks that it waits for while it runs.
+        """
         farm, past = self._farm, task.history
-        left = back_off_left(farm, task, now)
         if left is not None and past is not None:
             return f"retry {past.retries} of {task.spec.retries} in {math.ceil(left)} s"
         if task.state is State.WAITING:
             return _dependencies_text(farm, task)
         if task.state is State.RUNNING:
-            return waits_text(farm, task, waits_of(farm, task))
+            return waits_text(farm, task, waits)
         if text := queued_text(farm, task, self._resources.text(task)):
             return text
         if task.taskid in farm.held:
             return ""  # its state says so
-        if not farm.live_workers():
+        if not self._has_workers:
             return "there is no worker"
         return self._behind(task)
 
@@ -89,14 +95,25 @@ def queued_text(farm: Farm, task: Task, waiting: str) -> str:
     reasons = farm.refusals.reasons_of(task.taskid)
     if not reasons:
         return waiting
-    workers = farm.live_workers()
-    if workers and workers <= reasons.keys():
-        shown = dict.fromkeys(reasons[worker] for worker in sorted(workers) if reasons[worker])
+    if _do_all_refuse(farm, reasons):
+        live = (worker for worker in sorted(reasons) if worker in farm.workers and farm.workers[worker].takes_tasks)
+        shown = dict.fromkeys(reasons[worker] for worker in live if reasons[worker])
         why = "; ".join(islice(shown, _REASONS))
         refused = f"all workers refuse it: {why}" if why else "all workers refuse it"
     else:
         refused = "refused by " + ", ".join(f"worker {worker}" for worker in sorted(reasons))
     return "; ".join(filter(None, (refused, waiting)))
+
+
+def _do_all_refuse(farm: Farm, reasons: Container[int]) -> bool:
+    """Tell whether every live worker is in `reasons`; one that is not ends the search, as there may be many rows."""
+    is_any_live = False
+    for worker in farm.workers.values():
+        if worker.takes_tasks:
+            if worker.worker not in reasons:
+                return False
+            is_any_live = True
+    return is_any_live
 
 
 def back_off_left(farm: Farm, task: Task, now: Now) -> float | None:
