@@ -43,7 +43,7 @@ def workers_text(workers: Iterable[WorkerInfo]) -> str:
 
 
 def workers_table(workers: Sequence[WorkerInfo]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Return headers and rows of a list of workers; with their hosts where an engine has them."""
+    """Return headers and rows of a list of workers, with their hosts and last problems if any has one."""
     headers: tuple[str, ...] = ("worker", "pid", "state", "task")
     rows: list[tuple[str, ...]] = [
         (str(each.worker), str(each.pid), each.described, "" if each.running is None else str(each.running))
@@ -52,6 +52,9 @@ def workers_table(workers: Sequence[WorkerInfo]) -> tuple[tuple[str, ...], list[
     if any(each.place for each in workers):
         headers += ("host",)
         rows = [(*row, one_line(each.place)) for row, each in zip(rows, workers, strict=True)]
+    if any(each.problem for each in workers):
+        headers += ("problem",)
+        rows = [(*row, one_line(each.problem)) for row, each in zip(rows, workers, strict=True)]
     return headers, rows
 
 
@@ -83,15 +86,6 @@ def format_seconds(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes}:{rest:02} min"
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02} h"
-
-
-def format_size(size: float) -> str:
-    """Return a number of bytes as people read it: `1.5 MB`."""
-    for unit in ("bytes", "kB", "MB"):
-        if size < 999.5:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} GB"
 
 
 def name_option(farm: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from taskfc_ext.client.submit.options import Options
 from taskfc_ext.errors import UnpicklableResult
-from taskfc_ext.protocol.resources import Needs, size_text
+from taskfc_ext.protocol.resources import Needs
 from taskfc_ext.tasks import BaseTask, MapTask, Namespace, StringTask, TaskResult
 
 
@@ -134,14 +134,6 @@ def test_sizes(text: str, size: float | None) -> None:
             MapTask(len, memory=text)
     else:
         assert MapTask(len, memory=text).memory == size
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [(999, "999 bytes"), (1000, "1 kB"), (999_600, "1 MB"), (217_300_000, "217 MB"), (9_240_000_000, "9.24 GB")],
-)
-def test_sizes_in_words(size: int, text: str) -> None:
-    assert size_text(size) == text
 
 
 def test_the_resources_of_a_task_go_before_those_of_the_client() -> None:

@@ -46,6 +46,11 @@ def has_colours(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool
         return False
     if environ.get("FORCE_COLOR"):
         return True
+    return is_terminal(stream, environ)
+
+
+def is_terminal(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether `stream` is a terminal that understands escape sequences."""
     return stream.isatty() and environ.get("TERM", "dumb") != "dumb"
 
 
@@ -89,11 +94,8 @@ def _cells(task: TaskInfo) -> list[str]:
 
 
 def format_workers(workers: Sequence[WorkerInfo]) -> str:
-    """Return a table of workers, with the last problem of each if there are any."""
+    """Return a table of workers."""
     headers, rows = workers_table(workers)
-    if any(worker.problem for worker in workers):
-        headers += ("problem",)
-        rows = [(*row, one_line(worker.problem)) for row, worker in zip(rows, workers, strict=True)]
     return format_table(rows, headers, right=(0, 1, 3))
 
 

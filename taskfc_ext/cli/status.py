@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import sys
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from taskfc_ext.cli.output import format_table, format_tasks, format_workers, plain_data, print_json
+from taskfc_ext.cli.output import format_table, format_tasks, format_workers, is_terminal, plain_data, print_json
 from taskfc_ext.cli.tables import STATES
 from taskfc_ext.client.attach import attach_to_running
 from taskfc_ext.client.blocking import BlockingTaskClient
@@ -73,7 +72,7 @@ def _by_state(counts: dict[str, int]) -> dict[str, int]:
 
 def _watch(client: BlockingTaskClient, arguments: argparse.Namespace) -> None:
     """Show the status until Ctrl-C: on the whole terminal, or else whenever it has changed."""
-    has_screen = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb" and not arguments.json
+    has_screen = is_terminal(sys.stdout) and not arguments.json
     before: object = None
     if has_screen:
         sys.stdout.write(_ENTER)

@@ -13,6 +13,7 @@ from taskfc_ext.cli.output import (
     HEADER,
     format_tasks,
     highlight,
+    is_terminal,
     paint_state,
     plain_data,
     print_error,
@@ -79,7 +80,7 @@ def _moment(wall: float) -> str:
 def show(arguments: argparse.Namespace) -> int:
     """Show all about tasks. Nothing of them is unpickled."""
     with attach_to_running(arguments.name) as client:
-        found = [client.future(taskid).get_details()[0] for taskid in find_taskids(client, arguments.tasks)]
+        found = [client.details(taskid) for taskid in find_taskids(client, arguments.tasks)]
     if arguments.json:
         print_json([_details_data(details) for details in found])
     else:
@@ -154,7 +155,7 @@ def log(arguments: argparse.Namespace) -> int:
 
 def _follow(client: BlockingTaskClient, taskid: int) -> None:
     """Print the output of a task as it comes, until it has ended."""
-    has_rewrites = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    has_rewrites = is_terminal(sys.stdout)
     before = ""
     for text, is_all in _logs(client, taskid):
         n_shown = len(before) if text.startswith(before) else 0  # another attempt begins its log again
@@ -172,9 +173,9 @@ def _logs(client: BlockingTaskClient, taskid: int) -> Iterator[tuple[str, bool]]
     """Yield the whole log of a task again and again, and whether the task had ended before."""
     has_ended = False
     while not has_ended:
-        found = client.list_tasks(taskids=[taskid], limit=1)
-        has_ended = not found or found[0].state in FINISHED
-        yield client.log(taskid), has_ended  # raises if there is no such task
+        details = client.details(taskid)
+        has_ended = details.task.state in FINISHED
+        yield log_of(details.printed), has_ended
         if not has_ended:
             try:
                 client.barrier(taskid, timeout=FOLLOW_EVERY)

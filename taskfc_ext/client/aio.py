@@ -59,7 +59,7 @@ from taskfc_ext.protocol.client_messages import (
     Spin,
 )
 from taskfc_ext.protocol.ids import list_ids
-from taskfc_ext.protocol.infos import BroadcastReport, EngineInfo, SubmittedTask, TaskInfo, WorkerInfo
+from taskfc_ext.protocol.infos import BroadcastReport, Details, EngineInfo, SubmittedTask, TaskInfo, WorkerInfo
 from taskfc_ext.protocol.limits import MAX_IDS, MAX_WORKERS
 from taskfc_ext.protocol.payloads import Payload
 from taskfc_ext.protocol.printed import log_of
@@ -566,6 +566,15 @@ class FCTaskClient(Unpicklable):
             UnknownTask: there is no such task.
         """
         return await self.remote_reference.get_outputs(check_id(taskid))
+
+    async def details(self, taskid: int) -> Details:
+        """Return a task as lists show it, with what it has printed and its failure, in one question.
+
+        Raises:
+            UnknownTask: there is no such task.
+        """
+        details, _ = await self.remote_reference.get_details(check_id(taskid))
+        return details
 
     async def submission(self, taskid: int) -> SubmittedTask:
         """Return a task as it was submitted: its options, and its code, arguments and inputs, pickled.

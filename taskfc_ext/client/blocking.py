@@ -21,7 +21,7 @@ from taskfc_ext.client.mapper import Mapper, ParallelFunction
 from taskfc_ext.client.session.replies import Answer
 from taskfc_ext.client.session.subscriber import News
 from taskfc_ext.client.submit.options import Task, TaskOptions
-from taskfc_ext.protocol.infos import EngineInfo, SubmittedTask, TaskInfo, WorkerInfo
+from taskfc_ext.protocol.infos import Details, EngineInfo, SubmittedTask, TaskInfo, WorkerInfo
 from taskfc_ext.protocol.payloads import Payload
 from taskfc_ext.protocol.spec import NO_CELL, Origin
 from taskfc_ext.serialize import CellOptions, Received
@@ -204,6 +204,9 @@ class BlockingTaskClient(Unpicklable):
 
     def log(self, taskid: int) -> str:
         return drive(self._client.log(taskid))
+
+    def details(self, taskid: int) -> Details:
+        return drive(self._client.details(taskid))
 
     def submission(self, taskid: int) -> SubmittedTask:
         return drive(self._client.submission(taskid))

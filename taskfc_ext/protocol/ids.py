@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Annotated, NewType
 
 from msgspec import Meta
@@ -49,12 +50,15 @@ def list_ids(ids: Sequence[int], at_most: int = 5) -> str:
     return ", ".join(map(str, ids[:at_most])) + (", ..." if len(ids) > at_most else "")
 
 
+def spans_of(ids: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    """Return the first id and the number of each range of neighbours in `ids`, which are all different."""
+    ordered = sorted(ids)
+    if not ordered:
+        return ()
+    begins = [0, *(at for at, (a, b) in enumerate(pairwise(ordered), start=1) if b - a != 1), len(ordered)]
+    return tuple((ordered[begin], end - begin) for begin, end in pairwise(begins))
+
+
 def ranges_of(ids: Iterable[int]) -> tuple[tuple[int, int], ...]:
-    """Return the first and the last id of each range of neighbours in `ids`."""
-    ranges: list[tuple[int, int]] = []
-    for taskid in sorted(ids):
-        if ranges and taskid == ranges[-1][1] + 1:
-            ranges[-1] = (ranges[-1][0], taskid)
-        else:
-            ranges.append((taskid, taskid))
-    return tuple(ranges)
+    """Return the first and the last id of each range of neighbours in `ids`, which may be given twice."""
+    return tuple((first, first + n - 1) for first, n in spans_of(set(ids)))

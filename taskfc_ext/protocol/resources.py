@@ -113,15 +113,14 @@ def check_size(size: int, given: str) -> None:
         ValueError: it may not; the message says what it must be.
     """
     if not MIN_MEMORY <= size <= MAX_AMOUNT:
-        limits = f"from {size_text(MIN_MEMORY)} to {size_text(MAX_AMOUNT)}"
+        limits = f"from {format_size(MIN_MEMORY)} to {format_size(MAX_AMOUNT)}"
         raise ValueError(f"{limits}, not {given}; 8G means 8 GB")
 
 
-def size_text(n_bytes: int) -> str:
-    """Return a size in words, to three digits: `500 MB`, `8 GB`, `9.24 GB`."""
-    size = float(n_bytes)
+def format_size(size: float) -> str:
+    """Return a number of bytes as people read it, to three digits: `999 bytes`, `1.5 MB`, `9.24 GB`."""
     for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 999.5 and (unit != "bytes" or size < 1000):
+        if size < 999.5:
             return f"{size:.3g} {unit}"
         size /= 1000
     return f"{size:,.4g} TB"
@@ -130,7 +129,7 @@ def size_text(n_bytes: int) -> str:
 def need_text(name: str, amount: int) -> str:
     """Return a need in words: `4 cores`, `8 GB of memory`, `1 GPU`, `2 licence`."""
     if name == MEMORY:
-        return f"{size_text(amount)} of memory"
+        return f"{format_size(amount)} of memory"
     noun = {CORES: "core", GPUS: "GPU"}.get(name)
     if noun is None:
         return f"{amount:,} {name}"
@@ -141,4 +140,4 @@ def amount_text(name: str, amount: int) -> str:
     """Return an amount where the resource was named before: `8`, `3.2 GB`, `none`."""
     if not amount:
         return "none"
-    return size_text(amount) if name == MEMORY else f"{amount:,}"
+    return format_size(amount) if name == MEMORY else f"{amount:,}"

@@ -11,9 +11,9 @@ import pytest
 from taskfc_ext.ipython.cell.names import used_names
 from taskfc_ext.ipython.cell.shipping import ABSENT, Shipment, choose, pack
 from taskfc_ext.ipython.parse.requests import BadUsage
+from taskfc_ext.protocol.resources import format_size
 from taskfc_ext.serialize import CellOptions, dump_value, load_cell
 from taskfc_ext.serialize.packed_names import PackedNames
-from taskfc_ext.text import format_size
 
 
 def pack_cell(source: str, ship: tuple[str, ...] | None = None, **namespace: Any) -> Shipment:
@@ -125,7 +125,17 @@ def test_a_value_that_two_names_share_is_sent_once_and_stays_shared() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "text"), [(0, "0 bytes"), (999, "999 bytes"), (1500, "1.5 kB"), (2_500_000, "2.5 MB"), (4e9, "4 GB")]
+    ("size", "text"),
+    [
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (1000, "1 kB"),
+        (1500, "1.5 kB"),
+        (999_600, "1 MB"),
+        (2_500_000, "2.5 MB"),
+        (9_240_000_000, "9.24 GB"),
+        (2e15, "2,000 TB"),
+    ],
 )
 def test_sizes_as_people_read_them(size: float, text: str) -> None:
     assert format_size(size) == text

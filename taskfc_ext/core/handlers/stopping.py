@@ -7,7 +7,7 @@ from taskfc_ext.core.events import Now
 from taskfc_ext.core.state.farm import Farm, TimerKind
 from taskfc_ext.core.state.task import Cause, Stopping, Task
 from taskfc_ext.protocol.payloads import Failure, Reason, encode_failure
-from taskfc_ext.protocol.resources import size_text
+from taskfc_ext.protocol.resources import format_size
 from taskfc_ext.protocol.supervisor_messages import Step as StopStep
 from taskfc_ext.protocol.supervisor_messages import StopAttempt
 
@@ -55,5 +55,5 @@ def timeout_failure(task: Task) -> bytes:
 def memory_failure(task: Task, used: int) -> bytes:
     """Return the failure of a task whose attempt used `used` bytes, more than its limit."""
     limit = task.spec.needs.memory if task.spec.needs is not None else 0
-    message = f"{task.title} used {size_text(used)}, over its limit of {size_text(limit)}, and was ended"
+    message = f"{task.title} used {format_size(used)}, over its limit of {format_size(limit)}, and was ended"
     return encode_failure(Failure(Reason.MEMORY, message))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
-from itertools import pairwise
 
 import msgspec
 
@@ -48,15 +47,6 @@ def runs_of(segments: Iterable[tuple[int, int, StateCode, bool]]) -> list[Run]:
     if end > first:
         runs.append(Run(first, end - first, state, held))
     return runs
-
-
-def spans_of(taskids: Iterable[int]) -> tuple[tuple[int, int], ...]:
-    """Return ids as (first, n) of neighbours."""
-    ids = sorted(taskids)
-    if not ids:
-        return ()
-    begins = [0, *(at for at, (a, b) in enumerate(pairwise(ids), start=1) if b - a != 1), len(ids)]
-    return tuple((ids[begin], end - begin) for begin, end in pairwise(begins))
 
 
 # tasks that have not ended

@@ -30,9 +30,9 @@ from taskfc_ext.core.views.rows import (
     facts_of,
     row_of,
     runs_of,
-    spans_of,
 )
 from taskfc_ext.protocol.client_messages import Changed, Ended, Watch
+from taskfc_ext.protocol.ids import spans_of
 from taskfc_ext.protocol.payloads import Payload
 from taskfc_ext.protocol.records import Cleared, Held, Moved, Record, Requeued, Submitted
 from taskfc_ext.protocol.rows import Row, columns_of

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from taskfc_ext.text import format_size, one_line
+from taskfc_ext.protocol.resources import format_size
+from taskfc_ext.text import one_line
 
 _LARGE = 10**6
 """Bytes from which the size of a name is shown, as for names that are sent."""

@@ -14,6 +14,7 @@ from taskfc_ext.ipython.cell.mentions import names_in_value
 from taskfc_ext.ipython.cell.names import BUILTINS, IPYTHON_NAMES, MODULE_NAMES, NameUse, used_names
 from taskfc_ext.ipython.hints import did_you_mean, public_names
 from taskfc_ext.ipython.parse.requests import BadUsage
+from taskfc_ext.protocol.resources import format_size
 from taskfc_ext.serialize.blame import describe_failure, text_of
 from taskfc_ext.serialize.chance import carried
 from taskfc_ext.serialize.limited import LimitedFile
@@ -24,7 +25,7 @@ from taskfc_ext.serialize.pickler import Pickler, dump_by
 from taskfc_ext.serialize.rebuilding import check_classes
 from taskfc_ext.serialize.scope import ABSENT
 from taskfc_ext.serialize.values import CellOptions
-from taskfc_ext.text import format_size, one_line
+from taskfc_ext.text import one_line
 
 MENTIONED = 200 * 10**6
 """Bytes of all names of a cell, up to which names that only a string mentions are added."""

@@ -246,9 +246,6 @@ def _workers(notebook: Notebook) -> None:
     client = _running(notebook)
     workers, engine = client.workers(), client.engine()
     headers, rows = workers_table(workers)
-    if any(worker.problem for worker in workers):
-        headers += ("problem",)
-        rows = [(*row, one_line(worker.problem)) for row, worker in zip(rows, workers, strict=True)]
     text = workers_text(workers) if engine is None else wording.engine_text(engine, _count(workers))
     caption = f"{notebook.session.name} · {text}"
     notebook.show(Table(caption, headers, rows, frozenset((0, 1, 3))).bundle())

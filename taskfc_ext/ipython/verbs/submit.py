@@ -28,9 +28,10 @@ from taskfc_ext.ipython.parse.grammar import near_verb
 from taskfc_ext.ipython.parse.requests import BadUsage, Submission
 from taskfc_ext.ipython.sessions import Binding
 from taskfc_ext.ipython.verbs import again, reuse
+from taskfc_ext.protocol.resources import format_size
 from taskfc_ext.protocol.spec import Origin
 from taskfc_ext.serialize.scope import ABSENT
-from taskfc_ext.text import format_size, one_line, plural, with_article
+from taskfc_ext.text import one_line, plural, with_article
 
 if TYPE_CHECKING:
     from taskfc_ext.client.future.future import TaskFuture
