@@ -573,8 +573,7 @@ class FCTaskClient(Unpicklable):
         Raises:
             UnknownTask: there is no such task.
         """
-        details, _ = await self.remote_reference.get_details(check_id(taskid))
-        return details
+        return (await self.remote_reference.get_details(check_id(taskid)))[0]
 
     async def submission(self, taskid: int) -> SubmittedTask:
         """Return a task as it was submitted: its options, and its code, arguments and inputs, pickled.
