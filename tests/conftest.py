@@ -20,6 +20,9 @@ from taskfc_ext.client.start import start
 from tests.engines.exceptions import skip_exceptions
 from tests.processes import DEADLINE
 
+REPAIRED = "repaired, please report it"
+"""Text in a controller's log where an audit has found something wrong; see `core.handlers.audit`."""
+
 ENGINE = "TASKFC_TEST_ENGINE"
 """Environment variable: the engine on which the tests start their farms; else on this machine."""
 
@@ -92,9 +95,12 @@ def farm_home() -> Iterator[Path]:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     files = [str(file.relative_to(folder)) for file in folder.rglob("*") if _must_not_stay(file)]
+    logs = [log.read_text(errors="replace") for log in folder.rglob("controller.log")]
+    repairs = [line for log in logs for line in log.splitlines() if REPAIRED in line]
     shutil.rmtree(folder, ignore_errors=True)
     assert not described, f"processes were left running: {described}"
     assert not files, f"sockets, pages or connection files were left: {files}"
+    assert not repairs, f"an audit has found contradictions: {repairs}"
 
 
 @pytest.fixture

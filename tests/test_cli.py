@@ -182,6 +182,13 @@ def test_status_counts_tasks_and_shows_workers(taskfc: Taskfc, client: BlockingT
     assert taskfc("status", "--json").json["tasks"]["running"] == 0
 
 
+def test_status_tells_of_repairs(taskfc: Taskfc, client: BlockingTaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "repairs" not in taskfc("status", "--json").json
+    monkeypatch.setattr(BlockingTaskClient, "repairs", lambda self: 2)
+    assert taskfc("status", "--json").json["repairs"] == 2
+    assert "repaired 2 contradictions in its state: please report" in taskfc("status").out
+
+
 def test_tasks_are_listed_by_id_range_name_and_state(taskfc: Taskfc, client: BlockingTaskClient) -> None:
     named = client.with_options(name="squares").submit(pow, 7, 2)
     assert named.result() == 49

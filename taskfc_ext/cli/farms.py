@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from taskfc_ext.cli.output import FAINT, format_workers, highlight, paint_state, plain_data, print_json, print_table
@@ -21,7 +22,7 @@ from taskfc_ext.drivers.paths import known_farms
 from taskfc_ext.errors import FarmError
 from taskfc_ext.text import one_line, workers_text
 from taskfc_ext.view.engine_words import engine_arguments, warnings_as_lines
-from taskfc_ext.view.wording import KEPT, describe_scale, engine_text
+from taskfc_ext.view.wording import KEPT, describe_aside, describe_scale, engine_text
 
 
 def start(arguments: argparse.Namespace) -> int:
@@ -36,7 +37,7 @@ def start(arguments: argparse.Namespace) -> int:
             properties=dict(arguments.properties),
             **engine,
         )
-    return _print_running(arguments, "runs already" if farm.attached else "started")
+    return _print_running(arguments, "runs already" if farm.attached else "started", aside=farm.put_aside)
 
 
 def restart(arguments: argparse.Namespace) -> int:
@@ -61,14 +62,17 @@ def _import_from_here() -> None:
     sys.path.insert(0, os.getcwd())
 
 
-def _print_running(arguments: argparse.Namespace, what: str) -> int:
+def _print_running(arguments: argparse.Namespace, what: str, *, aside: Path | None = None) -> int:
     with attach_to_running(arguments.name) as client:
         workers, no_room = client.workers(), client.queue_status().get("no_room")
         info = read_connection(arguments.name)
         pid = info.pid if info else None
     if arguments.json:
-        print_json({"name": arguments.name, "state": "running", "was": what, "pid": pid, "workers": len(workers)})
+        facts = {"name": arguments.name, "state": "running", "was": what, "pid": pid, "workers": len(workers)}
+        print_json({**facts, "put_aside": None if aside is None else str(aside)})
     else:
+        if aside is not None:
+            print(f"{arguments.name}: {describe_aside(aside)}")
         print(f"{arguments.name}: {what}, controller {pid}, {workers_text(workers)}")
         if no_room:
             print(no_room)

@@ -16,7 +16,7 @@ from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.client.farm.launch import LocalFarm
 from taskfc_ext.client.farm.silence import describe_suspension
 from taskfc_ext.protocol.infos import EngineInfo, WorkerInfo
-from taskfc_ext.text import workers_text
+from taskfc_ext.text import plural, workers_text
 from taskfc_ext.view.newest import running_and_newest
 from taskfc_ext.view.wording import farm_caption
 
@@ -38,6 +38,9 @@ def status(arguments: argparse.Namespace) -> int:
             print(_text(client, arguments.name))
             if note := describe_suspension(LocalFarm(arguments.name)):
                 print(f"\n{note}; until then no dead or hanging process is replaced or stopped")
+            if n_repairs := client.repairs():
+                log = LocalFarm(arguments.name).paths.controller_log
+                print(f"\nrepaired {plural(n_repairs, 'contradiction')} in its state: please report the lines in {log}")
     return 0
 
 
@@ -45,7 +48,8 @@ def _facts(client: BlockingTaskClient, name: str) -> dict[str, object]:
     workers, engine = plain_data(client.workers()), plain_data(client.engine())
     counts = client.queue_status()
     facts = {"name": name, "state": "running", "tasks": _by_state(counts), "workers": workers, "engine": engine}
-    return facts | ({"no_room": counts["no_room"]} if "no_room" in counts else {})
+    facts |= {"no_room": counts["no_room"]} if "no_room" in counts else {}
+    return facts | ({"repairs": n_repairs} if (n_repairs := client.repairs()) else {})
 
 
 def _text(client: BlockingTaskClient, name: str) -> str:

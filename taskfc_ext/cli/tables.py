@@ -94,7 +94,7 @@ COMMANDS: dict[str, Command] = {
         "start a farm, or report that it runs",
         (
             _N_WORKERS,
-            flag("--fresh", "with an empty store: all tasks and results are dropped"),
+            flag("--fresh", "with an empty store; the one before is put aside, and the newest three of these are kept"),
             argument(
                 "--property",
                 help="a property of every worker, for conditions on workers; may be repeated",

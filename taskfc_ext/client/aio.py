@@ -54,6 +54,7 @@ from taskfc_ext.protocol.client_messages import (
     Hold,
     ListTasks,
     Move,
+    Ping,
     QueueStatus,
     Scale,
     Spin,
@@ -601,6 +602,10 @@ class FCTaskClient(Unpicklable):
     async def engine(self) -> EngineInfo | None:
         """Return the engine on which the workers run, such as a Dask cluster; `None`: they run on this machine."""
         return msgspec.convert(await self.remote_reference.ask(GetEngine), EngineInfo | None)
+
+    async def repairs(self) -> int:
+        """Return how many contradictions in its state the farm has repaired since its controller started: bugs, if any."""
+        return int(await self.remote_reference.ask(Ping))
 
     def watch(self) -> QueueWatch:
         """Follow the queue: return an async iterator over its messages, which begins now and ends with the client.

@@ -223,6 +223,9 @@ class BlockingTaskClient(Unpicklable):
     def engine(self) -> EngineInfo | None:
         return drive(self._client.engine())
 
+    def repairs(self) -> int:
+        return drive(self._client.repairs())
+
     def watch(self) -> Iterator[News]:
         return iterate(self._client.watch())
 

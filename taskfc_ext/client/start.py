@@ -6,7 +6,6 @@ The modules of the clients are imported when a client is made, and not before a 
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
 import warnings
@@ -24,9 +23,10 @@ from taskfc_ext.client.context.owner import default_owner
 from taskfc_ext.client.farm.engine import IDLE, Engine, engine_of, tell
 from taskfc_ext.client.farm.interface import Condition
 from taskfc_ext.client.farm.launch import LocalFarm, launch, stored_options
+from taskfc_ext.drivers.aside import put_aside
 from taskfc_ext.drivers.connection_file import ConnectionInfo
 from taskfc_ext.drivers.cores import available_cores
-from taskfc_ext.drivers.files import try_lock
+from taskfc_ext.drivers.files import open_private, try_lock
 from taskfc_ext.drivers.paths import FarmPaths, prepare
 from taskfc_ext.drivers.processes import ENGINE
 from taskfc_ext.errors import BadEngine, ControllerUnavailable, EngineWarning, StartFailed
@@ -54,11 +54,13 @@ class Controller:
     Attributes:
         name: the farm's.
         attached: whether the farm ran before this was made.
+        put_aside: the folder with the store that the farm had before a start with `fresh`; `None`: there was none.
     """
 
     def __init__(self, farm: LocalFarm, *, attached: bool) -> None:
         self.name = farm.name
         self.attached = attached
+        self.put_aside: Path | None = None
         self._farm = farm
 
     def client(self, *, owner: str = "", label: str = "") -> BlockingTaskClient:
@@ -142,7 +144,7 @@ def start(
             `on`, the most workers that there may be, by default as many as the engine has room for.
         name: the farm's name; each has its own queue and store.
         store: the kind of store for tasks and results.
-        fresh: begin with an empty store.
+        fresh: begin with an empty store. The one before is put aside, and the newest three of these are kept.
         properties: properties of each worker, which `depend` functions get.
         unreachable_after: seconds after which a task fails that all workers reject; 30 by default.
         max_deaths: a task fails when so many workers have died of it; 3 by default.
@@ -170,6 +172,7 @@ def start(
         engine=engine.options if engine is not None else None,
     )
     farm = _farm(name)
+    aside: Path | None = None
     running = farm.connection() is not None
     if running and engine is not None:
         _check_same_engine(farm, engine, resources)
@@ -177,10 +180,12 @@ def start(
         if running:
             raise StartFailed(f"farm {name!r} runs, so its store is in use", hint="stop it first")
         prepare(farm.paths)
-        empty_store(farm.paths)
+        aside = empty_store(farm.paths)
     if running:
         return Controller(farm, attached=True)
-    return _launch(farm, options, engine)
+    started = _launch(farm, options, engine)
+    started.put_aside = aside
+    return started
 
 
 @at_border
@@ -404,23 +409,22 @@ def _n_workers(workers: int | None, engine: EngineOptions | None) -> int:
     return available_cores() if engine is None else MAX_WORKERS
 
 
-def empty_store(paths: FarmPaths) -> None:
-    """Empty the store of a farm that does not run. Its lock file stays, as locks are on the inode.
+def empty_store(paths: FarmPaths) -> Path | None:
+    """Put the store of a farm that does not run aside; return the folder where it is now, or `None` if it was empty.
 
     Raises:
-        StartFailed: the store is in use.
+        StartFailed: the store is in use, or cannot be moved.
     """
-    with open(paths.lock, "ab") as lock:
+    with open(open_private(paths.lock), "r+b") as lock:
         deadline = time.monotonic() + LET_GO_WITHIN
         while not try_lock(lock.fileno()):
             if time.monotonic() > deadline:
                 raise StartFailed(f"the store {paths.store} is in use", hint="stop the farm first")
             time.sleep(0.01)
-        for file in paths.store.iterdir():
-            if file != paths.lock and file.is_file():
-                file.unlink(missing_ok=True)
-        for folder in (paths.payloads, paths.uploads):
-            shutil.rmtree(folder, ignore_errors=True)
+        try:
+            return put_aside(paths)
+        except OSError as error:
+            raise StartFailed(f"the store {paths.store} cannot be put aside: {error}") from error
 
 
 def _farm(name: object) -> LocalFarm:

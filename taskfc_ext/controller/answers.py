@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import operator
 from bisect import bisect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import assert_never
 
@@ -31,17 +32,25 @@ from taskfc_ext.core.journal.endings import select_rows
 from taskfc_ext.core.state.task import end_state
 from taskfc_ext.core.views.rows import N_FINISHED, with_finished
 from taskfc_ext.drivers.store import Store
+from taskfc_ext.errors import StorageFull, StoreError
 from taskfc_ext.lru import ByteLRU
 from taskfc_ext.protocol.client_messages import Changed, Ended, ErrorKind, GetDetails, Refused, Reply, Watching
 from taskfc_ext.protocol.ids import list_ids
 from taskfc_ext.protocol.infos import Details, SubmittedTask, TaskInfo
 from taskfc_ext.protocol.limits import MAX_FRAME
 from taskfc_ext.protocol.owners import is_called
-from taskfc_ext.protocol.payloads import Failure, Payload, decode_failure, size_of
+from taskfc_ext.protocol.payloads import Failure, Payload, PayloadRef, Reason, decode_failure, encode_failure, size_of
 from taskfc_ext.protocol.records import Submitted
 from taskfc_ext.protocol.spec import Kind, is_from
 from taskfc_ext.protocol.states import UNFINISHED
 from taskfc_ext.protocol.worker_messages import Code, Run
+
+logger = logging.getLogger(__name__)
+
+_Question = SendUnfinished | SendList | SendLog | SendSubmission | SendOutputs | SendDetails | SendSnapshot
+
+_DAMAGED = PayloadRef("0", 1)
+"""Stands for a payload that is damaged: there is never such a file."""
 
 MAX_SCANNED = 20_000
 """Finished tasks that a filtered list searches, newest first, so that one request cannot stop the farm."""
@@ -73,10 +82,17 @@ class Answers:
         self._recent_code: ByteLRU[bytes, bytes] = ByteLRU(_CODE_BYTES, n_kept=0)
 
     def complete_for_worker(self, message: SendCode | SendRun) -> Code | Run:
-        """Return `message` with its code or its inputs."""
+        """Return `message` with its code or its inputs. In the place of damaged ones stands a file that is not there.
+
+        So the task fails, with this reason.
+        """
         match message:
             case SendCode(digest):
-                return Code(digest, self._code(digest))
+                try:
+                    return Code(digest, self._code(digest))
+                except StoreError as error:
+                    logger.error("code for a worker: %s", error)
+                    return Code(digest, _DAMAGED)
             case SendRun(run, inputs):
                 values = self._values(inputs)
                 # A value is missing only if the task has ended and was cleared in this turn: no worker runs it.
@@ -86,10 +102,27 @@ class Answers:
                 assert_never(message)
 
     def complete_for_client(self, message: ToComplete) -> list[Ended | Reply | Refused | Watching | Changed]:
-        """Return the messages that `message` stands for."""
+        """Return the messages that `message` stands for: a refusal if the part of the store is damaged."""
+        if isinstance(message, SendEnded):
+            return [*self._ends(message.ids)]
+        try:
+            return self._complete(message)
+        except StoreError as error:
+            return [_refuse_damaged(message.seq, error)]
+
+    def _ends(self, ids: Sequence[int]) -> list[Ended]:
+        """Return the ends of tasks; of a task whose end is damaged, one that says so."""
+        try:
+            return [select_rows(record, rows) for record, rows in self._store.find_ended(ids)]
+        except StoreError as error:
+            if len(ids) > 1:
+                middle = len(ids) // 2
+                return [*self._ends(ids[:middle]), *self._ends(ids[middle:])]
+            logger.error("the end of task %d: %s", ids[0], error)
+            return [_damaged_end(ids[0], error)]
+
+    def _complete(self, message: _Question) -> list[Ended | Reply | Refused | Watching | Changed]:
         match message:
-            case SendEnded(ids):
-                return [select_rows(record, rows) for record, rows in self._store.find_ended(ids)]
             case SendUnfinished(seq, unfinished, finished):
                 cleared = [taskid for taskid in finished if not self._is_known(taskid)]
                 return [_cleared_just_now(seq, *cleared) if cleared else Reply(seq, list(unfinished))]
@@ -111,8 +144,16 @@ class Answers:
             case _:
                 assert_never(message)
 
-    def recall(self, recall: Recall) -> Recalled:
+    def recall(self, recall: Recall) -> Recalled | Refused:
         """Return the submissions of the task to be retried and of the tasks that failed because of it."""
+        try:
+            return self._recall(recall)
+        except StorageFull:
+            raise
+        except StoreError as error:
+            return _refuse_damaged(recall.request.seq, error)
+
+    def _recall(self, recall: Recall) -> Recalled:
         failed_with: dict[int, int] = {}
         for record, rows in self._store.find_ended(recall.dependants):
             for row in rows:
@@ -196,9 +237,15 @@ class Answers:
         )
         return Reply(message.seq, submission)
 
-    def _values(self, taskids: tuple[int, ...]) -> dict[int, Payload]:
-        found = self._store.find_ended(taskids)
-        return {record.ids[row]: record.values[row] for record, rows in found for row in rows}
+    def _values(self, taskids: Sequence[int]) -> dict[int, Payload]:
+        try:
+            found = self._store.find_ended(taskids)
+            return {record.ids[row]: record.values[row] for record, rows in found for row in rows}
+        except StoreError as error:
+            if len(taskids) > 1:
+                return {taskid: value for each in taskids for taskid, value in self._values([each]).items()}
+            logger.error("the value of task %d for a worker: %s", taskids[0], error)
+            return {taskids[0]: _DAMAGED}
 
     def _code(self, digest: bytes) -> Payload:
         recent = self._recent_code.get(digest)
@@ -276,6 +323,27 @@ def _finished_info(record: Ended, row: int, batch: Submitted, failure: Failure |
         cell=batch.origin.cell,
         message=failure.summary if failure is not None else "",
         retry_of=batch.retry_of[taskid - batch.first] if batch.retry_of else None,
+    )
+
+
+def _refuse_damaged(seq: int, error: StoreError) -> Refused:
+    logger.error("a request is refused: %s", error)
+    return Refused(seq, ErrorKind.STORE, error.message, error.hint)
+
+
+def _damaged_end(taskid: int, error: StoreError) -> Ended:
+    failure = Failure(Reason.ERROR, f"task {taskid} has ended, but {error.message}", type_name="StoreError")
+    return Ended(
+        ids=(taskid,),
+        reasons=(Reason.ERROR,),
+        values=(encode_failure(failure),),
+        workers=(-1,),
+        attempts=(0,),
+        submitted=(0.0,),
+        completed=0.0,
+        seconds=(0.0,),
+        outputs={},
+        displays={},
     )
 
 

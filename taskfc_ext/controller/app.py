@@ -9,6 +9,7 @@ import platform
 import signal
 import socket
 import sys
+from contextlib import suppress
 
 import msgspec
 
@@ -25,18 +26,19 @@ from taskfc_ext.drivers.connection_file import (
 from taskfc_ext.drivers.machine import machine_totals
 from taskfc_ext.drivers.memory import keep_little_memory
 from taskfc_ext.drivers.paths import FarmPaths, check_store, farm_paths
+from taskfc_ext.drivers.rescue import HeldLock
 from taskfc_ext.drivers.room import Reserve
 from taskfc_ext.drivers.signals import SignalQueue, is_stray, signal_queue
 from taskfc_ext.drivers.stops import note_stop
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.drivers.transport import Router, finish
 from taskfc_ext.drivers.uploads import remove_dead
-from taskfc_ext.errors import StorageFull, TaskFCError
+from taskfc_ext.errors import StorageFull, StoreError, TaskFCError
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.resources import slot_totals
-from taskfc_ext.protocol.supervisor_messages import Serving
+from taskfc_ext.protocol.supervisor_messages import Serving, StoreRefused
 from taskfc_ext.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -45,14 +47,18 @@ logger = logging.getLogger(__name__)
 def main() -> None:
     """Serve a farm until it is stopped. Arguments: its name, the descriptors of the socket pair and of the lock."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    name, supervisor_fd = sys.argv[1], int(sys.argv[2])
-    # The third argument is the lock: inherited, it keeps the store locked for as long as this process lives.
+    name, supervisor_fd, lock_fd = sys.argv[1], *map(int, sys.argv[2:4])
     paths = farm_paths(name)
     supervisor = socket.socket(fileno=supervisor_fd)
     try:
-        serve(paths, supervisor)
+        serve(paths, supervisor, lock_fd)
     except SupervisorLost:
         logger.warning("the supervisor is gone; so is this controller")
+        sys.exit(1)
+    except StoreError as error:
+        logger.error("%s", error)
+        with suppress(OSError):  # the supervisor is gone
+            supervisor.send(codec.encode([StoreRefused(error.message, error.hint)]))
         sys.exit(1)
     except TaskFCError as error:
         logger.error("%s", error)
@@ -62,8 +68,13 @@ def main() -> None:
         sys.exit(1)
 
 
-def serve(paths: FarmPaths, supervisor: socket.socket) -> None:
+def serve(paths: FarmPaths, supervisor: socket.socket, lock_fd: int) -> None:
     """Replay the store, write the connection file, and run the loop until the farm is stopped.
+
+    Args:
+        paths: the files of the farm.
+        supervisor: this process's end of the socket pair.
+        lock_fd: the lock; inherited, it keeps the store locked for as long as this process lives.
 
     Raises:
         SupervisorLost: the supervisor is gone.
@@ -71,10 +82,10 @@ def serve(paths: FarmPaths, supervisor: socket.socket) -> None:
     """
     check_store(paths)
     with signal_queue((signal.SIGTERM, signal.SIGINT)) as signals:
-        _serve(paths, supervisor, signals)
+        _serve(paths, supervisor, signals, lock_fd)
 
 
-def _serve(paths: FarmPaths, supervisor: socket.socket, signals: SignalQueue) -> None:
+def _serve(paths: FarmPaths, supervisor: socket.socket, signals: SignalQueue, lock_fd: int) -> None:
     keep_little_memory()
     options = msgspec.json.decode(paths.options.read_bytes(), type=FarmOptions)
     store = _open_store(paths)
@@ -97,7 +108,9 @@ def _serve(paths: FarmPaths, supervisor: socket.socket, signals: SignalQueue) ->
     controller.await_supervisor()
     info = _connection_info(paths, scheduler.farm.supervisor_pid)
     write_connection(paths, info)
-    controller.add_chore(lambda: _publish_again_if_vanished(paths, info))
+    lock = HeldLock(paths.lock, lock_fd)
+    controller.add_chore(store.check_files)
+    controller.add_chore(lambda: _publish_again_if_vanished(paths, info, lock))
     remove_dead(paths.uploads, for_seconds=0)  # what they sent to the controller before is lost
     controller.add_chore(lambda: remove_dead(paths.uploads))
     controller.add_chore(store.remove_cleared)
@@ -126,10 +139,13 @@ def _open_store(paths: FarmPaths) -> Store:
     return store
 
 
-def _publish_again_if_vanished(paths: FarmPaths, info: ConnectionInfo) -> None:
-    """Write the connection file again if a cleaner of runtime folders has removed it."""
+def _publish_again_if_vanished(paths: FarmPaths, info: ConnectionInfo, lock: HeldLock) -> None:
+    """Write the connection file and the lock again if a task, or a cleaner of runtime folders, has removed them."""
+    gone = [paths.lock] if lock.renew() else []
     if not paths.connection_file.exists():
-        logger.warning("the connection file %s was missing; wrote it again", paths.connection_file)
+        gone.append(paths.connection_file)
+    if gone:
+        logger.warning("missing, and written again: %s", ", ".join(map(str, gone)))
         write_connection(paths, info)
 
 

@@ -26,13 +26,13 @@ from taskfc_ext.core.effects import (
     ToComplete,
     WorkerSend,
 )
-from taskfc_ext.core.events import FromParent, FromWorker, Now, PeerLost, RoomChanged, Tick
+from taskfc_ext.core.events import Audit, FromParent, FromWorker, Now, PeerLost, RoomChanged, Tick
 from taskfc_ext.core.scheduler import Scheduler
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.drivers.transport import Router
 from taskfc_ext.errors import ProtocolError, StorageFull
 from taskfc_ext.protocol import codec
-from taskfc_ext.protocol.client_messages import Welcome
+from taskfc_ext.protocol.client_messages import Refused, Welcome
 from taskfc_ext.protocol.ids import PROTOCOL, Session, WorkerId
 from taskfc_ext.protocol.infos import NoRoom
 from taskfc_ext.protocol.records import Record
@@ -50,6 +50,9 @@ HOUSEKEEPING = 5.0
 
 CHECK_SOCKETS = 1.0
 """Seconds between checks of the socket files: while one is missing, nothing can connect."""
+
+REPAIRS_LOGGED = 20
+"""Repairs of one audit that are logged one by one."""
 
 PROBE_AFTER = 60.0
 """Seconds of silence after which a client is probed: ZMQ reports a lost peer only when something is sent to it."""
@@ -91,7 +94,8 @@ class Controller:
         self._staging = Staging(store, lambda error: self._room.note(error, self._now().mono))
         self._endpoint = FCTaskControllerFromTaskController(scheduler, stage=self._staging.arguments)
         self._store = store
-        store.use_checks(scheduler.farm.knows, scheduler.farm.has_ended)
+        knows, end_of = scheduler.farm.knows, scheduler.farm.end_of
+        store.use_checks(knows, lambda taskid: knows(taskid) and end_of(taskid) is not None)
         self._answers = Answers(store, scheduler.farm.knows)
         self._clients = clients
         self._workers = workers
@@ -170,6 +174,7 @@ class Controller:
         """
         while not self._ended:
             self.turn()
+        _log_repairs(self._scheduler.handle(Audit(), self._now()))  # most farms of tests live for one audit only
 
     def turn(self) -> None:
         """Wait for messages or a deadline, and handle all that have come.
@@ -319,6 +324,7 @@ class Controller:
     def _take(self, effects: Effects) -> None:
         self._records += effects.records
         self._effects.append(effects)
+        _log_repairs(effects)
 
     def _finish_turn(self) -> None:
         """Commit the records of this turn, and only then send its messages."""
@@ -359,7 +365,11 @@ class Controller:
                 self._supervisor.send(codec.encode([message]))
             case Recall():
                 # the effects are committed in the next turn, which follows at once
-                self._take(self._scheduler.handle(self._staging.again(send, self._answers.recall), self._now()))
+                recalled = self._staging.again(send, self._answers.recall)
+                if isinstance(recalled, Refused):
+                    self._send(ClientSend(send.session, recalled))
+                else:
+                    self._take(self._scheduler.handle(recalled, self._now()))
 
     def _tell_of_room(self, no_room: NoRoom | None) -> None:
         self._take(self._scheduler.handle(RoomChanged(no_room), self._now()))
@@ -410,6 +420,14 @@ class Controller:
                 connection.received_at = now.mono
                 self._to_clients.probe(connection.identity)
         self._take(self._scheduler.handle(Tick(), now))
+        self._take(self._scheduler.handle(Audit(), now))
+
+
+def _log_repairs(effects: Effects) -> None:
+    for repair in effects.repairs[:REPAIRS_LOGGED]:
+        logger.error("repaired, please report it: %s", repair)
+    if len(effects.repairs) > REPAIRS_LOGGED:
+        logger.error("repaired, please report it: %d more", len(effects.repairs) - REPAIRS_LOGGED)
 
 
 def _nothing() -> None:

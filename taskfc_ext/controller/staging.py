@@ -12,6 +12,7 @@ from taskfc_ext.core.events import Recalled
 from taskfc_ext.drivers.payload_files import UploadGone, may_be_large
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.errors import StorageFull
+from taskfc_ext.protocol.client_messages import Refused
 from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure
 from taskfc_ext.protocol.worker_messages import Finished, WorkerMessage
 
@@ -42,7 +43,7 @@ class Staging:
             self._note(error)
             return payloads
 
-    def again(self, wanted: Recall, recall: Callable[[Recall], Recalled]) -> Recalled:
+    def again(self, wanted: Recall, recall: Callable[[Recall], Recalled | Refused]) -> Recalled | Refused:
         """Return the answer of `recall` to `wanted`; without room an empty one, and the core refuses the request."""
         try:
             return recall(wanted)

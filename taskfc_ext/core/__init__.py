@@ -72,5 +72,7 @@ unreachable while workers are coming.
 is the earliest of them.
 
 **Checks.** `validate(farm)` states every invariant of the state; the tests call it after each step, and compare whole
-`Effects`. A reference model of the queue runs beside the scheduler in a state machine with random events.
+`Effects`. A reference model of the queue runs beside the scheduler in a state machine with random events. The running
+controller sends itself an `Audit` every few seconds: a cheap part of these invariants, in slices. What does not hold is
+repaired, as a restart would do. The tests fail if anything ever is.
 """

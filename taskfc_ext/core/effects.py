@@ -156,6 +156,7 @@ class Effects(Struct, frozen=True):
         sends: 2. only then send these, in order.
         wake_at: 3. handle a `Tick` at this monotonic time at the latest.
         exit: 4. the farm was stopped and its last worker has ended: end the process.
+        repairs: what an audit has found wrong and repaired, for the log; empty unless there is a bug.
         is_free: while earlier records wait for room in the store, the sends need not wait with them: they promise
             nothing.
     """
@@ -164,17 +165,19 @@ class Effects(Struct, frozen=True):
     sends: tuple[Send, ...] = ()
     wake_at: float | None = None
     exit: bool = False
+    repairs: tuple[str, ...] = ()
     is_free: bool = False
 
 
 class Step:
     """Collects the effects of one event."""
 
-    __slots__ = ("is_free", "records", "sends")
+    __slots__ = ("is_free", "records", "repairs", "sends")
 
     def __init__(self) -> None:
         self.is_free = False
         self.records: list[Record] = []
+        self.repairs: list[str] = []
         self.sends: list[Send] = []
 
     def to_client(self, session: str, message: ToClient, place: int | None = None) -> None:

@@ -63,4 +63,8 @@ class Tick(NamedTuple):
     """Time has passed. It comes at `Effects.wake_at` at the latest."""
 
 
-Event = FromClient | FromWorker | FromParent | PeerLost | Recalled | RoomChanged | Tick
+class Audit(NamedTuple):
+    """The farm is to be checked, and repaired where something is wrong. It comes every few seconds."""
+
+
+Event = FromClient | FromWorker | FromParent | PeerLost | Recalled | RoomChanged | Tick | Audit

@@ -10,9 +10,21 @@ import heapq
 from collections.abc import Iterable
 
 from taskfc_ext.core.effects import Effects, Step
-from taskfc_ext.core.events import Event, FromClient, FromParent, FromWorker, Now, PeerLost, Recalled, RoomChanged, Tick
+from taskfc_ext.core.events import (
+    Audit,
+    Event,
+    FromClient,
+    FromParent,
+    FromWorker,
+    Now,
+    PeerLost,
+    Recalled,
+    RoomChanged,
+    Tick,
+)
 from taskfc_ext.core.handlers import (
     attempts,
+    audit,
     broadcasts,
     engines,
     idle_workers,
@@ -120,6 +132,9 @@ class Scheduler:
                 step.is_free = True
             case Tick():
                 self._tick(step, now)
+            case Audit():
+                if not self._is_stuck:
+                    audit.audit(self.farm, step, now)
         if not self._is_stuck:
             self._follow_up(step, now)
         if self.farm.subscribers is not None:
@@ -164,6 +179,7 @@ class Scheduler:
             sends=tuple(step.sends),
             wake_at=farm.timers[0][0] if farm.timers else None,
             exit=farm.stop_asked and not farm.workers,
+            repairs=tuple(step.repairs),
             is_free=self._is_stuck and step.is_free and not step.records,
         )
 

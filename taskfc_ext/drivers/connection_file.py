@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from taskfc_ext.drivers.files import replace_file
+from taskfc_ext.drivers.files import open_private, replace_file
 from taskfc_ext.drivers.paths import FarmPaths, farm_paths
 from taskfc_ext.drivers.processes import process_alive, process_started
 from taskfc_ext.errors import FarmError
@@ -151,7 +151,7 @@ def remove_connection(paths: FarmPaths) -> None:
 
 def _write_record(paths: FarmPaths, content: bytes) -> None:
     # in place: the lock is on the inode, so the file can never be replaced
-    fd = os.open(paths.lock, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    fd = open_private(paths.lock, os.O_WRONLY)
     try:
         os.ftruncate(fd, 0)
         os.write(fd, content)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import sys
 from contextlib import suppress
 from pathlib import Path
+
+PRIVATE = 0o600
+"""The mode of each file of a farm."""
 
 
 def replace_file(path: Path, content: bytes) -> None:
     """Replace the content of `path` atomically; only its owner can read it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.unlink(missing_ok=True)  # a process of the same id may have left it, readable for others
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE)
     try:
         with open(fd, "wb") as stream:
             stream.write(content)
@@ -22,6 +26,18 @@ def replace_file(path: Path, content: bytes) -> None:
         with suppress(OSError):
             temporary.unlink()
         raise
+
+
+def open_private(path: Path, flags: int = os.O_RDWR) -> int:
+    """Open a file, which is made if it is missing; only its owner can read it, whatever the umask. Not a symbolic link.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    fd = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE)
+    if stat.S_IMODE(os.fstat(fd).st_mode) != PRIVATE:
+        os.fchmod(fd, PRIVATE)
+    return fd
 
 
 def remove_if_empty(path: Path) -> None:
@@ -45,6 +61,11 @@ def try_lock(fd: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def unlock(fd: int) -> None:
+    """Give up a lock of `try_lock`."""
+    fcntl.flock(fd, fcntl.LOCK_UN)
 
 
 def bytes_in(folder: Path) -> int:

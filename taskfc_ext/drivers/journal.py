@@ -382,6 +382,11 @@ def damage(path: Path, fact: str) -> StoreError:
 
 def unreadable(path: Path, error: sqlite3.Error) -> StoreError:
     """Return the error for a database that SQLite cannot read."""
-    if isinstance(error, sqlite3.OperationalError) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _NO_DAMAGE:
-        return StoreError(f"the store {path} cannot be used: {error}", hint=f"look at {path.parent} and its disk")
-    return damage(path, str(error))
+    if is_damage(error):
+        return damage(path, str(error))
+    return StoreError(f"the store {path} cannot be used: {error}", hint=f"look at {path.parent} and its disk")
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Return whether an error of SQLite means damage of the database, and not a lack of the system."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF not in _NO_DAMAGE

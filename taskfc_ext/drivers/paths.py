@@ -158,6 +158,11 @@ def payloads_of(journal: Path) -> Path:
     return journal.with_name(journal.name + "-payloads")
 
 
+def witness_of(journal: Path) -> Path:
+    """Return the file beside `journal` that tells how far the journal has to go."""
+    return journal.with_name(journal.name + "-witness")
+
+
 def uploads_of(journal: Path) -> Path:
     """Return the folder of the large payloads that are on their way to `journal`; both are on one file system."""
     return journal.with_name(journal.name + "-uploads")

@@ -16,6 +16,7 @@ import time
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from taskfc_ext.drivers.files import open_private
 from taskfc_ext.drivers.uploads import write_new
 from taskfc_ext.protocol.payloads import Payload, PayloadRef, Upload
 
@@ -113,7 +114,8 @@ class PayloadFiles:
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
-            shutil.copyfile(source, path)
+            with open(source, "rb") as content, open(open_private(path, os.O_WRONLY), "wb") as copy:
+                shutil.copyfileobj(content, copy)
 
     def read(self, ref: PayloadRef) -> bytes:
         """Return the payload; empty if its file is damaged or missing, as after a power cut."""

@@ -109,6 +109,17 @@ def path_below(fd: int, path: Path) -> str:
     return f"{_BELOW_DESCRIPTORS}/{fd}/{path.name}" if _HAS_DESCRIPTORS else str(path)
 
 
+def is_served(fd: int, path: Path) -> bool:
+    """Return whether a process listens on the socket `path` of the folder."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path_below(fd, path))
+        except OSError as error:
+            return error.errno == errno.EAGAIN  # its queue of connections is full
+    return True
+
+
 def check_peer(fd: int, path: Path) -> None:
     """Check that no other user listens on the socket `path` of the folder.
 

@@ -9,70 +9,37 @@ at once, except from rows that other tasks share. A `Baseline` removes all rows 
 from __future__ import annotations
 
 import heapq
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
 from taskfc_ext.drivers.clearing import CLEARING, Clearing, without_bodies
 from taskfc_ext.drivers.connection_file import boot_id
-from taskfc_ext.drivers.journal import Journal, damage, unreadable
-from taskfc_ext.drivers.paths import payloads_of, reserve_of, uploads_of
+from taskfc_ext.drivers.files import open_private
+from taskfc_ext.drivers.journal import Journal, damage, is_damage, unreadable
+from taskfc_ext.drivers.kinds import KINDS, span_of
+from taskfc_ext.drivers.paths import payloads_of, reserve_of, uploads_of, witness_of
 from taskfc_ext.drivers.payload_files import LARGE, PayloadFiles, number_of
+from taskfc_ext.drivers.rescue import JournalFiles
 from taskfc_ext.drivers.room import Reserve, finding_no_room, is_io_error, refuse_full_disk
-from taskfc_ext.drivers.schema import BASELINE, BLOCK_BITS, BROADCASTED, DEFINED, ENDED, SUBMITTED, prepare, set_up
+from taskfc_ext.drivers.schema import BLOCK_BITS, ENDED, prepare, set_up
 from taskfc_ext.drivers.upkeep import CHECKPOINT_BYTES, Upkeep
-from taskfc_ext.drivers.witness import Note, Witness, find_loss, read_witness, witness_of
+from taskfc_ext.drivers.witness import Note, Witness, find_loss, read_witness
 from taskfc_ext.errors import StoreError
 from taskfc_ext.protocol.client_messages import Define, Ended
 from taskfc_ext.protocol.payloads import Payload, PayloadRef, Upload, size_of
 from taskfc_ext.protocol.records import (
-    AbortAsked,
-    AbortsAsked,
-    Baseline,
-    Began,
-    BroadcastDeath,
-    Broadcasted,
-    BroadcastsCleared,
-    Cleared,
-    Dropped,
-    Held,
-    Leased,
-    Moved,
     Record,
-    Requeued,
-    Retried,
-    StopAsked,
     Submitted,
     encode_record,
 )
 
 _BUSY_TIMEOUT = 60.0
 """Seconds that a commit waits for the upkeep of the file."""
-
-_KINDS: Final[dict[type, int]] = {
-    Submitted: SUBMITTED,
-    Ended: ENDED,
-    Leased: 3,
-    Requeued: 4,
-    AbortAsked: 5,
-    Cleared: 6,
-    Began: 7,
-    StopAsked: 8,
-    Define: DEFINED,
-    Held: 10,
-    Moved: 11,
-    Retried: 12,
-    Broadcasted: BROADCASTED,
-    BroadcastDeath: 14,
-    BroadcastsCleared: 15,
-    Dropped: 16,
-    Baseline: BASELINE,
-    AbortsAsked: 18,
-}
 
 
 class Store:
@@ -87,8 +54,7 @@ class Store:
 
     Raises:
         StorageFull: there is no room to open it.
-        StoreError: it belongs to another version, is damaged, has lost something, or cannot be opened.
-        OSError: the folder cannot be written.
+        StoreError: it belongs to another version, is damaged, has lost something, or cannot be opened or written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -98,9 +64,14 @@ class Store:
         note = read_witness(witness_of(path))
         _refuse_lost_journal(path)
         try:
+            for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+                if name == path.name or path.with_name(name).exists():
+                    os.close(open_private(path.with_name(name)))  # SQLite makes the others as this one
             self._db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:
             raise unreadable(path, error) from error
+        except OSError as error:
+            raise StoreError(f"the store {path} cannot be opened: {error.strerror}") from error
         try:
             set_up(self._db, CHECKPOINT_BYTES)
             prepare(self._db, path)
@@ -113,14 +84,19 @@ class Store:
             self._db.close()
             if (full := refuse_full_disk(path.parent, error)) is not None:
                 raise full from error
-            if isinstance(error, sqlite3.Error):
-                raise unreadable(path, error) from error
+            match error:
+                case sqlite3.Error():
+                    raise unreadable(path, error) from error
+                case OSError():
+                    hint = f"look at {path.parent} and its disk"
+                    raise StoreError(f"{witness_of(path)} cannot be written: {error.strerror}", hint=hint) from error
             raise
         self._files = PayloadFiles(payloads_of(path), uploads_of(path))
         self._files.begin(files)
         self._clearing = Clearing(self._db, self._journal)
         self._has_ended: Callable[[int], bool] = lambda taskid: False
         self._written = 0
+        self._names = JournalFiles(path)
         self._upkeep = Upkeep(path)
         self._without_bodies = lru_cache(maxsize=256)(self._read_without_bodies)
         if n_free:
@@ -197,8 +173,11 @@ class Store:
 
         Raises:
             StorageFull: there is no room. Nothing was written, and the same records can be committed later.
+            StoreError: the store is damaged; nothing was written.
             sqlite3.Error: nothing was written.
+            StoreRemoved: see `check_files`; these records were not written.
         """
+        self.check_files()
         with finding_no_room(self.path.parent):
             self._commit(list(records))
 
@@ -224,6 +203,8 @@ class Store:
             self._written = 0
             if is_io_error(error):
                 self._open_again()
+            elif isinstance(error, sqlite3.Error) and is_damage(error):
+                raise unreadable(self.path, error) from error
             raise
         self._witness.note(journal.settle())
         self._files.remove_later(self._clearing.gone)
@@ -231,6 +212,15 @@ class Store:
         self.unstage()
         self._upkeep.after_commit(self._written, cleared=is_clearing)
         self._written = 0
+
+    def check_files(self) -> None:
+        """Check that the journal still has its name; else write it there again.
+
+        Raises:
+            StoreRemoved: it was removed, and all commits are in its place again, which this object does not use.
+            StoreError: it was removed, and cannot be written again.
+        """
+        self._names.check(lambda: self._db)
 
     def unstage(self) -> None:
         """Remove the staged files that no record refers to."""
@@ -243,7 +233,7 @@ class Store:
 
     def _append(self, record: Record, *, is_last: bool) -> None:
         """Insert the row of `record`, after all that goes with it."""
-        kind, journal = _KINDS[type(record)], self._journal
+        kind, journal = KINDS[type(record)], self._journal
         if isinstance(record, Define):
             self._keep_code(record)
             return journal.insert(kind, None, None, record.digest, is_last=is_last)
@@ -255,7 +245,7 @@ class Store:
             self._keep_files(range(record.first, record.first + len(record.bodies)), record.bodies)
         body = encode_record(record)
         self._written += len(body)
-        return journal.insert(kind, *_span(record), body, is_last=is_last)
+        return journal.insert(kind, *span_of(record), body, is_last=is_last)
 
     def _keep_code(self, record: Define) -> None:
         body: Payload | None = record.body
@@ -421,19 +411,6 @@ class Store:
 def _stands_for(digest: bytes, sizes: Mapping[bytes, int]) -> PayloadRef:
     """Return the stand-in for a code body in a replay, which needs only its size."""
     return PayloadRef(digest.hex(), sizes.get(digest, 0))
-
-
-def _span(record: Record) -> tuple[int | None, int | None]:
-    """Return the smallest and the largest task id in `record`."""
-    match record:
-        case Submitted():
-            return record.first, record.first + len(record.bodies) - 1
-        case Leased() | Requeued() | Ended() | Cleared() | Held() | Moved() | AbortsAsked() if record.ids:
-            return min(record.ids), max(record.ids)
-        case AbortAsked():
-            return record.taskid, record.taskid
-        case _:
-            return None, None
 
 
 def _refuse_lost_journal(path: Path) -> None:

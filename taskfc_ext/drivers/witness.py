@@ -21,6 +21,7 @@ from struct import Struct
 from typing import Final
 from zlib import crc32
 
+from taskfc_ext.drivers.files import open_private
 from taskfc_ext.drivers.row_checks import TOTALS_BYTES, Totals
 from taskfc_ext.drivers.schema import IDENTITY_BYTES
 
@@ -29,11 +30,6 @@ _CHECK_BYTES = 4
 _BOOT_BYTES = 36
 _HEAD = Struct(f"<{IDENTITY_BYTES}s{_BOOT_BYTES}sB")
 _MAGIC: Final = b"taskfc witness 1"
-
-
-def witness_of(journal: Path) -> Path:
-    """Return the witness of `journal`."""
-    return journal.with_name(journal.name + "-witness")
 
 
 @dataclass(frozen=True)
@@ -73,7 +69,7 @@ class Witness:
         self._note = note
         self._head = _head(note)
         self._at = 0
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        self._fd = open_private(path)
         try:
             first, second = read_notes(path)
             if first is not None and (second is None or second.next_seq <= first.next_seq):

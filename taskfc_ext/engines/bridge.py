@@ -86,6 +86,7 @@ class Bridge:
         self._events = events
         self._options = msgspec.json.encode(options)
         self._slots = Slots(options.n_workers, self._begin, why_unfit)
+        self._next_worker = 0
         self._files = Files(paths)
         self._connections: dict[int, ControllerConnection] = {}
         self._hosts: dict[str, HostPipe] = {}
@@ -189,7 +190,9 @@ class Bridge:
                 assert_never(message)
 
     def _new_worker(self) -> int:
-        return reserve_ids(self._paths, 1, log=logger.warning)
+        worker = reserve_ids(self._paths, 1, log=logger.warning, at_least=self._next_worker)
+        self._next_worker = worker + 1
+        return worker
 
     # the supervisor
 

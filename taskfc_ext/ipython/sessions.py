@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from taskfc_ext.errors import FarmError, UnknownTask
@@ -68,8 +69,8 @@ class Farms(Protocol):
     def identity(self, name: str) -> str:
         """Return the identity of a farm's processes; empty if it does not run."""
 
-    def start(self, name: str, n_workers: int | None, *, fresh: bool, **engine: Any) -> None:
-        """Start a farm, or do nothing if it runs.
+    def start(self, name: str, n_workers: int | None, *, fresh: bool, **engine: Any) -> Path | None:
+        """Start a farm, or do nothing if it runs. Return where its store was put, if that was put aside.
 
         Args:
             name: its name.
@@ -113,10 +114,10 @@ class LocalFarms:
         connection = read_connection(name)
         return "" if connection is None else identity_of(connection)
 
-    def start(self, name: str, n_workers: int | None, *, fresh: bool, **engine: Any) -> None:
+    def start(self, name: str, n_workers: int | None, *, fresh: bool, **engine: Any) -> Path | None:
         from taskfc_ext.client.start import start
 
-        start(n_workers, name=name, fresh=fresh, **engine)
+        return start(n_workers, name=name, fresh=fresh, **engine).put_aside
 
     def stop(self, name: str) -> None:
         from taskfc_ext.client.farm.launch import LocalFarm

@@ -315,7 +315,7 @@ class Stop(Request, frozen=True):
 
 
 class Ping(Request, frozen=True):
-    """Keep the session. Answered by `Reply(None)`."""
+    """Keep the session. Answered by the number of contradictions that the controller has repaired since its start."""
 
 
 ClientMessage = (
@@ -402,6 +402,7 @@ class ErrorKind(StrEnum):
     TOO_MUCH = "too-much"
     SAY_HELLO = "say-hello"
     RESOURCES = "resources"
+    STORE = "store"
     STORAGE_FULL = "storage-full"
 
 

@@ -159,8 +159,15 @@ class Demand(Message, frozen=True):
     n: int
 
 
+class StoreRefused(Message, frozen=True):
+    """The controller cannot serve its store, and no other one could: the farm is stopped with this reason."""
+
+    error: str
+    hint: str
+
+
 class Shutdown(Message, frozen=True):
     """End all workers and report each with `WorkerDown`. After the controller's exit, clean up and end."""
 
 
-ToSupervisor = StopAttempt | Revoke | LimitMemory | Serving | Noted | SetWorkers | Demand | Shutdown
+ToSupervisor = StopAttempt | Revoke | LimitMemory | Serving | Noted | SetWorkers | Demand | StoreRefused | Shutdown

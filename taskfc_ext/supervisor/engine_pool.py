@@ -28,7 +28,7 @@ from taskfc_ext.protocol.supervisor_messages import (
 from taskfc_ext.supervisor.log import log
 from taskfc_ext.supervisor.pool import Commands, News
 from taskfc_ext.supervisor.socket_process import SocketProcess
-from taskfc_ext.supervisor.stored_options import store_n_workers
+from taskfc_ext.supervisor.stored_options import restore_options, store_n_workers
 
 GOOD_AFTER = 10.0
 """Seconds of life after which a bridge has not failed to start."""
@@ -208,6 +208,10 @@ class EnginePool:
         self._send(message)
         if message.n != self.n:
             self._options = store_n_workers(self._paths, self._options, message.n)
+
+    def restore_files(self) -> None:
+        """See `Pool`."""
+        restore_options(self._paths, self._options)
 
     def demand(self, n: int) -> None:
         """See `Pool`."""

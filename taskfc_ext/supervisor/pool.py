@@ -75,6 +75,9 @@ class Pool(Protocol):
     def resize(self, message: SetWorkers, now: float) -> None:
         """End the retired workers, and store the wanted number for a restart (without substitutes)."""
 
+    def restore_files(self) -> None:
+        """Write the options, and what else a restart needs, into the store again if a task has removed them."""
+
     def demand(self, n: int) -> None:
         """Take the number of tasks that could run now."""
 

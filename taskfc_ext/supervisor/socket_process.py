@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from taskfc_ext.drivers.child_exit import describe_exit, has_ended, log_tail
+from taskfc_ext.drivers.files import open_private
 from taskfc_ext.drivers.processes import environment_outside_farms
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.codec import FrameDecoder
@@ -165,9 +166,9 @@ def _give(process: subprocess.Popen[bytes], content: bytes) -> None:
         pass  # it has ended
 
 
-def open_log(path: os.PathLike[str]) -> int:
+def open_log(path: Path) -> int:
     """Open a log for appending, and empty it if it has grown large."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    fd = open_private(path, os.O_WRONLY | os.O_APPEND)
     if os.fstat(fd).st_size > _LOG_LIMIT:
         os.ftruncate(fd, 0)
     return fd

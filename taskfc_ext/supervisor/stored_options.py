@@ -18,3 +18,14 @@ def store_n_workers(paths: FarmPaths, options: FarmOptions, n: int) -> FarmOptio
     except OSError as error:
         log(f"cannot store the number of workers for a restart: {error}")
     return options
+
+
+def restore_options(paths: FarmPaths, options: FarmOptions) -> None:
+    """Store `options` again if a task has removed them.
+
+    Raises:
+        OSError: the store's folder cannot be written.
+    """
+    if not paths.options.exists():
+        log(f"{paths.options} was missing; wrote it again")
+        replace_file(paths.options, msgspec.json.encode(options))

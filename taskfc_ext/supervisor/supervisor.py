@@ -19,10 +19,11 @@ from taskfc_ext.drivers.process_tree import (
     reap,
 )
 from taskfc_ext.drivers.processes import kill_tagged, python_command
+from taskfc_ext.drivers.rescue import HeldLock
 from taskfc_ext.drivers.room import refuse_start
 from taskfc_ext.drivers.signals import Signal, is_stray, signal_queue
 from taskfc_ext.drivers.stops import note_stop
-from taskfc_ext.errors import ProtocolError
+from taskfc_ext.errors import ProtocolError, StoreError
 from taskfc_ext.protocol.launch import LaunchStatus
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.supervisor_messages import (
@@ -35,6 +36,7 @@ from taskfc_ext.protocol.supervisor_messages import (
     SetWorkers,
     Shutdown,
     StopAttempt,
+    StoreRefused,
     ToSupervisor,
     WorkerDown,
 )
@@ -81,7 +83,7 @@ class Supervisor:
         secrets: bytes = b"",
     ) -> None:
         self._paths = paths
-        self._lock_fd = lock_fd
+        self._lock = HeldLock(paths.lock, lock_fd)
         self._status = status
         self._commands = commands
         self._pool: Pool = (
@@ -190,8 +192,9 @@ class Supervisor:
         self._start_at = None
         command = self._commands("controller", self._paths.name)
         try:
-            controller = ControllerProcess(self._paths, command, self._lock_fd)
-        except OSError as error:
+            self._restore_files()
+            controller = ControllerProcess(self._paths, command, self._lock.fd)
+        except (OSError, StoreError) as error:
             self._try_again(f"could not be started: {error}", now + self._backoff.note_refused_start())
             return
         self._controller = controller
@@ -205,6 +208,12 @@ class Supervisor:
         controller.send([fit(farm)])
         self._pool.confirm()
         self._pool.ask_to_reconnect()
+
+    def _restore_files(self) -> None:
+        """Make the lock and the farm's options again if a task has removed them: the controller needs them."""
+        if self._lock.renew():
+            log(f"the lock {self._paths.lock} was missing; made and locked it again")
+        self._pool.restore_files()
 
     def _receive(self, controller: ControllerProcess, now: float) -> None:
         try:
@@ -238,6 +247,10 @@ class Supervisor:
             case SetWorkers():
                 if not self._stopping:
                     self._pool.resize(message, now)
+            case StoreRefused(error, hint):
+                log(f"stopping, as no controller can serve the store: {error}")
+                self._status.send(LaunchStatus(error=error, hint=hint))
+                self._stop(now)
             case Shutdown():
                 log("stopping")
                 self._has_uncounted_stop = False

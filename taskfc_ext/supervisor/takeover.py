@@ -9,10 +9,10 @@ from contextlib import suppress
 import msgspec
 
 from taskfc_ext.drivers.connection_file import boot_id, last_connection, read_connection, remove_connection
-from taskfc_ext.drivers.files import remove_if_empty, replace_file, try_lock
+from taskfc_ext.drivers.files import open_private, remove_if_empty, replace_file, try_lock, unlock
 from taskfc_ext.drivers.paths import FarmPaths
 from taskfc_ext.drivers.processes import WatchedPage, sweep
-from taskfc_ext.drivers.socket_folder import FolderRefused, hold_folder, remove_below
+from taskfc_ext.drivers.socket_folder import FolderRefused, hold_folder, is_served, remove_below
 from taskfc_ext.errors import StartFailed
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.supervisor_messages import WorkerDown
@@ -33,9 +33,9 @@ def take_lock(paths: FarmPaths) -> int | None:
         FarmError: the farm runs on another host.
         StartFailed: the store stays locked, and the farm does not answer.
     """
-    fd = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    fd = open_private(paths.lock)
     deadline = time.monotonic() + LOCK_TIMEOUT
-    while not try_lock(fd):
+    while not _try_lock(paths, fd):
         if read_connection(paths.name) is not None:
             os.close(fd)
             return None
@@ -47,6 +47,17 @@ def take_lock(paths: FarmPaths) -> int | None:
             )
         time.sleep(_LOCK_RETRY)
     return fd
+
+
+def _try_lock(paths: FarmPaths, fd: int) -> bool:
+    """Lock the store, unless a farm serves it whose lock file was removed; that one makes and locks it again."""
+    if not try_lock(fd):
+        return False
+    with hold_folder(paths.sockets) as folder:
+        if not is_served(folder, paths.clients):
+            return True
+    unlock(fd)
+    return False
 
 
 def settle_options(paths: FarmPaths, given: bytes) -> FarmOptions:

@@ -11,7 +11,7 @@ from taskfc_ext.drivers.backoff import StartBackoff
 from taskfc_ext.drivers.cores import thread_pool_environment
 from taskfc_ext.drivers.paths import FarmPaths
 from taskfc_ext.drivers.processes import FARM, FARM_PID, FARM_WORKER
-from taskfc_ext.drivers.worker_ids import reserve_ids
+from taskfc_ext.drivers.worker_ids import reserve_ids, restore_ids
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.supervisor_messages import (
     LimitMemory,
@@ -25,7 +25,7 @@ from taskfc_ext.protocol.supervisor_messages import (
 from taskfc_ext.supervisor.backoff import EARLY
 from taskfc_ext.supervisor.log import log
 from taskfc_ext.supervisor.pool import Commands, News
-from taskfc_ext.supervisor.stored_options import store_n_workers
+from taskfc_ext.supervisor.stored_options import restore_options, store_n_workers
 from taskfc_ext.supervisor.worker_process import WorkerProcess
 
 LOGS_KEPT = 50
@@ -52,6 +52,7 @@ class Workers:
         self._kept_logs = _logs(paths)
         self._closed = False
         self._n_substitutes = 0
+        self._next_id = 0
         self._alive: dict[int, WorkerProcess] = {}
         self._dead = {down.worker: down for down in dead}
 
@@ -95,7 +96,8 @@ class Workers:
             return []
         started: list[WorkerUp] = []
         try:
-            first = reserve_ids(self._paths, missing, log=log)
+            first = reserve_ids(self._paths, missing, log=log, at_least=self._next_id)
+            self._next_id = first + missing
             environ = self._environ()
             for worker in range(first, first + missing):
                 process = self._start(worker, environ)
@@ -165,6 +167,12 @@ class Workers:
         self._n_substitutes = message.substitutes
         if message.n != self.n:
             self._options = store_n_workers(self._paths, self._options, message.n)
+
+    def restore_files(self) -> None:
+        """See `Pool`."""
+        restore_options(self._paths, self._options)
+        if self._next_id and restore_ids(self._paths, self._next_id):
+            log(f"{self._paths.next_worker} was missing; wrote it again")
 
     def demand(self, n: int) -> None:
         """See `Pool`: at home there is a worker for each place, whatever the demand."""

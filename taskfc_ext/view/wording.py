@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import NamedTuple
 
 from taskfc_ext.protocol.infos import EngineInfo, TaskInfo
@@ -162,6 +163,11 @@ def describe_start(name: str, n_workers: int | None = None) -> str:
     """Return the result of a start; without the number of workers where it is not known."""
     workers = "" if n_workers is None else f", with {plural(n_workers, 'worker')}"
     return f"Farm {name} runs{workers}."
+
+
+def describe_aside(folder: Path) -> str:
+    """Return the line about a store that was put aside."""
+    return f"begins with an empty store; the one before is in {folder}"
 
 
 def describe_scale(before: int, n: int) -> str:

@@ -691,3 +691,9 @@ def test_accepted_twice_is_no_harm(farm: FakeFarm, client: BlockingTaskClient) -
     )  # fmt: skip
     farm.controller.send(Accepted(1, 0), ended)
     assert client.submit(double, 2).result(DEADLINE) == 4
+
+
+def test_repairs_are_counted(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    assert client.repairs() == 0
+    farm.controller._scheduler.farm.n_repairs = 3
+    assert client.repairs() == 3

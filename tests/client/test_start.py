@@ -405,7 +405,7 @@ def test_a_store_that_is_broken_can_be_replaced_at_once(home: Path) -> None:
     with start(1) as farm:
         assert farm.client().submit(abs, -3).result(DEADLINE) == 3
     (home / "s/taskfc/default/journal.sqlite").write_bytes(b"no database" * 1000)
-    with pytest.raises(StartFailed, match="cannot be used"):
+    with pytest.raises(StartFailed, match="file is not a database"):
         start(1)
     with start(1, fresh=True) as farm:
         assert farm.client().submit(abs, -3).result(DEADLINE) == 3

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from taskfc_ext.controller.loop import PROBE_AFTER, SupervisorLost
+from taskfc_ext.core.effects import SendRun
 from taskfc_ext.errors import StoreError
 from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol import codec
@@ -24,7 +25,7 @@ from taskfc_ext.protocol.client_messages import (
     Retry,
 )
 from taskfc_ext.protocol.infos import Details, SubmittedTask
-from taskfc_ext.protocol.payloads import Failure, Outcome, PayloadRef, Reason, encode_failure
+from taskfc_ext.protocol.payloads import Failure, Outcome, PayloadRef, Reason, decode_failure, encode_failure
 from taskfc_ext.protocol.spec import Kind, OnLost, Recovery, Spec
 from taskfc_ext.protocol.worker_messages import Finished, PropertiesChanged, Ready, Run
 from tests.controller.wire import CODE, ERROR, WireFarm, WireWorker
@@ -354,6 +355,66 @@ def test_a_damaged_store_is_reported(farm):
     farm.store._db.execute("UPDATE journal SET body = x'c1' WHERE kind = 7")
     with pytest.raises(StoreError, match="damaged"):
         list(farm.store.records())
+
+
+DAMAGE = "UPDATE journal SET body = x'c1' WHERE kind = {kind} AND first = {taskid}"
+
+
+@pytest.fixture
+def damaged_farm(farm):
+    """A farm with the ends of tasks 0 and 1, of which the second is damaged: each in a row of its own."""
+    for body in (b"x", b"y"):
+        farm.alice.submit(body)
+        farm.pump()
+    farm.store._db.execute(DAMAGE.format(kind=2, taskid=1))
+    return farm
+
+
+@pytest.mark.parametrize(
+    "request_of",
+    [
+        lambda client: client.ask(ListTasks, taskids=(0, 1)),
+        lambda client: client.ask(GetDetails, taskid=1),
+        lambda client: client.ask(GetLog, taskid=1),
+        lambda client: client.ask(GetOutputs, taskid=1),
+        lambda client: client.ask(said.Watch),
+    ],
+)
+def test_a_request_that_reads_damage_is_refused_with_the_row_and_its_task(damaged_farm, request_of):
+    seq = request_of(damaged_farm.alice)
+    damaged_farm.pump()
+    refused = damaged_farm.alice.answers[seq]
+    assert (refused.error, "of tasks 1 to 1," in refused.message) == (ErrorKind.STORE, True)
+    assert "taskfc repair" in refused.hint
+    well = damaged_farm.alice.ask(GetDetails, taskid=0)
+    damaged_farm.pump()
+    assert isinstance(damaged_farm.alice.answers[well], Reply), "it goes on"
+
+
+def test_a_damaged_end_is_sent_as_one_that_says_so_and_the_others_as_they_are(damaged_farm):
+    bob = damaged_farm.bob
+    bob.ask(said.GetResults, taskids=(0, 1))
+    damaged_farm.pump()
+    assert bob.ends[0] == ("", damaged_farm.alice.ends[0][1])
+    reason, value = bob.ends[1]
+    assert reason == "error"
+    assert "task 1 has ended, but the store" in decode_failure(value).message
+
+
+def test_a_retry_of_a_task_whose_submission_is_damaged_is_refused(farm):
+    farm.alice.submit(b"x")
+    farm.pump()
+    farm.store._db.execute(DAMAGE.format(kind=1, taskid=0))
+    seq = farm.alice.ask(Retry, taskid=0)
+    farm.pump()
+    assert farm.alice.answers[seq].error is ErrorKind.STORE
+
+
+def test_a_task_whose_input_is_damaged_gets_a_file_that_is_not_there(damaged_farm):
+    farm = damaged_farm
+    run = Run(spec=Spec(kind=Kind.FUNCTION, code=CODE, label="f"), first_lease=3, ids=(2,), bodies=(b"",))
+    whole = farm.controller._answers.complete_for_worker(SendRun(run, (0, 1)))
+    assert whole.inputs == (farm.alice.ends[0][1], PayloadRef("0", 1))
 
 
 def test_a_new_worker_takes_over(farm):

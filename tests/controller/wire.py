@@ -16,7 +16,6 @@ from pathlib import Path
 
 from taskfc_ext.controller.loop import Controller
 from taskfc_ext.core.scheduler import Scheduler
-from taskfc_ext.core.state.validate import validate
 from taskfc_ext.drivers.paths import payloads_of
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.drivers.uploads import read_payload
@@ -39,6 +38,7 @@ from taskfc_ext.protocol.worker_messages import (
     SetUp,
     Started,
 )
+from tests.core.conversation import check_farm
 
 CODE = b"c" * 16
 PYTHON = ".".join(platform.python_version_tuple()[:2])
@@ -437,7 +437,7 @@ class WireFarm:
                 busy |= worker.work()
             if not busy and not (self._has_input() and not self.ended):
                 break
-        validate(self.scheduler.farm)
+        check_farm(self.scheduler.farm, self.controller._now())
 
     def _has_input(self) -> bool:
         if self.clients_end.arrived or self.workers_end.arrived or self.controller._effects:

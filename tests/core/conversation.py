@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from taskfc_ext.core.effects import ClientSend, Effects, Recall, SendRun, SupervisorSend, WorkerSend
+from taskfc_ext.core.effects import Step as AuditStep
 from taskfc_ext.core.events import FromClient, FromParent, FromWorker, Now, PeerLost, Recalled, Tick
+from taskfc_ext.core.handlers.audit import audit
 from taskfc_ext.core.handlers.retry_request import find_failed_because_of
 from taskfc_ext.core.scheduler import Scheduler
+from taskfc_ext.core.state.farm import Farm as FarmState
 from taskfc_ext.core.state.validate import validate
 from taskfc_ext.protocol import client_messages as messages
 from taskfc_ext.protocol.ids import PROTOCOL, Session, WorkerId
@@ -30,6 +33,14 @@ ERROR = encode_failure(Failure(Reason.ERROR, "no luck", type_name="ValueError"))
 def spec(**options: object) -> Spec:
     """Return a spec of the function `f`."""
     return Spec(**{"kind": Kind.FUNCTION, "code": CODE, "label": "f", **options})
+
+
+def check_farm(farm: FarmState, now: Now) -> None:
+    """Check all invariants, and that an audit finds nothing and changes nothing."""
+    validate(farm)
+    step = AuditStep()
+    audit(farm, step, now)
+    assert (step.repairs, step.records, step.sends) == ([], [], [])
 
 
 class Conversation:
@@ -74,7 +85,7 @@ class Conversation:
     def handle(self, event) -> Effects:
         effects = self.keep(self.scheduler.handle(event, self.time))
         if self.checked:
-            validate(self.scheduler.farm)
+            check_farm(self.scheduler.farm, self.time)
         return effects
 
     def restart(self, alive: Iterable[int] = (), dead: Iterable[WorkerDown] = (), n_workers: int = 0) -> Effects:

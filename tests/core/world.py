@@ -28,7 +28,6 @@ from taskfc_ext.core.scheduler import Scheduler
 from taskfc_ext.core.state import codes
 from taskfc_ext.core.state import validate as validation
 from taskfc_ext.core.state.engine import AHEAD
-from taskfc_ext.core.state.validate import validate
 from taskfc_ext.core.views.rows import CODES
 from taskfc_ext.protocol import client_messages as messages
 from taskfc_ext.protocol.ids import PROTOCOL, Session, WorkerId
@@ -60,7 +59,7 @@ from taskfc_ext.protocol.worker_messages import (
     SetUp,
     Started,
 )
-from tests.core.conversation import ERROR, answer_recall
+from tests.core.conversation import ERROR, answer_recall, check_farm
 from tests.core.model import MAX_PLACE_LOSSES, UNREACHABLE_AFTER, Expected, Model
 from tests.core.subscriber import Subscriber
 
@@ -747,7 +746,7 @@ class World:
     def check(self) -> None:
         """Check every property that holds between two events."""
         farm = self.scheduler.farm
-        validate(farm)
+        check_farm(farm, self.time)
         self._check_model()
         self._check_restorable()
         self._check_no_worker_idles()

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from taskfc_ext.drivers.store import _KINDS, _span
+from taskfc_ext.drivers.kinds import KINDS, span_of
 from taskfc_ext.protocol.client_messages import Define, Ended
 from taskfc_ext.protocol.records import Record, encode_record
 
@@ -34,8 +34,8 @@ def make_schema_2(path: Path, records: Sequence[Record], files: Mapping[int, int
             db.execute("INSERT INTO code VALUES (?, ?, NULL, ?)", (record.digest, record.body, len(record.body)))
             row = (None, None, record.digest)
         else:
-            row = (*_span(record), encode_record(record))
-        db.execute("INSERT INTO journal VALUES (?, ?, ?, ?, ?)", (seq, _KINDS[type(record)], *row))
+            row = (*span_of(record), encode_record(record))
+        db.execute("INSERT INTO journal VALUES (?, ?, ?, ?, ?)", (seq, KINDS[type(record)], *row))
         if isinstance(record, Ended):
             blocks = {(taskid >> 10, seq) for taskid in record.ids}
             db.executemany("INSERT INTO ended VALUES (?, ?)", blocks)

@@ -12,10 +12,10 @@ import sys
 import pytest
 
 from taskfc_ext.drivers import store as store_module
-from taskfc_ext.drivers.paths import payloads_of
+from taskfc_ext.drivers.paths import payloads_of, witness_of
 from taskfc_ext.drivers.row_checks import Totals
 from taskfc_ext.drivers.store import Store
-from taskfc_ext.drivers.witness import Note, find_loss, read_witness, witness_of
+from taskfc_ext.drivers.witness import Note, find_loss, read_witness
 from taskfc_ext.errors import StoreError
 from taskfc_ext.protocol.client_messages import Define
 from taskfc_ext.protocol.records import Leased

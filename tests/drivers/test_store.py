@@ -586,7 +586,7 @@ def test_a_file_that_is_not_a_store_is_refused_with_a_hint(path):
 
 
 def test_a_missing_folder_is_refused(tmp_path):
-    with pytest.raises(StoreError, match="unable to open"):
+    with pytest.raises(StoreError, match="cannot be opened"):
         Store(tmp_path / "nowhere" / "journal.sqlite")
 
 

@@ -27,6 +27,7 @@ from taskfc_ext.protocol.supervisor_messages import (
     Shutdown,
     Step,
     StopAttempt,
+    StoreRefused,
     WorkerDown,
     WorkerUp,
 )
@@ -121,6 +122,21 @@ def test_a_controller_that_cannot_start_ends_the_farm(farm):
     assert "controller is broken" in status["error"]
     assert str(farm.paths.controller_log) in status["hint"]
     assert supervisor.wait(DEADLINE) == 0
+    assert leftovers(farm) == ([], [])
+
+
+@pytest.mark.parametrize("serving", [False, True])
+def test_a_controller_that_refuses_its_store_ends_the_farm_at_once_with_its_reason(farm, serving):
+    supervisor = farm.start(n_workers=1)
+    controller, _ = farm.controller(serving=serving)
+    controller.send(StoreRefused("the store is damaged", "repair it"))
+    controller.exit(1)
+    if not serving:
+        status = farm.status(supervisor)
+        assert (status["error"], status["hint"]) == ("the store is damaged", "repair it")
+    assert supervisor.wait(DEADLINE) == 0
+    assert "stopping, as no controller can serve the store: the store is damaged" in farm.log()
+    assert farm.log().count("no controller:") == 0
     assert leftovers(farm) == ([], [])
 
 

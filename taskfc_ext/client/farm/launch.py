@@ -15,6 +15,7 @@ import msgspec
 from taskfc_ext.client.farm.interface import Condition
 from taskfc_ext.drivers.connection_file import ConnectionInfo, last_connection, read_connection
 from taskfc_ext.drivers.cores import thread_pool_environment
+from taskfc_ext.drivers.files import open_private
 from taskfc_ext.drivers.paths import FarmPaths, farm_paths, known_farms, prepare
 from taskfc_ext.drivers.processes import environment_outside_farms, python_command
 from taskfc_ext.drivers.stops import count_stops
@@ -150,7 +151,7 @@ def _spawn(
 ) -> subprocess.Popen[bytes]:
     stored = stored_options(paths) if options is None else options
     n_workers = stored.n_workers if stored is not None else 1  # the supervisor reports an error in them
-    log = os.open(paths.supervisor_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    log = open_private(paths.supervisor_log, os.O_WRONLY | os.O_APPEND)
     try:
         process = subprocess.Popen(
             python_command("supervisor", paths.name, *words_of(request), python=_interpreter(stored)),

@@ -10,6 +10,7 @@ from taskfc_ext.errors import (
     RequestRefused,
     ResultExpired,
     StorageFull,
+    StoreError,
     TaskFCError,
     UnknownTask,
     UnknownTasks,
@@ -72,4 +73,5 @@ _OTHERS: dict[ErrorKind, type[TaskFCError]] = {
     ErrorKind.VERSION: VersionMismatch,
     ErrorKind.PROTOCOL: ProtocolError,
     ErrorKind.RESOURCES: NotEnoughResources,
+    ErrorKind.STORE: StoreError,
 }

@@ -144,7 +144,7 @@ def _read(farm: Farm, step: Step, client: ClientSession, message: Read, now: Now
             subscriptions.unsubscribe(farm, client.session)
             return Reply(message.seq)
         case Ping():
-            return Reply(message.seq)
+            return Reply(message.seq, farm.n_repairs)
 
 
 def _change(farm: Farm, step: Step, client: ClientSession, message: Request, now: Now) -> Answer | None:

@@ -38,15 +38,19 @@ def on_farm(farm: Farm, step: Step, message: FarmMessage, now: Now) -> None:
         on_worker_down(farm, step, down, now)
     known = {up.worker for up in message.alive}
     for worker in [worker for worker in farm.workers if worker not in known]:
-        note = "the farm went down with it"
-        on_worker_down(
-            farm, step, WorkerDown(worker=worker, pid=0, started=_NO_PAGE, running=False, note=note, planned=True), now
-        )
+        on_worker_vanished(farm, step, worker, now)
     if len(farm.workers) > farm.n_workers:
         retire_surplus(farm, step)  # an earlier controller was asked to scale, and ended before they were idle
     for lease, task in list(farm.leases.items()):
         if task.aborting:  # an earlier controller accepted the abort
             stop_attempt(farm, step, lease, Cause.ABORT, now)
+
+
+def on_worker_vanished(farm: Farm, step: Step, worker: int, now: Now) -> None:
+    """Handle the end of a worker of which nothing is left: each of its attempts may have started."""
+    note = "the farm went down with it"
+    down = WorkerDown(worker=worker, pid=0, started=_NO_PAGE, running=False, note=note, planned=True)
+    on_worker_down(farm, step, down, now)
 
 
 def on_worker_up(farm: Farm, message: WorkerUp) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from itertools import count, groupby
@@ -60,7 +61,7 @@ _LARGE_RECOVERY = 4096
 
 Timer = tuple[float, int, TimerKind, int, int]
 
-_batch_of = attrgetter("batch")
+_batch_of, _state_of = attrgetter("batch"), attrgetter("state")
 
 
 class Farm:
@@ -91,6 +92,7 @@ class Farm:
         engine_idle: seconds after which an idle worker on an engine ends; 0: never.
         waits: waits of tasks for tasks; `None` before the first.
         n_ended: tasks that have ended since the controller started.
+        n_repairs: what audits have repaired since the controller started; `audited`: where the next one goes on.
         no_room: why the store takes nothing new at present; `None`: it has room.
         subscribers: sessions that watch the queue, and the changes not sent to them yet; `None` while there are none.
     """
@@ -146,6 +148,8 @@ class Farm:
         self.stop_asked = False
         self.stale = 0
         self.n_ended = 0
+        self.n_repairs = 0
+        self.audited = 0
         self.no_room: NoRoom | None = None
         self.subscribers: Subscribers | None = None
 
@@ -228,10 +232,6 @@ class Farm:
         """Return whether the task exists, finished or not."""
         return 0 <= taskid < len(self.ended) and self.ended[taskid] != CLEARED_CODE
 
-    def has_ended(self, taskid: int) -> bool:
-        """Return whether the task has ended and is not cleared."""
-        return self.knows(taskid) and self.ended[taskid] != LIVE_CODE
-
     def end_of(self, taskid: int) -> str | None:
         """Return the reason of the end of a task, "" for a success, or `None` while it is unfinished.
 
@@ -276,6 +276,13 @@ class Farm:
             return [taskid for taskid, task in self.tasks.items() if task.state is state]
         codes = {code for code, reason in enumerate(_REASONS, start=1) if end_state(reason) is state}
         return [taskid for taskid, code in enumerate(self.ended) if code in codes]
+
+    def recount(self) -> dict[State, int]:
+        """Return the number of tasks in each state, counted now."""
+        found = Counter(map(_state_of, self.tasks.values()))
+        for code, reason in enumerate(_REASONS, start=1):
+            found[end_state(reason)] += self.ended.count(code)
+        return {state: found[state] for state in State}
 
     def same_spec(self, spec: Spec) -> Spec:
         """Return the one object that stands for all specs equal to `spec`.

@@ -10,7 +10,7 @@ from taskfc_ext.core.state.engine import AHEAD, count_demand
 from taskfc_ext.core.state.farm import CLEARED_CODE, LIVE_CODE, Farm, TimerKind
 from taskfc_ext.core.state.lending import n_needed, valid_barriers
 from taskfc_ext.protocol.options import MAX_PLACE_LOSSES
-from taskfc_ext.protocol.states import UNFINISHED, State
+from taskfc_ext.protocol.states import State
 
 
 class BrokenInvariant(AssertionError):
@@ -69,9 +69,7 @@ def _check_codes(farm: Farm) -> None:
 
 
 def _check_tasks(farm: Farm) -> None:
-    for state in UNFINISHED:
-        n = sum(task.state is state for task in farm.tasks.values())
-        _check(farm.counts[state] == n, f"{farm.counts[state]} tasks are counted as {state}, {n} are")
+    _check(farm.counts == farm.recount(), f"the tasks are counted as {farm.counts}, and are {farm.recount()}")
     for state in State:
         _check(farm.counts[state] == len(farm.ids_in(state)), f"the count of {state} tasks is wrong")
     for taskid, code in enumerate(farm.ended):

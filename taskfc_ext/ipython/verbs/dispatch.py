@@ -261,7 +261,9 @@ def _start(notebook: Notebook, request: requests.Start) -> None:
     engine = _engine_of(notebook, request)
     n_wanted = session.n_workers if request.n is None and not engine else request.n
     with warnings_as_lines(notebook.say):
-        session.farms.start(name, n_wanted, fresh=request.fresh, **engine)
+        aside = session.farms.start(name, n_wanted, fresh=request.fresh, **engine)
+    if aside is not None:
+        notebook.say(f"{name}: {wording.describe_aside(aside)}")
     session.use(name)
     client = session.client()
     is_other = was_running and request.n not in (None, _n_workers(client))
