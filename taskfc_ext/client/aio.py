@@ -538,9 +538,7 @@ class FCTaskClient(Unpicklable):
         """Return the tasks that pass every given filter, newest last.
 
         Args:
-            taskids: their ids.
-            states: their states.
-            name: their name.
+            taskids, states, name: theirs.
             owner: their notebook or script, or what it is called: its file's name, with or without the suffix.
             limit: the largest number of tasks, which are the newest.
             origin: the cell that they come from; what is empty in it is any.
@@ -559,9 +557,7 @@ class FCTaskClient(Unpicklable):
         return log_of(await self.remote_reference.get_printed(check_id(taskid)))
 
     async def outputs(self, taskid: int) -> list[dict[str, Any]]:
-        """Return the outputs that a task has displayed so far: figures, tables, HTML, as in a notebook's file.
-
-        Updates and clearings of the task are applied.
+        """Return what a task has displayed so far, as in a notebook's file, with its updates and clearings applied.
 
         Raises:
             UnknownTask: there is no such task.
@@ -583,9 +579,8 @@ class FCTaskClient(Unpicklable):
             UnknownTask: there is no such task.
             ResultExpired: a result that it takes was cleared, or its task did not succeed.
         """
-        return msgspec.convert(
-            await self.remote_reference.ask(GetSubmission, ahead=True, taskid=check_id(taskid)), SubmittedTask
-        )
+        found = await self.remote_reference.ask(GetSubmission, ahead=True, taskid=check_id(taskid))
+        return msgspec.convert(found, SubmittedTask)
 
     def read_payload(self, payload: Payload) -> Received:
         """Return the content of a payload of a `submission`, or a private mapping of it.
@@ -604,7 +599,7 @@ class FCTaskClient(Unpicklable):
         return msgspec.convert(await self.remote_reference.ask(GetEngine), EngineInfo | None)
 
     async def repairs(self) -> int:
-        """Return how many contradictions in its state the farm has repaired since its controller started: bugs, if any."""
+        """Return how many contradictions the farm has repaired since its controller started; each is a bug."""
         return int(await self.remote_reference.ask(Ping))
 
     def watch(self) -> QueueWatch:
