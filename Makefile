@@ -17,7 +17,7 @@ SIDE_BY_SIDE := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo docs same test lint format frontend bench engines browsers chaos damage fuzz simulate soak mutants clean chromium kernels
+.PHONY: help demo docs same test lint format frontend bench engines browsers chaos damage fuzz simulate soak mutants clean chromium kernels disk
 
 help: ## say what there is
 	@echo 'taskfc_ext: a task farm for notebooks'
@@ -72,6 +72,9 @@ chaos: $(VENV)/.stamp-test frontend ## kill -9 of everything, again and again (C
 damage: $(VENV)/.stamp-test ## stores damaged at random, 10,000 times: nothing may be silently different (CASES=, LOGS=, SEED=)
 	$(BIN)/python -m tests.damage --cases $(or $(CASES),10000) $(if $(SEED),--seed $(SEED))
 	$(BIN)/python -m tests.damage --log --cases $(or $(LOGS),1000) $(if $(SEED),--seed $(SEED))
+
+disk: $(VENV)/.stamp-test ## six scripts on a disk that others fill to the last byte, as root; prints a table (2 minutes)
+	$(BIN)/python -m tests.system.full_disk $(ARGS)
 
 fuzz: $(VENV)/.stamp-test ## the state machine against its model, 20,000 examples
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -q tests/core $(ARGS)
