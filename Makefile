@@ -17,7 +17,7 @@ SIDE_BY_SIDE := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo docs same test lint format frontend bench engines browsers chaos damage fuzz simulate soak mutants clean chromium kernels disk
+.PHONY: help demo docs same test lint format frontend bench engines browsers chaos damage fuzz hostile simulate soak mutants clean chromium kernels disk
 
 help: ## say what there is
 	@echo 'taskfc_ext: a task farm for notebooks'
@@ -81,6 +81,9 @@ fuzz: $(VENV)/.stamp-test ## the state machine against its model, 20,000 example
 
 simulate: $(VENV)/.stamp-test ## farms in virtual time, under faults: invariants hold for each seed (SEEDS=20000; ARGS="--seed 7 --trace": one story)
 	$(BIN)/python -m tests.simulate --seeds $(or $(SEEDS),20000) --processes $(or $(PROCESSES),2) $(ARGS)
+
+hostile: $(VENV)/.stamp-test ## floods, slow readers and junk on a farm's sockets, and what they cost other clients (3 minutes; ARGS=pings: one)
+	$(BIN)/python -m tests.hostile $(ARGS)
 
 soak: $(VENV)/.stamp-test ## half a million tasks through one farm: nothing may grow (TASKFC_SOAK=100)
 	TASKFC_SOAK=$(or $(TASKFC_SOAK),100) $(BIN)/python -m pytest -q tests/system/test_soak.py $(ARGS)

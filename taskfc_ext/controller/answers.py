@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import operator
 from bisect import bisect
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import assert_never
 
 import msgspec
@@ -34,6 +34,7 @@ from taskfc_ext.core.views.rows import N_FINISHED, with_finished
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.errors import StorageFull, StoreError
 from taskfc_ext.lru import ByteLRU
+from taskfc_ext.protocol.batches import chunks
 from taskfc_ext.protocol.client_messages import Changed, Ended, ErrorKind, GetDetails, Refused, Reply, Watching
 from taskfc_ext.protocol.ids import list_ids
 from taskfc_ext.protocol.infos import Details, SubmittedTask, TaskInfo
@@ -47,10 +48,13 @@ from taskfc_ext.protocol.worker_messages import Code, Run
 
 logger = logging.getLogger(__name__)
 
-_Question = SendUnfinished | SendList | SendLog | SendSubmission | SendOutputs | SendDetails | SendSnapshot
+_Question = SendList | SendLog | SendSubmission | SendOutputs | SendDetails | SendSnapshot
 
 _DAMAGED = PayloadRef("0", 1)
 """Stands for a payload that is damaged: there is never such a file."""
+
+_READ_AT_ONCE = 1024
+"""Results that are in memory at once for one client that asks for many; each has less than 64 KB, or is a file."""
 
 MAX_SCANNED = 20_000
 """Finished tasks that a filtered list searches, newest first, so that one request cannot stop the farm."""
@@ -101,10 +105,15 @@ class Answers:
             case _:
                 assert_never(message)
 
-    def complete_for_client(self, message: ToComplete) -> list[Ended | Reply | Refused | Watching | Changed]:
-        """Return the messages that `message` stands for: a refusal if the part of the store is damaged."""
+    def complete_for_client(self, message: ToComplete) -> Iterable[Ended | Reply | Refused | Watching | Changed]:
+        """Return the messages that `message` stands for: a refusal if the part of the store is damaged.
+
+        Results are read when they are taken from it.
+        """
         if isinstance(message, SendEnded):
-            return [*self._ends(message.ids)]
+            return chain.from_iterable(map(self._ends, chunks(message.ids, _READ_AT_ONCE)))
+        if isinstance(message, SendUnfinished):
+            return map(self._list_unfinished, (message,))
         try:
             return self._complete(message)
         except StoreError as error:
@@ -121,11 +130,13 @@ class Answers:
             logger.error("the end of task %d: %s", ids[0], error)
             return [_damaged_end(ids[0], error)]
 
+    def _list_unfinished(self, message: SendUnfinished) -> Reply | Refused:
+        """Return the ids that are left; a refusal if a result was cleared before it was read."""
+        cleared = [taskid for taskid in message.finished if not self._is_known(taskid)]
+        return _cleared_just_now(message.seq, *cleared) if cleared else Reply(message.seq, list(message.unfinished))
+
     def _complete(self, message: _Question) -> list[Ended | Reply | Refused | Watching | Changed]:
         match message:
-            case SendUnfinished(seq, unfinished, finished):
-                cleared = [taskid for taskid in finished if not self._is_known(taskid)]
-                return [_cleared_just_now(seq, *cleared) if cleared else Reply(seq, list(unfinished))]
             case SendList():
                 return [Reply(message.seq, self._list(message))]
             case SendLog(seq, taskid):

@@ -77,9 +77,10 @@ class Connection:
         foreign: its interpreter, if that belongs to another environment: the client may do all but submit code.
         strikes: illegal frames and messages.
         received_at: monotonic time of its last frame.
+        has_asked: it has sent more than a greeting.
     """
 
-    __slots__ = ("foreign", "identity", "received_at", "session", "strikes")
+    __slots__ = ("foreign", "has_asked", "identity", "received_at", "session", "strikes")
 
     def __init__(self, identity: bytes) -> None:
         self.identity = identity
@@ -87,20 +88,26 @@ class Connection:
         self.foreign = ""
         self.strikes = 0
         self.received_at = 0.0
+        self.has_asked = False
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether its frames are ignored."""
+        return self.strikes >= MAX_STRIKES
 
 
-class Received(NamedTuple):
-    """The outcome of one frame.
+class Handled(NamedTuple):
+    """The outcome of one message.
 
     Attributes:
-        effects: of its messages, in order.
-        refusals: to be sent back at once.
-        opened: the session that its `Hello` opened, if it had one.
+        effects: its effects; `None`: it has none.
+        refusal: to be sent back at once.
+        opened: the session that it opened, if it is a `Hello`.
     """
 
-    effects: list[Effects]
-    refusals: list[Refused]
-    opened: Session | None
+    effects: Effects | None = None
+    refusal: Refused | None = None
+    opened: Session | None = None
 
 
 class FCTaskControllerFromTaskController:
@@ -124,42 +131,44 @@ class FCTaskControllerFromTaskController:
 
     # receiving
 
-    def receive(self, connection: Connection, frame: bytes, now: Now) -> Received:
-        """Handle one frame of a connection."""
-        received = Received([], [], None)
-        if connection.strikes >= MAX_STRIKES:
-            return received
+    def unpack(self, connection: Connection, frame: bytes) -> list[said.FromClient] | Refused:
+        """Return the messages of a frame, none if the connection is cut off; a refusal if it is damaged or illegal."""
+        if connection.is_cut_off:
+            return []
         try:
-            messages = codec.from_client.decode(frame)
+            return codec.from_client.decode(frame)
         except ProtocolError as error:
-            received.refusals.append(self._strike(connection, ErrorKind.PROTOCOL, error.message))
-            return received
-        for message in messages:
-            if isinstance(message, said.Hello):
-                refusal = self._open(connection, message)
-                if refusal is None:
-                    received = received._replace(opened=connection.session)
-            else:
-                refusal = self._refusal(connection, message)
-            if refusal is not None:
-                received.refusals.append(refusal)
-            if connection.strikes >= MAX_STRIKES or connection.session is None:
-                break  # one refusal is enough for the whole frame
-            if refusal is None:
-                try:
-                    if isinstance(message, said.Submit) and may_be_large(frame, message.bodies):
-                        message = msgspec.structs.replace(message, bodies=self._stage(message.bodies))
-                    elif isinstance(message, said.Define) and isinstance(message.body, Upload):
-                        message = said.Define(message.digest, *self._stage((message.body,)))
-                except UploadGone as error:
-                    if isinstance(message, said.Submit):  # else the one that names the code is refused
-                        received.refusals.append(_refuse_missing_file(message.seq, error))
-                    continue
-                received.effects.append(self._methods[type(message)](connection.session, message, now))
-        return received
+            return self._strike(connection, ErrorKind.PROTOCOL, error.message)
+
+    def handle(self, connection: Connection, message: said.ClientMessage, n_bytes: int, now: Now) -> Handled:
+        """Handle one message of a connection. `n_bytes`: the size of the frame that brought it."""
+        if isinstance(message, said.Hello):
+            refusal = self._open(connection, message)
+        else:
+            refusal = self._refusal(connection, message)
+        if refusal is not None or connection.session is None:
+            return Handled(refusal=refusal)
+        try:
+            if isinstance(message, said.Submit) and may_be_large(n_bytes, message.bodies):
+                message = msgspec.structs.replace(message, bodies=self._stage(message.bodies))
+            elif isinstance(message, said.Define) and isinstance(message.body, Upload):
+                message = said.Define(message.digest, *self._stage((message.body,)))
+        except UploadGone as error:
+            if isinstance(message, said.Submit):
+                return Handled(refusal=_refuse_missing_file(message.seq, error))
+            return Handled()  # the submission that names the code is refused
+        effects = self._methods[type(message)](connection.session, message, now)
+        return Handled(effects, opened=connection.session if isinstance(message, said.Hello) else None)
+
+    def cut_off(self, connection: Connection, text: str) -> Refused:
+        """Ignore this connection from now on; return the refusal that tells it."""
+        connection.strikes = MAX_STRIKES
+        return Refused(0, ErrorKind.TOO_MUCH, text, "this connection is cut off; read the answers, and ask for less")
 
     def _open(self, connection: Connection, hello: said.Hello) -> Refused | None:
         """Open a session on this connection, or return why not."""
+        if connection.session not in (None, hello.session):
+            return self._strike(connection, ErrorKind.NOT_ALLOWED, "a connection has one session")
         if hello.protocol != PROTOCOL:
             text = f"this client speaks protocol {hello.protocol} (taskfc_ext {hello.version}), "
             text += f"this controller {PROTOCOL}"

@@ -6,12 +6,15 @@ import logging
 import os
 import socket
 from collections.abc import Callable
+from functools import partial
 
 import zmq
 
 from taskfc_ext.controller.answers import Answers
-from taskfc_ext.controller.endpoint import Connection, FCTaskControllerFromTaskController
+from taskfc_ext.controller.endpoint import FCTaskControllerFromTaskController
 from taskfc_ext.controller.outbox import Outbox
+from taskfc_ext.controller.rare_log import RareLog
+from taskfc_ext.controller.reception import Reception
 from taskfc_ext.controller.room import Room
 from taskfc_ext.controller.staging import Staging
 from taskfc_ext.controller.surroundings import REAL, Surroundings
@@ -43,7 +46,7 @@ from taskfc_ext.version import __version__
 logger = logging.getLogger(__name__)
 
 FRAMES_A_TURN = 256
-"""Frames received from each socket in one turn, so that a flood on one cannot starve the other."""
+"""Frames received from the workers in one turn, so that a flood of theirs cannot starve the clients."""
 
 HOUSEKEEPING = 5.0
 """Seconds between checks of facts that no message reports, such as lagging clients."""
@@ -53,9 +56,6 @@ CHECK_SOCKETS = 1.0
 
 REPAIRS_LOGGED = 20
 """Repairs of one audit that are logged one by one."""
-
-PROBE_AFTER = 60.0
-"""Seconds of silence after which a client is probed: ZMQ reports a lost peer only when something is sent to it."""
 
 _DATAGRAM = 2**20
 
@@ -88,11 +88,10 @@ class Controller:
         surroundings: Surroundings = REAL,
     ) -> None:
         self._name = name
-        self._now, self._make_poller = surroundings
+        self._now, self._make_poller, stopwatch = surroundings
         self._scheduler = scheduler
         self._room = Room(store, self._tell_of_room, lambda: scheduler.farm.stop_asked)
         self._staging = Staging(store, lambda error: self._room.note(error, self._now().mono))
-        self._endpoint = FCTaskControllerFromTaskController(scheduler, stage=self._staging.arguments)
         self._store = store
         knows, end_of = scheduler.farm.knows, scheduler.farm.end_of
         store.use_checks(knows, lambda taskid: knows(taskid) and end_of(taskid) is not None)
@@ -100,9 +99,12 @@ class Controller:
         self._clients = clients
         self._workers = workers
         self._supervisor = supervisor
-        self._to_clients = Outbox(clients, self._endpoint.packageSuccess)
+        endpoint = FCTaskControllerFromTaskController(scheduler, stage=self._staging.arguments)
+        self._reception = Reception(clients, endpoint, stopwatch, self._room.expect)
+        self._to_clients = self._reception.outbox
+        self._junk_log = RareLog(logger)
+        self._lies_log = RareLog(logger)
         self._to_workers = Outbox(workers)
-        self._connections: dict[bytes, Connection] = {}
         self._client_identity: dict[Session, bytes] = {}
         self._worker_of: dict[bytes, WorkerId] = {}
         self._worker_identity: dict[WorkerId, bytes] = {}
@@ -191,7 +193,8 @@ class Controller:
         if self._workers.socket in ready or self._late_frames:
             self._receive_from_workers()
         if self._clients.socket in ready:
-            self._receive_from_clients()
+            self._reception.receive(self._now())
+        self._handle_clients()
         now = self._now()
         tick_at = self._room.wake_at if self._room.is_stuck else self._wake_at
         if tick_at is not None and now.mono >= tick_at:
@@ -250,7 +253,9 @@ class Controller:
             try:
                 messages = [self._staging.values(frame, message) for message in codec.from_worker.decode(frame)]
             except ProtocolError as error:
-                logger.warning("a worker's frame is not understood: peer=%s %s", identity.hex(), error)
+                self._junk_log.warning(
+                    now.mono, "a worker's frame is not understood: peer=%s %s", identity.hex(), error
+                )
                 continue
             except StorageFull:
                 self._late_frames = frames[at:]
@@ -266,7 +271,7 @@ class Controller:
         try:
             self._take(self._scheduler.handle(FromWorker(worker, message), now))
         except ProtocolError as error:
-            logger.warning("a worker's report contradicts itself: worker=%d %s", worker, error)
+            self._lies_log.warning(now.mono, "a worker's report contradicts itself: worker=%d %s", worker, error)
 
     def _connect_worker(self, identity: bytes, message: Ready) -> None:
         if message.protocol != PROTOCOL:
@@ -282,27 +287,17 @@ class Controller:
         self._worker_of[identity] = worker
         self._worker_identity[worker] = identity
 
-    def _receive_from_clients(self) -> None:
-        frames = self._clients.receive(FRAMES_A_TURN)
-        now = self._now()
-        self._room.expect(sum(len(frame) for _, frame in frames), now.mono)
-        for identity, frame in frames:
-            connection = self._connections.get(identity)
-            if connection is None:
-                connection = self._connections[identity] = Connection(identity)
-            connection.received_at = now.mono
-            received = self._endpoint.receive(connection, frame, now)
-            if received.opened is not None:
-                self._welcome_client(received.opened, identity)
-            for effect in received.effects:
-                self._take(effect)
-            for refusal in received.refusals:
-                self._to_clients.add_frame(identity, self._endpoint.packageFailure(refusal))
+    def _handle_clients(self) -> None:
+        for connection, handled in self._reception.handle(self._now()):
+            if handled.opened is not None:
+                self._welcome_client(handled.opened, connection.identity)
+            if handled.effects is not None:
+                self._take(handled.effects)
 
     def _welcome_client(self, session: Session, identity: bytes) -> None:
         old = self._client_identity.get(session)
         if old is not None and old != identity:
-            self._connections.pop(old, None)  # the client opened a new connection: messages for the old one are void
+            self._reception.forget(old)  # the client opened a new one: messages for the old one are void
         self._client_identity[session] = identity
         farm = self._scheduler.farm
         welcome = Welcome(
@@ -336,7 +331,7 @@ class Controller:
             for send in effect.sends:
                 self._send(send)
         self._to_workers.flush()
-        self._to_clients.flush()
+        self._reception.flush(self._now())
         self._drop_workers()
         if self._to_clients.gone:
             self._drop_clients(self._now())
@@ -348,8 +343,8 @@ class Controller:
                 if client is None:
                     return  # it asks again after it has reconnected
                 if isinstance(message, ToComplete):
-                    for completed in self._answers.complete_for_client(message):
-                        self._to_clients.add(client, completed)
+                    complete = partial(self._answers.complete_for_client, message)
+                    self._reception.answer(client, complete, self._now())
                 else:
                     self._to_clients.add(client, message)
             case WorkerSend(worker, order):
@@ -377,6 +372,7 @@ class Controller:
     def _drop_workers(self) -> None:
         """Forget lost connections of workers; if a worker died, the supervisor reports it."""
         for identity in self._to_workers.gone:
+            self._to_workers.forget(identity)
             worker = self._worker_of.pop(identity, None)
             if worker is not None and self._worker_identity.get(worker) == identity:
                 del self._worker_identity[worker]
@@ -385,7 +381,7 @@ class Controller:
     def _drop_clients(self, now: Now) -> None:
         """Forget lost connections of clients. The effects need no commit, and are sent in the next turn."""
         for identity in self._to_clients.gone:
-            connection = self._connections.pop(identity, None)
+            connection = self._reception.forget(identity)
             session = connection.session if connection is not None else None
             if session is not None and self._client_identity.get(session) == identity:
                 del self._client_identity[session]
@@ -396,12 +392,17 @@ class Controller:
         """Return the milliseconds until the next deadline, rounded up so as not to wake too early."""
         if self._effects:
             return 0
-        until = min(self._next_housekeeping, self._next_socket_check)
-        if self._room.wake_at is not None:
-            until = min(until, self._room.wake_at)
-        if self._wake_at is not None and not self._room.is_stuck:
-            until = min(until, self._wake_at)
-        return max(0, int((until - self._now().mono) * 1000) + 1)
+        now = self._now().mono
+        times = [
+            self._next_housekeeping,
+            self._next_socket_check,
+            self._room.wake_at,
+            self._reception.turns.next_at(now),
+        ]
+        if not self._room.is_stuck:
+            times.append(self._wake_at)
+        until = min(time for time in times if time is not None)
+        return 0 if until <= now else int((until - now) * 1000) + 1
 
     def _check_sockets(self, now: Now) -> None:
         self._next_socket_check = now.mono + CHECK_SOCKETS
@@ -415,10 +416,7 @@ class Controller:
             chore()
         self._to_workers.send_deferred()
         self._to_clients.resync_lagging()
-        for connection in self._connections.values():
-            if now.mono - connection.received_at >= PROBE_AFTER:
-                connection.received_at = now.mono
-                self._to_clients.probe(connection.identity)
+        self._reception.probe_silent(now)
         self._take(self._scheduler.handle(Tick(), now))
         self._take(self._scheduler.handle(Audit(), now))
 

@@ -57,7 +57,7 @@ class Staging:
         Raises:
             StorageFull: there is no room, so the message has to wait.
         """
-        if not (isinstance(message, Finished) and may_be_large(frame, message.values)):
+        if not (isinstance(message, Finished) and may_be_large(len(frame), message.values)):
             return message
         try:
             rows = [self._value(*row) for row in zip(message.outcomes, message.values, strict=True)]

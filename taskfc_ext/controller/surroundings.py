@@ -29,15 +29,21 @@ class Surroundings(NamedTuple):
     Attributes:
         now: returns the present time.
         make_poller: returns a poller of no socket.
+        stopwatch: returns seconds, whose differences are the costs of work. By a stopped one all work costs the same,
+            so that a run can be repeated.
     """
 
     now: Callable[[], Now]
     make_poller: Callable[[], Poller]
+    stopwatch: Callable[[], float] = lambda: 0.0
 
 
 def _now() -> Now:
     return Now(time.monotonic(), time.time())
 
 
-REAL = Surroundings(_now, zmq.Poller)
-"""The machine's clock and ZMQ's poller."""
+REAL = Surroundings(_now, zmq.Poller, time.perf_counter)
+"""The machine's clocks and ZMQ's poller."""
+
+MEASURING_NOTHING = Surroundings(_now, zmq.Poller)
+"""The machine's clock and ZMQ's poller, and a stopped stopwatch."""

@@ -54,6 +54,7 @@ from taskfc_ext.protocol.client_messages import (
     Request,
     Stopping,
 )
+from taskfc_ext.protocol.limits import MAX_SESSIONS
 from taskfc_ext.protocol.options import MAX_DEATHS, UNREACHABLE_AFTER
 from taskfc_ext.protocol.records import Began, Record
 from taskfc_ext.protocol.resources import Totals
@@ -186,6 +187,11 @@ class Scheduler:
     def _from_client(self, step: Step, session: str, message: ClientMessage, now: Now) -> None:
         farm = self.farm
         if isinstance(message, Hello):
+            if session not in farm.sessions and len(farm.sessions) >= MAX_SESSIONS:
+                text = f"farm {farm.name!r} has {len(farm.sessions):,} clients, the most that it takes"
+                hint = "those that left are forgotten ten minutes later"
+                step.to_client(session, Refused(0, ErrorKind.TOO_MUCH, text, hint))
+                return
             subscriptions.unsubscribe(farm, session)  # it subscribed on another connection
             client = farm.session(session)
             client.label, client.owner, client.worker = message.label, message.owner, message.worker
@@ -270,6 +276,8 @@ class Scheduler:
             farm.result_subscribers[taskid].discard(session)
             if not farm.result_subscribers[taskid]:
                 del farm.result_subscribers[taskid]
+        if client is not None and not client.is_worth_keeping:
+            self._forget_client(session)
 
     def _tick(self, step: Step, now: Now) -> None:
         farm = self.farm
@@ -281,8 +289,11 @@ class Scheduler:
             if not session.connected and now.mono - session.last_seen > FORGET_SESSION_AFTER
         ]
         for name in gone:
-            del farm.sessions[name]
-            lending.forget_session(farm, name)
+            self._forget_client(name)
+
+    def _forget_client(self, session: str) -> None:
+        del self.farm.sessions[session]
+        lending.forget_session(self.farm, session)
 
     def _on_timer(self, step: Step, timer: Timer, now: Now) -> None:
         farm = self.farm

@@ -31,9 +31,9 @@ class UploadGone(Exception):
     """The file of an `Upload` is not there, or is not the one that was announced."""
 
 
-def may_be_large(frame: bytes, payloads: Iterable[Payload]) -> bool:
-    """Return whether some of the payloads that a frame brought have to be staged."""
-    if len(frame) < LARGE:
+def may_be_large(n_bytes: int, payloads: Iterable[Payload]) -> bool:
+    """Return whether some of the payloads that a frame of `n_bytes` brought have to be staged."""
+    if n_bytes < LARGE:
         return Upload in map(type, payloads)
     return any(not isinstance(payload, bytes) or len(payload) >= LARGE for payload in payloads)
 

@@ -49,6 +49,11 @@ SEND_QUEUE = 1000
 """Frames that ZMQ holds for one peer; after that, `send` returns `False`."""
 
 
+RECEIVE_QUEUE = 16
+"""Frames that ZMQ holds of one peer of a `Router`; after that, the peer's own queue fills. It bounds the memory that a
+peer can take before a frame of it is received: frames of our clients have at most 8 MiB, but for broadcasts."""
+
+
 class Decoder(Protocol[M]):
     """The part of a `FrameDecoder` that a connection uses."""
 
@@ -167,6 +172,7 @@ class Router:
         self._folder_fd = -1
         self._refusal = ""
         self.socket = _socket(zmq.ROUTER)
+        self.socket.rcvhwm = RECEIVE_QUEUE
         self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME)  # a peer that sends a larger frame is disconnected
         self.socket.router_mandatory = True  # else ZMQ silently drops frames for lost peers
         if hasattr(zmq, "IPC_FILTER_UID") and sys.platform == "linux":

@@ -79,6 +79,12 @@ class Released(Message, frozen=True):
     digests: Annotated[tuple[Digest, ...], Meta(max_length=MAX_IDS)]
 
 
+class Confirmed(Message, frozen=True):
+    """Answers `Confirm`: this client has read all up to it. Not answered."""
+
+    number: Count
+
+
 class Request(Message, frozen=True):
     """Base of the messages that the controller answers."""
 
@@ -353,6 +359,9 @@ ClientMessage = (
     | Ping
 )
 
+FromClient = ClientMessage | Confirmed
+"""All that a client sends. A `Confirmed` is for the connection alone: it decides nothing."""
+
 # controller -> client
 
 
@@ -451,6 +460,15 @@ class Release(Message, frozen=True):
     digests: tuple[bytes, ...]
 
 
+class Confirm(Message, frozen=True):
+    """Asks the client to confirm that it has read all up to here. Answered by `Confirmed`.
+
+    A client that has much unconfirmed is sent nothing more, so that what it does not read takes no memory.
+    """
+
+    number: int
+
+
 class Watching(Message, frozen=True):
     """Answers `Watch`."""
 
@@ -479,5 +497,5 @@ class Stopping(Message, frozen=True):
 
 
 ControllerMessage = (
-    Welcome | Accepted | Reply | Refused | Ended | Release | Watching | Changed | Resync | Scaled | Stopping
+    Welcome | Accepted | Reply | Refused | Ended | Release | Confirm | Watching | Changed | Resync | Scaled | Stopping
 )

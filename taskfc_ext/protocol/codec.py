@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol.bridge_messages import FromBridge, ToBridge
-from taskfc_ext.protocol.client_messages import ClientMessage, ControllerMessage
+from taskfc_ext.protocol.client_messages import ControllerMessage, FromClient
 from taskfc_ext.protocol.limits import MAX_FRAME, MAX_MESSAGES
 from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.slot_messages import FilesFromWorker, FilesToWorker, FromHost, ToHost
@@ -84,7 +84,7 @@ class FrameDecoder(Generic[M]):
             raise ProtocolError(f"a frame is not understood: {error}") from error
 
 
-from_client: FrameDecoder[ClientMessage] = FrameDecoder(ClientMessage)
+from_client: FrameDecoder[FromClient] = FrameDecoder(FromClient)
 from_controller: FrameDecoder[ControllerMessage] = FrameDecoder(ControllerMessage, limit=sys.maxsize)
 from_worker: FrameDecoder[WorkerMessage] = FrameDecoder(WorkerMessage)
 to_worker: FrameDecoder[ToWorker] = FrameDecoder(ToWorker, limit=sys.maxsize)

@@ -69,3 +69,29 @@ MAX_RESOURCES = 32
 
 RESOURCE_NAME = r"[A-Za-z_][\w.-]{0,99}"
 """Pattern of the name of a farm's own resource."""
+
+MAX_UNHANDLED = 16 * MAX_MESSAGES
+"""Messages of one connection that wait to be handled. A client of ours has at most `MAX_OPEN_CALLS` open, so one that
+has more reads no answers: it is cut off."""
+
+MAX_UNHANDLED_BYTES = 64 * 2**20
+"""Bytes of these messages beyond which no frame is added: as many as a client of ours sends without an answer. One more
+frame, of at most `MAX_FRAME`, may be there."""
+
+MAX_OPEN_CALLS = 4096
+"""Requests that a client of ours sends without their answers; others wait in the client."""
+
+MAX_WAITS = 1000
+"""Open barriers and waits for broadcasts of one client. Each costs work with every task that ends."""
+
+MAX_AWAITED = 2_000_000
+"""Tasks in all open barriers of one client: 64 bytes each. One barrier may have more."""
+
+MAX_SESSIONS = 10_000
+"""Clients of one farm, with those that left in the last ten minutes: more than any class or cluster has."""
+
+MAX_UNTAKEN = 32 * 2**20
+"""Bytes sent to one client that it has not confirmed. Then it is sent nothing more until it has read some."""
+
+CONFIRM_EVERY = 4 * 2**20
+"""Bytes after which a client is asked to confirm that it has read them."""

@@ -23,7 +23,7 @@ from taskfc_ext.drivers.transport import Router
 from taskfc_ext.drivers.uploads import LargePayloads
 from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol import codec
-from taskfc_ext.protocol.client_messages import ClientMessage, ControllerMessage, Hello
+from taskfc_ext.protocol.client_messages import ClientMessage, Confirmed, ControllerMessage, Hello
 from taskfc_ext.protocol.supervisor_messages import (
     Farm,
     FromSupervisor,
@@ -331,7 +331,7 @@ class _ClientSocket(_Socket):
             except ProtocolError:
                 received.append((identity, frame))
                 continue
-            left = [message for message in messages if self._is_for_controller(identity, message)]
+            left = [each for each in messages if isinstance(each, Confirmed) or self._is_for_controller(identity, each)]
             if left or not messages:
                 received.append((identity, frame if len(left) == len(messages) else codec.encode(left)))
         return received

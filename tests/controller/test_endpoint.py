@@ -94,10 +94,20 @@ class Desk:
         return self.send_frame(codec.encode(messages))
 
     def send_frame(self, frame: bytes) -> list[Refused]:
-        received = self.endpoint.receive(self.connection, frame, NOW)
-        assert all(isinstance(effect, Effects) for effect in received.effects)
-        self.opened = received.opened
-        return received.refusals
+        messages = self.endpoint.unpack(self.connection, frame)
+        if isinstance(messages, Refused):
+            return [messages]
+        refusals: list[Refused] = []
+        self.opened = None
+        for message in messages:
+            handled = self.endpoint.handle(self.connection, message, len(frame), NOW)
+            assert handled.effects is None or isinstance(handled.effects, Effects)
+            self.opened = handled.opened or self.opened
+            if handled.refusal is not None:
+                refusals.append(handled.refusal)
+            if self.connection.is_cut_off or self.connection.session is None:
+                break
+        return refusals
 
     @property
     def received(self) -> list[Message]:

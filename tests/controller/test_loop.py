@@ -7,8 +7,11 @@ import time
 import msgspec
 import pytest
 
-from taskfc_ext.controller.loop import PROBE_AFTER, SupervisorLost
+from taskfc_ext.controller.loop import SupervisorLost
+from taskfc_ext.controller.rare_log import FIRST
+from taskfc_ext.controller.reception import PROBE_AFTER
 from taskfc_ext.core.effects import SendRun
+from taskfc_ext.core.events import Now
 from taskfc_ext.errors import StoreError
 from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol import codec
@@ -24,11 +27,13 @@ from taskfc_ext.protocol.client_messages import (
     Reply,
     Retry,
 )
+from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.infos import Details, SubmittedTask
+from taskfc_ext.protocol.limits import MAX_MESSAGES, MAX_UNHANDLED
 from taskfc_ext.protocol.payloads import Failure, Outcome, PayloadRef, Reason, decode_failure, encode_failure
 from taskfc_ext.protocol.spec import Kind, OnLost, Recovery, Spec
 from taskfc_ext.protocol.worker_messages import Finished, PropertiesChanged, Ready, Run
-from tests.controller.wire import CODE, ERROR, WireFarm, WireWorker
+from tests.controller.wire import CODE, ERROR, PYTHON, WireFarm, WireWorker
 
 
 def runs(farm: WireFarm, identity: bytes) -> list[Run]:
@@ -311,7 +316,7 @@ def test_results_that_are_cleared_in_the_turn_of_the_request_are_refused(farm, c
         farm.alice.submit(body)
         farm.pump()
     seq = farm.bob.ask(said.GetResults, taskids=(0, 1, 2), watch=True)
-    farm.bob.ask(Clear, taskids=cleared)
+    farm.alice.ask(Clear, taskids=cleared)
     farm.pump()
     gone = list(cleared or (0, 1, 2))
     answer = farm.bob.answers[seq]
@@ -425,8 +430,9 @@ def test_a_new_worker_takes_over(farm):
 
 
 def test_a_client_that_is_lost_silently_is_detected_by_a_probe(farm):
+    farm.alice.submit(b"x")
     farm.pump()
-    connections = farm.controller._connections
+    connections = farm.controller._reception.connections
     assert farm.alice.identity in connections
     farm.clients_end.gone.add(farm.alice.identity)
     for connection in connections.values():
@@ -482,3 +488,50 @@ def test_a_task_that_ends_and_is_retried_in_one_turn_is_found_in_the_store(farm)
     seq = farm.alice.ask(Retry, taskid=0)
     farm.pump()
     assert farm.alice.answers[seq] == Reply(seq, [[0, 2], [1, 3]])
+
+
+# peers without manners
+
+
+def test_a_session_that_has_changed_nothing_is_forgotten_with_its_connection(farm):
+    farm.alice.ask(said.Ping)
+    farm.pump()
+    assert farm.alice.session in farm.scheduler.farm.sessions
+    farm.clients_end.gone.add(farm.alice.identity)
+    farm.alice.ask(said.Ping)
+    farm.pump()
+    assert farm.alice.session not in farm.scheduler.farm.sessions
+
+
+def test_a_connection_with_too_many_requests_ahead_is_cut_off_and_told(farm):
+    farm.pump()
+    identity, frame = farm.alice.identity, [said.Ping(seq=seq) for seq in range(1, MAX_MESSAGES + 1)]
+    for _ in range(MAX_UNHANDLED // MAX_MESSAGES + 1):
+        farm.controller._reception.unpack(identity, codec.encode(frame), Now(time.monotonic(), time.time()))
+    farm.controller.turn()
+    (refusal,) = farm.clients_end.take(identity, codec.from_controller)
+    assert (refusal.seq, refusal.error) == (0, ErrorKind.TOO_MUCH)
+    assert f"{MAX_UNHANDLED:,} requests" in refusal.message
+    farm.alice.ask(said.Ping)
+    farm.bob.ask(said.Ping)
+    farm.controller.turn()
+    assert farm.clients_end.take(identity, codec.from_controller) == []
+    assert farm.clients_end.take(farm.bob.identity, codec.from_controller) != []
+
+
+def test_a_connection_has_one_session(farm):
+    farm.pump()
+    farm.clients_end.arrive(farm.alice.identity, [said.Hello(PROTOCOL, "0", PYTHON, "f" * 16)])
+    farm.controller.turn()
+    (refusal,) = farm.clients_end.take(farm.alice.identity, codec.from_controller)
+    assert (refusal.error, refusal.message) == (ErrorKind.NOT_ALLOWED, "a connection has one session")
+    assert "f" * 16 not in farm.scheduler.farm.sessions
+
+
+def test_junk_of_workers_fills_no_log(farm, caplog):
+    farm.pump()
+    for _ in range(100):
+        farm.workers_end.arrive(b"nobody", [])
+        farm.workers_end.arrived[-1] = (b"nobody", b"junk")
+    farm.controller.turn()
+    assert len(caplog.records) == FIRST

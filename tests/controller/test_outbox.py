@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from taskfc_ext.controller import outbox as module
 from taskfc_ext.controller.outbox import FRAME_BYTES, Outbox
 from taskfc_ext.protocol import codec
-from taskfc_ext.protocol.client_messages import Ended, Reply, Resync
-from taskfc_ext.protocol.limits import MAX_MESSAGES
+from taskfc_ext.protocol.client_messages import Confirm, Ended, Reply, Resync
+from taskfc_ext.protocol.limits import CONFIRM_EVERY, MAX_MESSAGES, MAX_UNTAKEN
 from taskfc_ext.protocol.spec import Kind, Spec
 from taskfc_ext.protocol.worker_messages import Code, Committed, Run
 
@@ -196,3 +197,94 @@ def test_every_frame_of_messages_is_made_by_the_package_it_was_given(router):
     outbox.resync_lagging()
     assert made == [[Reply(1)], [], [Resync()]]
     assert router.frames == [(b"a", [Reply(1)]), (b"a", [Reply(2)]), (b"a", []), (b"a", [Resync()])]
+
+
+# peers that confirm
+
+
+@pytest.fixture
+def confirmed(router) -> Outbox:
+    return Outbox(router, confirms=True)
+
+
+def asked(router: Router) -> list[int]:
+    return [message.number for _, messages in router.frames for message in messages if isinstance(message, Confirm)]
+
+
+def sent(router: Router) -> list[int]:
+    """Return the ids of the tasks in the order in which their ends were sent."""
+    return [message.ids[0] for _, messages in router.frames for message in messages if isinstance(message, Ended)]
+
+
+def ends(n: int, n_bytes: int = CONFIRM_EVERY):
+    for number in range(n):
+        made.append(number)
+        yield msgspec.structs.replace(big(n_bytes), ids=(number,))
+
+
+made: list[int] = []
+
+
+def test_a_peer_is_asked_to_confirm_after_so_many_bytes(router, confirmed):
+    for _ in range(4):
+        confirmed.add(b"a", big(CONFIRM_EVERY // 2))
+        confirmed.flush()
+    assert asked(router) == [1, 2]
+    assert confirmed.full == set()
+
+
+def test_answers_are_made_as_they_are_taken_and_none_is_lost(router, confirmed):
+    made.clear()
+    n_window = MAX_UNTAKEN // CONFIRM_EVERY
+    confirmed.add_made(b"a", ends(3 * n_window))
+    confirmed.add(b"a", Reply(7))
+    confirmed.flush()
+    assert confirmed.full == {b"a"}
+    assert len(made) <= n_window + 2, "the others are not in memory"
+    n_asked = 0
+    while confirmed.full:
+        n_asked += 1
+        confirmed.confirm(b"a", asked(router)[-1])
+        confirmed.flush()
+    assert sent(router) == list(range(3 * n_window))
+    assert router.frames[-1][1][-1] in (Reply(7), Confirm(asked(router)[-1]))
+    assert Reply(7) in [message for _, messages in router.frames for message in messages]
+    assert n_asked <= 3
+
+
+def test_others_do_not_notice_a_full_peer(router, confirmed):
+    confirmed.add_made(b"slow", ends(100))
+    confirmed.flush()
+    before = len(router.frames)
+    confirmed.add(b"quick", Reply(1))
+    confirmed.add(b"slow", Reply(2))
+    confirmed.add_frame(b"slow", codec.encode([Reply(3)]))
+    confirmed.flush()
+    assert router.frames[before:] == [(b"quick", [Reply(1)])]
+
+
+def test_a_full_peer_for_which_too_much_waits_begins_again_with_a_resync(router, confirmed):
+    confirmed.add_made(b"slow", ends(100))
+    confirmed.flush()
+    before = len(router.frames)
+    for _ in range(2 * MAX_UNTAKEN // CONFIRM_EVERY):
+        confirmed.add(b"slow", big(CONFIRM_EVERY))
+        confirmed.flush()
+    assert confirmed.lagging == {b"slow"}
+    confirmed.resync_lagging()
+    assert len(router.frames) == before, "it would not read that either"
+    confirmed.confirm(b"slow", asked(router)[-1])
+    confirmed.add(b"slow", Reply(1))
+    confirmed.flush()
+    assert [message for _, messages in router.frames[before:] for message in messages] == [Resync(), Reply(1)]
+    assert (confirmed.lagging, confirmed.full) == (set(), set())
+
+
+def test_a_forgotten_peer_leaves_nothing(router, confirmed):
+    confirmed.add_made(b"a", ends(100))
+    confirmed.flush()
+    confirmed.forget(b"a")
+    confirmed.confirm(b"a", 1)
+    before = len(router.frames)
+    confirmed.flush()
+    assert (confirmed.full, len(router.frames)) == (set(), before)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from taskfc_ext.controller.loop import Controller
+from taskfc_ext.controller.surroundings import MEASURING_NOTHING
 from taskfc_ext.core.scheduler import Scheduler
 from taskfc_ext.drivers.paths import payloads_of
 from taskfc_ext.drivers.store import Store
@@ -353,7 +354,9 @@ class WireFarm:
         self.store = self.make_store(self.path, crash_at, when)
         self.store.committed = self.committed
         self.scheduler = Scheduler(self.store.records(), name="t")
-        self.controller = Controller("t", self.scheduler, self.store, self.clients_end, self.workers_end, theirs)
+        self.controller = Controller(
+            "t", self.scheduler, self.store, self.clients_end, self.workers_end, theirs, MEASURING_NOTHING
+        )
         alive = tuple(WorkerUp(worker, 100) for worker in sorted(self.alive))
         self._report(Farm(supervisor_pid=1, n_workers=self.n_wanted, alive=alive, dead=tuple(self.downs.values())))
         try:
@@ -441,6 +444,8 @@ class WireFarm:
 
     def _has_input(self) -> bool:
         if self.clients_end.arrived or self.workers_end.arrived or self.controller._effects:
+            return True
+        if not self.controller._reception.turns.is_empty:
             return True
         with contextlib.suppress(BlockingIOError):
             return bool(self._controllers_end.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))

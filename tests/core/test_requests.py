@@ -17,12 +17,14 @@ from taskfc_ext.core.effects import (
     SupervisorSend,
 )
 from taskfc_ext.core.events import FromClient, Now
+from taskfc_ext.core.handlers.lending import refuse_wait
 from taskfc_ext.core.scheduler import FORGET_SESSION_AFTER
 from taskfc_ext.core.state.sessions import MAX_ANSWERS, ClientSession
 from taskfc_ext.core.views.listing import list_tasks
 from taskfc_ext.protocol import client_messages as messages
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused, Reply, Stopping
 from taskfc_ext.protocol.infos import BarrierCounts, TaskInfo, TaskProgress, WorkerInfo
+from taskfc_ext.protocol.limits import MAX_AWAITED, MAX_SESSIONS, MAX_WAITS
 from taskfc_ext.protocol.outputs import MAX_DISPLAYS
 from taskfc_ext.protocol.payloads import Outcome
 from taskfc_ext.protocol.records import AbortAsked, Cleared, Dropped, Requeued, StopAsked, Why
@@ -88,6 +90,30 @@ def test_a_barrier_on_an_unknown_task_is_refused(taskids):
     (refusal,) = messages_to(talk.ask(messages.Barrier, taskids=taskids))
     assert (refusal.error, refusal.value) == (ErrorKind.UNKNOWN_TASK, {"taskids": [min(taskids, key=lambda t: t == 0)]})
     assert talk.farm.barriers == {}
+
+
+@pytest.mark.parametrize("kind", [messages.Barrier, messages.AwaitBroadcast])
+def test_a_client_that_waits_for_too_much_is_refused_and_others_are_not(kind):
+    talk = Conversation()
+    talk.submit(1)
+    for _ in range(MAX_WAITS):
+        assert messages_to(talk.ask(messages.Barrier)) == []
+    fields = {"number": 1} if kind is messages.AwaitBroadcast else {}
+    (refusal,) = messages_to(talk.ask(kind, **fields))
+    assert (refusal.error, f"{MAX_WAITS:,} open waits" in refusal.message) == (ErrorKind.TOO_MUCH, True)
+    assert messages_to(talk.ask(messages.Barrier, BOB)) == []
+    talk.ask(messages.Unwait, barrier=2)
+    assert messages_to(talk.ask(messages.Barrier)) == [], "there is room again"
+
+
+def test_the_tasks_that_a_client_waits_for_are_counted_over_all_its_waits():
+    talk = Conversation()
+    talk.submit(1)
+    client = talk.farm.sessions[ALICE]
+    talk.ask(messages.Barrier)
+    (barrier,) = talk.farm.barriers.values()
+    assert refuse_wait(talk.farm, client, 9, MAX_AWAITED - len(barrier.remaining)) is None
+    assert refuse_wait(talk.farm, client, 9, MAX_AWAITED).error is ErrorKind.TOO_MUCH
 
 
 def test_a_barrier_that_is_asked_again_after_a_restart_does_not_mind_what_was_cleared():
@@ -624,12 +650,32 @@ def test_a_lost_client_takes_its_barriers_and_watches_along_and_nothing_else():
 
 def test_a_session_that_stays_away_is_forgotten_and_a_connected_one_is_not():
     talk = Conversation()
+    talk.submit(1, BOB)
     talk.lose_client(BOB)
     talk.wait(FORGET_SESSION_AFTER)
     assert BOB in talk.farm.sessions
     talk.wait(1.0)
     assert BOB not in talk.farm.sessions
     assert ALICE in talk.farm.sessions
+
+
+def test_a_session_that_has_only_read_is_forgotten_with_its_connection():
+    talk = Conversation()
+    talk.ask(messages.Ping, BOB)
+    talk.lose_client(BOB)
+    assert set(talk.farm.sessions) == {ALICE}
+
+
+def test_a_farm_takes_so_many_clients_and_says_so():
+    talk = Conversation()
+    known = talk.farm.sessions
+    for number in range(MAX_SESSIONS - len(known)):
+        known[f"{number:016x}"] = ClientSession(f"{number:016x}")
+    hello = messages.Hello(1, "0", "3.11", "f" * 16)
+    (refusal,) = messages_to(talk.client("f" * 16, hello), "f" * 16)
+    assert (refusal.seq, refusal.error) == (0, ErrorKind.TOO_MUCH)
+    assert len(known) == MAX_SESSIONS
+    assert messages_to(talk.client(ALICE, messages.Hello(1, "0", "3.11", ALICE))) == [], "a known one may come back"
 
 
 def test_sessions_of_the_store_have_time_to_come_back():

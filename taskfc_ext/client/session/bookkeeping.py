@@ -20,14 +20,16 @@ from itertools import chain, repeat
 from taskfc_ext.client.future.future import CANCELLED, FINISHED, PENDING, TaskFuture
 from taskfc_ext.client.future.outcome import FactsRow
 from taskfc_ext.client.future.template import Template
-from taskfc_ext.client.session.pending import Call, Flush, Submission
+from taskfc_ext.client.session.pending import Call, Flush, Submission, as_sent, reference_to
 from taskfc_ext.client.session.replies import Answer, error_of
 from taskfc_ext.client.session.size import FarmSize
-from taskfc_ext.drivers.uploads import Sent, UploadedFile
+from taskfc_ext.drivers.uploads import UploadedFile
 from taskfc_ext.errors import DependencyFailed, StoreError, UnknownTask
 from taskfc_ext.protocol.batches import chunks
 from taskfc_ext.protocol.client_messages import (
     Accepted,
+    Confirm,
+    Confirmed,
     Define,
     Ended,
     GetResults,
@@ -36,7 +38,7 @@ from taskfc_ext.protocol.client_messages import (
     Reply,
     TaskRef,
 )
-from taskfc_ext.protocol.limits import MAX_BATCH, MAX_IDS
+from taskfc_ext.protocol.limits import MAX_BATCH, MAX_IDS, MAX_OPEN_CALLS
 from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.payloads import Payload, Reason
 from taskfc_ext.serialize import Received
@@ -85,6 +87,7 @@ class SessionState:
         self.on_release: Callable[[], None] = lambda: None
         self._submissions: dict[int, Submission] = {}  # by seq, ascending
         self._calls: dict[int, Call] = {}  # by seq, ascending
+        self._later: deque[Call] = deque()  # beyond as many as may be open
         self._flushes: deque[Flush] = deque()
         self._peeks: dict[int, list[TaskFuture]] = {}
         self._defined: set[bytes] = set()
@@ -98,7 +101,7 @@ class SessionState:
     @property
     def is_awaited(self) -> bool:
         """Whether there is an unsent or unanswered request, or an unfinished task."""
-        return bool(self.outbox or self._submissions or self._calls or self.unfinished)
+        return bool(self.outbox or self._submissions or self._calls or self._later or self.unfinished)
 
     @property
     def has_submissions(self) -> bool:
@@ -143,6 +146,9 @@ class SessionState:
     def ask(self, call: Call) -> list[Message]:
         """Return the message of `call`, which goes ahead of the outbox."""
         if call.answer.cancelled():
+            return []
+        if len(self._calls) >= MAX_OPEN_CALLS:
+            self._later.append(call)
             return []
         call.seq = self.take_seq()
         self._calls[call.seq] = call
@@ -206,7 +212,7 @@ class SessionState:
         try:
             after = tuple([self._reference(parent) for parent in template.after])
             inputs = tuple([self._reference(parent) for parent in template.inputs])
-            defines = [(digest, _as_sent(body)) for digest, body in template.defines if digest not in self._defined]
+            defines = [(digest, as_sent(body)) for digest, body in template.defines if digest not in self._defined]
         except (DependencyFailed, StoreError, UnknownTask) as error:
             self._pop_submission(submission.seq)
             for future in submission.futures:
@@ -224,7 +230,7 @@ class SessionState:
     def _reference(self, parent: TaskFuture | int) -> TaskRef:
         if isinstance(parent, TaskFuture):
             parent.check_store(self.store_began)
-        return _reference(parent)
+        return reference_to(parent)
 
     # new links
 
@@ -292,17 +298,25 @@ class SessionState:
                 future._settle_with(error)
         for future in (*self.unfinished.values(), *chain.from_iterable(self._peeks.values())):
             future._settle_with(error)
-        for call in self._calls.values():
+        for call in (*self._calls.values(), *self._later):
             call.settle(error)
         for flush in self._flushes:
             flush.settle(error)
         self._n_bytes = 0
-        for owed in (self._submissions, self.unfinished, self._peeks, self._calls, self._flushes, self.cancelling):
+        for owed in (
+            self._submissions,
+            self.unfinished,
+            self._peeks,
+            self._calls,
+            self._later,
+            self._flushes,
+            self.cancelling,
+        ):
             owed.clear()
 
     # received messages
 
-    def receive(self, message: Accepted | Reply | Refused | Ended) -> list[Message]:
+    def receive(self, message: Accepted | Reply | Refused | Ended | Confirm) -> list[Message]:
         """Handle a message of the controller."""
         match message:
             case Ended():
@@ -310,6 +324,8 @@ class SessionState:
                 return []
             case Accepted():
                 return self._on_accepted(message)
+            case Confirm():
+                return [Confirmed(message.number)]
             case _:
                 return self._on_answer(message)
 
@@ -390,7 +406,10 @@ class SessionState:
             return []
         more = call.on_answer(answer) if call.on_answer is not None else ()
         call.settle(answer)
-        return [message for each in more for message in self.ask(each)]
+        messages = [message for each in more for message in self.ask(each)]
+        while self._later and len(self._calls) < MAX_OPEN_CALLS:
+            messages += self.ask(self._later.popleft())
+        return messages
 
     # numbers
 
@@ -425,25 +444,3 @@ def _end_with(future: TaskFuture, other: TaskFuture) -> None:
 def _first(by_seq: Iterable[int], default: int) -> int:
     iterator: Iterator[int] = iter(by_seq)
     return next(iterator, default)
-
-
-def _as_sent(code: Sent) -> Payload:
-    if not isinstance(code, UploadedFile):
-        return code
-    if not code.exists:
-        raise StoreError("the file with the task's code is gone", hint="submit again; the code is written again")
-    return code.upload
-
-
-def _reference(parent: TaskFuture | int) -> TaskRef:
-    """Return the wire's reference to `parent`: its id, or before that its place in an unanswered message."""
-    if isinstance(parent, int):
-        return parent
-    place = parent._place
-    if isinstance(place, int):
-        return place
-    if isinstance(place, Submission) and not parent.done():
-        return place.seq, place.position(parent)
-    if parent.is_held:
-        raise DependencyFailed(f"{parent!r} waits in its executor, so only a task of that executor can depend on it")
-    raise DependencyFailed(f"{parent!r} ended before it was accepted, so no task can depend on it")

@@ -10,7 +10,9 @@ from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.session.replies import Answer
 from taskfc_ext.drivers.uploads import Sent, UploadedFile
+from taskfc_ext.errors import DependencyFailed, StoreError
 from taskfc_ext.protocol.client_messages import Request, Submit, TaskRef
+from taskfc_ext.protocol.payloads import Payload
 
 T = TypeVar("T")
 
@@ -109,3 +111,30 @@ class Flush:
     def settle(self, error: Exception | None = None) -> None:
         """End the wait."""
         settle(self.done, error)
+
+
+def reference_to(parent: TaskFuture | int) -> TaskRef:
+    """Return the wire's reference to `parent`: its id, or before that its place in an unanswered message."""
+    if isinstance(parent, int):
+        return parent
+    place = parent._place
+    if isinstance(place, int):
+        return place
+    if isinstance(place, Submission) and not parent.done():
+        return place.seq, place.position(parent)
+    if parent.is_held:
+        raise DependencyFailed(f"{parent!r} waits in its executor, so only a task of that executor can depend on it")
+    raise DependencyFailed(f"{parent!r} ended before it was accepted, so no task can depend on it")
+
+
+def as_sent(code: Sent) -> Payload:
+    """Return code as its message has it.
+
+    Raises:
+        StoreError: its file is gone.
+    """
+    if not isinstance(code, UploadedFile):
+        return code
+    if not code.exists:
+        raise StoreError("the file with the task's code is gone", hint="submit again; the code is written again")
+    return code.upload

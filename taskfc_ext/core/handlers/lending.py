@@ -26,6 +26,7 @@ from taskfc_ext.core.state.waits import OpenBarrier, Waits, is_valid
 from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused, Reply
 from taskfc_ext.protocol.infos import BarrierCounts
+from taskfc_ext.protocol.limits import MAX_AWAITED, MAX_WAITS
 
 KEEP = 5.0
 """Seconds for which idle substitutes are kept: a task that waits often waits again soon."""
@@ -50,6 +51,20 @@ def open_barrier(farm: Farm, client: ClientSession, seq: int, remaining: set[int
         farm.refusals.check_later(remaining)  # this worker cannot take them now
         if is_valid(farm.workers, barrier):
             _raise_ranks(farm, farm.waits, client, worker, () if is_for_all else remaining)
+
+
+def refuse_wait(farm: Farm, client: ClientSession, seq: int, n_tasks: int) -> Refused | None:
+    """Return the refusal of one more wait, for `n_tasks`, of a client that waits for too much already, or `None`."""
+    own = [barrier for (session, _), barrier in farm.barriers.items() if session == client.session]
+    n_waits = len(own) + sum(session == client.session for session, _ in farm.broadcast_waits)
+    if n_waits >= MAX_WAITS:
+        text = f"this client has {n_waits:,} open waits, the most that one client may have"
+        return Refused(seq, ErrorKind.TOO_MUCH, text, "wait for many tasks at once, or for fewer things")
+    n_tasks += sum(len(barrier.remaining) for barrier in own)
+    if own and n_tasks > MAX_AWAITED:
+        text = f"this client would wait for {n_tasks:,} tasks in {n_waits + 1:,} waits; the most is {MAX_AWAITED:,}"
+        return Refused(seq, ErrorKind.TOO_MUCH, text, "wait for all tasks once")
+    return None
 
 
 def barrier_counts(farm: Farm, client: ClientSession, seq: int) -> BarrierCounts | None:

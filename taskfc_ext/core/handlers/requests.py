@@ -184,7 +184,7 @@ def _change(farm: Farm, step: Step, client: ClientSession, message: Request, now
         case Broadcast():
             return broadcasts.on_broadcast(farm, step, client, message)
         case AwaitBroadcast():
-            return broadcasts.on_await(farm, client, message)
+            return lending.refuse_wait(farm, client, message.seq, 1) or broadcasts.on_await(farm, client, message)
         case ClearBroadcasts():
             broadcasts.on_clear(farm, step, client, message)
             return None
@@ -335,6 +335,9 @@ def _barrier(farm: Farm, client: ClientSession, message: Barrier) -> Reply | Ref
     if not remaining:
         return Reply(message.seq)
     if (client.session, message.seq) not in farm.barriers:
+        refusal = lending.refuse_wait(farm, client, message.seq, len(remaining))
+        if refusal is not None:
+            return refusal
         lending.open_barrier(farm, client, message.seq, remaining, is_for_all=message.taskids is None)
     return None
 

@@ -22,6 +22,7 @@ class ClientSession(Struct):
         done_below: the client has the answers to all requests below this one.
         worker: the worker that the client runs on, or -1.
         defined: code that the client has defined on this connection, and may name.
+        is_worth_keeping: it has asked for a change, so it may repeat that over a new connection.
     """
 
     session: str
@@ -33,9 +34,11 @@ class ClientSession(Struct):
     last_seen: float = 0.0
     worker: int = -1
     defined: set[bytes] = set()
+    is_worth_keeping: bool = False
 
     def remember(self, answer: Answer) -> None:
         """Keep the first answer to a request."""
+        self.is_worth_keeping = True
         self.answers[answer.seq] = answer
         while len(self.answers) > MAX_ANSWERS:
             self.answers.popitem(last=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 
 from taskfc_ext.core.effects import SendList
 from taskfc_ext.core.events import Now
@@ -43,22 +44,27 @@ def queue_status(farm: Farm, *, verbose: bool) -> dict[str, object]:
 def list_tasks(farm: Farm, message: ListTasks, now: Now) -> SendList:
     """Return the answer to a `ListTasks`, with the unfinished tasks."""
     if message.taskids is None:
-        candidates: Iterable[Task] = farm.tasks.values()
+        candidates: Iterable[Task] = reversed(
+            farm.tasks.values()
+        )  # the newest: a list of few need not look at a million
     else:
-        candidates = [farm.tasks[taskid] for taskid in sorted({*message.taskids}) if taskid in farm.tasks]
+        wanted = sorted({*message.taskids}, reverse=True)
+        candidates = [farm.tasks[taskid] for taskid in wanted if taskid in farm.tasks]
     has_origin = message.origin != NO_CELL  # a call for each of a million tasks takes long
-    live = [
+    matching = (
         task
         for task in candidates
         if (message.owner is None or is_called(task.batch.owner, message.owner))
         and (message.name is None or task.batch.name == message.name)
         and (not has_origin or is_from(task.batch.origin, message.origin))
         and (message.states is None or task.state in message.states)
-    ]
+    )
+    live = list(islice(matching, message.limit))
+    live.reverse()
     waiting = Waiting(farm)
     return SendList(
         seq=message.seq,
-        live=tuple([task_info(farm, task, waiting, now) for task in live[-message.limit :]]),
+        live=tuple([task_info(farm, task, waiting, now) for task in live]),
         taskids=message.taskids,
         states=message.states,
         name=message.name,

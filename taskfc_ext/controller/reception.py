@@ -1,0 +1,187 @@
+"""Reception of clients: receives their messages, handles them in turns, and sends what is for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from taskfc_ext.controller.endpoint import Connection, FCTaskControllerFromTaskController, Handled
+from taskfc_ext.controller.outbox import Outbox
+from taskfc_ext.controller.turns import Turns
+from taskfc_ext.core.events import Now
+from taskfc_ext.drivers.transport import Router
+from taskfc_ext.protocol.client_messages import (
+    ClientMessage,
+    Confirmed,
+    GetDetails,
+    GetLog,
+    GetOutputs,
+    GetResults,
+    GetSubmission,
+    ListTasks,
+    Refused,
+    Retry,
+    Submit,
+    Watch,
+)
+from taskfc_ext.protocol.limits import MAX_SESSIONS, MAX_UNHANDLED, MAX_UNHANDLED_BYTES
+from taskfc_ext.protocol.message import Message
+
+FRAMES_A_TURN = 256
+"""Frames received in one turn."""
+
+FRAMES_AT_ONCE = 16
+"""Frames received before the time is read."""
+
+TURN = 0.001
+"""Seconds for which a turn of the loop unpacks messages, and for which it handles them, at least one. All other peers
+wait so long while one floods the farm; a commit takes a tenth of it."""
+
+PROBE_AFTER = 60.0
+"""Seconds of silence after which a client is probed: ZMQ reports a lost peer only when something is sent to it."""
+
+PROBE_STRANGER_AFTER = 5.0
+"""The same for a client that has asked for nothing: many may come and leave."""
+
+USUAL_FRAME = 16 * 2**20
+"""Bytes of the frames in which our clients submit, and some. A client may submit as much of these as the loop can take,
+while others ask as well."""
+
+_FROM_STORE = GetResults | ListTasks | GetLog | GetSubmission | GetOutputs | GetDetails | Watch | Retry
+"""Requests whose cost is known only at the end of the turn: the store completes their answers."""
+
+
+class Reception:
+    """The connections of clients.
+
+    Args:
+        router: their socket.
+        endpoint: handles each message.
+        stopwatch: see `Surroundings`.
+        expect: called with the bytes of frames and the monotonic time before they are handled.
+
+    Attributes:
+        connections: by routing id.
+        outbox: the messages for them.
+        turns: their messages that wait to be handled.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        endpoint: FCTaskControllerFromTaskController,
+        stopwatch: Callable[[], float],
+        expect: Callable[[int, float], None],
+    ) -> None:
+        self.connections: dict[bytes, Connection] = {}
+        self.outbox = Outbox(router, endpoint.packageSuccess, confirms=True)
+        self.turns: Turns[ClientMessage] = Turns(self.outbox.full)
+        self._router = router
+        self._endpoint = endpoint
+        self._stopwatch = stopwatch
+        self._expect = expect
+        self._cost_of_answer = 0.0  # of the dearest of the last ones
+
+    # receiving
+
+    def receive(self, now: Now) -> None:
+        """Put received messages into the inboxes, for as long as a turn may take."""
+        n, begun = 0, self._stopwatch()
+        while n < FRAMES_A_TURN and self._stopwatch() - begun < TURN:
+            frames = self._router.receive(FRAMES_AT_ONCE)
+            self._expect(sum(len(frame) for _, frame in frames), now.mono)
+            for identity, frame in frames:
+                self.unpack(identity, frame, now)
+            n += len(frames)
+            if len(frames) < FRAMES_AT_ONCE:
+                return
+
+    def unpack(self, identity: bytes, frame: bytes, now: Now) -> None:
+        """Put the messages of a frame into the inbox of its connection."""
+        connection = self.connections.get(identity)
+        if connection is None:
+            connection = Connection(identity)
+            if len(self.connections) >= MAX_SESSIONS:
+                text = f"this farm has {len(self.connections):,} connections, the most that it takes"
+                self._refuse(connection, self._endpoint.cut_off(connection, text))
+                return
+            self.connections[identity] = connection
+        connection.received_at = now.mono
+        messages = self._endpoint.unpack(connection, frame)
+        if isinstance(messages, Refused):
+            self._refuse(connection, messages)
+            return
+        requests: list[ClientMessage] = []
+        for message in messages:
+            if isinstance(message, Confirmed):
+                self.outbox.confirm(identity, message.number)
+            else:
+                requests.append(message)
+        if requests and not self.turns.add(identity, requests, len(frame), now.mono):
+            text = f"this client has sent {MAX_UNHANDLED:,} requests, or {MAX_UNHANDLED_BYTES:,} bytes, ahead of the "
+            self._refuse(connection, self._endpoint.cut_off(connection, f"{text}answers: the most that may wait"))
+
+    def handle(self, now: Now) -> Iterator[tuple[Connection, Handled]]:
+        """Handle messages in turns, for as long as a turn may take; yield the outcome of each."""
+        before, spent = self._stopwatch(), 0.0
+        while spent < TURN:
+            taken = self.turns.take(now.mono)
+            if taken is None:
+                return
+            identity, message, n_bytes = taken
+            connection = self.connections[identity]
+            handled = self._endpoint.handle(connection, message, n_bytes, now)
+            if handled.refusal is not None:
+                self._refuse(connection, handled.refusal)
+            connection.has_asked = connection.has_asked or (handled.effects is not None and handled.opened is None)
+            yield connection, handled
+            if isinstance(message, _FROM_STORE):
+                self.turns.defer(identity)
+                spent += self._cost_of_answer
+            after = self._stopwatch()
+            spent += after - before
+            can_rest = not isinstance(message, Submit) or n_bytes > USUAL_FRAME
+            self.turns.charge(identity, after - before, now.mono, can_rest=can_rest)
+            before = after
+
+    def _refuse(self, connection: Connection, refusal: Refused) -> None:
+        """Send a refusal; drop all that waits of a connection that is cut off, or that has not said hello."""
+        if connection.is_cut_off or connection.session is None:
+            self.turns.clear(connection.identity)
+        self.outbox.add_frame(connection.identity, self._endpoint.packageFailure(refusal))
+
+    # sending
+
+    def answer(self, identity: bytes, make: Callable[[], Iterable[Message]], now: Now) -> None:
+        """Send the messages that `make` returns. What it costs to make them is charged to the receiver."""
+        before = self._stopwatch()
+        self.outbox.add_made(identity, make())
+        self._charge(identity, before, now)
+
+    def flush(self, now: Now) -> None:
+        """Send all messages; what it costs to pack them is charged to the receiver."""
+        before = self._stopwatch()
+        for identity in self.outbox.flush_each():
+            before = self._charge(identity, before, now)
+        self.turns.end_turn()
+
+    def _charge(self, identity: bytes, before: float, now: Now) -> float:
+        """Charge a client for the time since `before`; return the time now."""
+        after = self._stopwatch()
+        self._cost_of_answer = max(after - before, 0.9 * self._cost_of_answer)
+        self.turns.charge(identity, after - before, now.mono)
+        return after
+
+    # connections
+
+    def probe_silent(self, now: Now) -> None:
+        """Find out whether silent clients still exist."""
+        for connection in self.connections.values():
+            if now.mono - connection.received_at >= (PROBE_AFTER if connection.has_asked else PROBE_STRANGER_AFTER):
+                connection.received_at = now.mono
+                self.outbox.probe(connection.identity)
+
+    def forget(self, identity: bytes) -> Connection | None:
+        """Forget a connection that is gone; return it if it was known."""
+        self.turns.forget(identity)
+        self.outbox.forget(identity)
+        return self.connections.pop(identity, None)

@@ -1,0 +1,153 @@
+"""Tests of the turns of connections, in units of work: no clock and no socket is needed."""
+
+from __future__ import annotations
+
+import pytest
+
+from taskfc_ext.controller.turns import ACTIVE, LONG, QUANTUM, REST, Turns
+from taskfc_ext.protocol.limits import MAX_UNHANDLED, MAX_UNHANDLED_BYTES
+
+A, B = b"a", b"b"
+UNIT = QUANTUM / 10
+
+
+def serve(turns: Turns[str], n: int, cost: float = UNIT, now: float = 0.0) -> list[bytes]:
+    """Return the connections of the next `n` messages, each of which costs the same."""
+    order = []
+    for _ in range(n):
+        taken = turns.take(now)
+        if taken is None:
+            break
+        order.append(taken[0])
+        turns.charge(taken[0], cost, now)
+    return order
+
+
+def flood(turns: Turns[str], connection: bytes, n: int = 1000) -> None:
+    for _ in range(n // 1000):
+        assert turns.add(connection, ["x"] * 1000, 0, 0.0)
+
+
+def test_messages_of_one_connection_keep_their_order():
+    turns: Turns[str] = Turns()
+    turns.add(A, ["1", "2"], 10, 0.0)
+    turns.add(A, ["3"], 20, 0.0)
+    assert [turns.take(0.0) for _ in range(4)] == [(A, "1", 10), (A, "2", 10), (A, "3", 20), None]
+    assert turns.is_empty
+
+
+def test_connections_with_little_are_served_in_the_order_in_which_they_came():
+    turns: Turns[str] = Turns()
+    for connection in (b"1", b"2", b"3"):
+        turns.add(connection, ["x"], 1, 0.0)
+    assert serve(turns, 3) == [b"1", b"2", b"3"]
+
+
+def test_a_flooder_waits_for_itself_only():
+    turns: Turns[str] = Turns()
+    flood(turns, A, 5000)
+    serve(turns, 100)
+    waits = []
+    for _ in range(200):  # a client that waits for each answer
+        turns.add(B, ["b"], 1, 0.0)
+        order = serve(turns, 20)
+        waits.append(order.index(B))
+    assert max(waits) <= QUANTUM / UNIT + 1
+    assert sorted(waits)[150] == 0, "most find nobody before them"
+
+
+@pytest.mark.parametrize("n", [2, 10, 100])
+def test_all_who_always_wait_get_equal_shares(n):
+    turns: Turns[str] = Turns()
+    connections = [bytes([number]) for number in range(n)]
+    for connection in connections:
+        flood(turns, connection)
+    order = serve(turns, 50 * n)
+    assert {order.count(connection) for connection in connections} <= set(range(40, 61))
+
+
+def test_shares_are_of_costs_and_not_of_messages():
+    turns: Turns[str] = Turns()
+    flood(turns, A)
+    flood(turns, B)
+    used = {A: 0.0, B: 0.0}
+    for _ in range(500):
+        connection, _, _ = turns.take(0.0)  # type: ignore[misc]
+        cost = UNIT * (5 if connection == A else 1)
+        turns.charge(connection, cost, 0.0)
+        used[connection] += cost
+    assert used[A] == pytest.approx(used[B], abs=3 * QUANTUM)
+
+
+def test_turns_are_fair_also_by_a_clock_that_stands_still():
+    turns: Turns[str] = Turns()
+    flood(turns, A, 10_000)
+    flood(turns, B, 10_000)
+    order = serve(turns, 4000, cost=0.0)
+    assert 900 <= order.count(B) <= 3100
+
+
+def test_a_connection_rests_after_a_long_request_while_others_ask():
+    turns: Turns[str] = Turns()
+    turns.add(B, ["b"], 1, 0.0)
+    turns.add(A, ["long", "next"], 1, 0.0)
+    serve(turns, 1)
+    assert serve(turns, 1, cost=LONG) == [A]
+    assert serve(turns, 1) == []
+    due = turns.next_at(0.0)
+    assert due == pytest.approx(REST * LONG)
+    assert serve(turns, 1, now=due) == [A]
+
+
+def test_a_connection_that_is_alone_never_rests():
+    turns: Turns[str] = Turns()
+    turns.add(B, ["b"], 1, -ACTIVE)  # long ago
+    turns.add(A, ["long"] * 3, 1, 0.0)
+    serve(turns, 1)
+    assert serve(turns, 3, cost=100 * LONG) == [A, A, A]
+
+
+def test_submissions_do_not_rest():
+    turns: Turns[str] = Turns()
+    turns.add(B, ["b"], 1, 0.0)
+    turns.add(A, ["submit", "submit"], 1, 0.0)
+    serve(turns, 1)
+    turns.take(0.0)
+    turns.charge(A, 10 * LONG, 0.0, can_rest=False)
+    assert serve(turns, 1) == [A]
+
+
+def test_a_connection_is_not_served_while_it_is_held_or_its_last_cost_is_unknown():
+    held: set[bytes] = {A}
+    turns: Turns[str] = Turns(held)
+    turns.add(A, ["x", "y"], 1, 0.0)
+    assert (serve(turns, 1), turns.next_at(0.0)) == ([], None)
+    held.clear()
+    assert serve(turns, 1) == [A]
+    turns.defer(A)
+    assert serve(turns, 1) == []
+    turns.end_turn()
+    assert serve(turns, 1) == [A]
+
+
+@pytest.mark.parametrize(("n", "n_bytes"), [(MAX_UNHANDLED, 0), (1, MAX_UNHANDLED_BYTES + 1)])
+def test_too_much_that_waits_is_not_added(n, n_bytes):
+    turns: Turns[str] = Turns()
+    assert turns.add(A, ["x"] * n, n_bytes, 0.0)
+    assert not turns.add(A, ["x"], 1, 0.0)
+    assert turns.add(B, ["x"], 1, 0.0), "the others have room"
+    serve(turns, n + 1)
+    assert turns.add(A, ["x"], 1, 0.0), "it is taken again as soon as it waits for answers"
+
+
+def test_a_connection_that_is_cleared_or_forgotten_has_no_messages():
+    turns: Turns[str] = Turns()
+    flood(turns, A)
+    serve(turns, 15)
+    turns.add(B, ["b"], 1, 0.0)
+    turns.clear(A)
+    assert serve(turns, 5) == [B]
+    flood(turns, A)
+    turns.forget(A)
+    turns.forget(b"unknown")
+    assert turns.is_empty

@@ -1,0 +1,190 @@
+"""The attacks, each in a process of its own: `python -m tests.hostile.attacks NAME FARM SECONDS`.
+
+Each is bounded in count and time. The process prints a line when it is ready, begins when a line comes on stdin, and
+prints what it has sent.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from taskfc_ext.drivers.paths import farm_paths
+from taskfc_ext.protocol import client_messages as said
+from taskfc_ext.protocol import codec
+from taskfc_ext.protocol.spec import Kind, Spec
+from tests.hostile.peer import Peer, hello
+
+RESULTS = "results"
+"""Name of the tasks whose results are asked for."""
+
+SPEC = Spec(kind=Kind.STRING, code=b"c" * 16, label="f")
+
+Attack = Callable[[Path, float], str]
+
+
+def _flood(path: Path, until: float, n: int, ask: Callable[[Peer], said.Request], *, per_frame: int = 1000) -> str:
+    """Send `n` requests as fast as the controller takes them, and read nothing."""
+    peer, sent = Peer(path), 0
+    peer.greet()
+    while sent < n and time.monotonic() < until:
+        if not peer.send_raw(codec.encode([ask(peer) for _ in range(min(per_frame, n - sent))])):
+            break
+        sent += per_frame
+    with suppress(Exception):
+        while time.monotonic() < until and peer.receive(max(0.0, min(0.5, until - time.monotonic()))):
+            pass
+    peer.close()
+    return f"{sent:,} requests"
+
+
+def pings(path: Path, until: float) -> str:
+    """A million pings."""
+    return _flood(path, until, 1_000_000, lambda peer: peer.ask(said.Ping))
+
+
+def barriers(path: Path, until: float) -> str:
+    """A hundred thousand barriers on all tasks."""
+    return _flood(path, until, 100_000, lambda peer: peer.ask(said.Barrier, taskids=(0,)))
+
+
+def lists(path: Path, until: float) -> str:
+    """Lists of a long queue, with a filter that nothing passes."""
+    return _flood(path, until, 2_000, lambda peer: peer.ask(said.ListTasks, name="nobody"), per_frame=100)
+
+
+def long_lists(path: Path, until: float) -> str:
+    """Lists of ten thousand tasks each."""
+    return _flood(path, until, 500, lambda peer: peer.ask(said.ListTasks, limit=10_000), per_frame=50)
+
+
+def watches(path: Path, until: float) -> str:
+    """Subscriptions to a long queue, again and again."""
+    return _flood(path, until, 500, lambda peer: peer.ask(said.Watch), per_frame=50)
+
+
+def submits(path: Path, until: float) -> str:
+    """Submissions in messages of one task, on a code that is defined; none of them ever starts."""
+    peer, sent = Peer(path), 0
+    peer.greet()
+    peer.send(said.Define(SPEC.code, b"pass"))
+    while sent < 200_000 and time.monotonic() < until:
+        batch = [peer.ask(said.Submit, spec=SPEC, bodies=(b"x",), after=(0,)) for _ in range(500)]
+        if not peer.send_raw(codec.encode(batch)):
+            break
+        sent += len(batch)
+    peer.close()
+    return f"{sent:,} submissions"
+
+
+def sessions(path: Path, until: float) -> str:
+    """Fifty thousand sessions that say hello and leave."""
+    n = 0
+    while n < 50_000 and time.monotonic() < until:
+        peers = [Peer(path) for _ in range(100)]
+        for peer in peers:
+            peer.greet()
+            peer.close()
+        n += len(peers)
+    return f"{n:,} sessions"
+
+
+def hellos(path: Path, until: float) -> str:
+    """Fifty thousand sessions over one connection."""
+    peer, n = Peer(path), 0
+    while n < 50_000 and time.monotonic() < until:
+        frame = [hello(f"{n + i:016x}") for i in range(500)]
+        if not peer.send_raw(codec.encode(frame)):
+            break
+        n += 500
+    peer.receive(1.0)
+    peer.close()
+    return f"{n:,} sessions"
+
+
+def results(path: Path, until: float) -> str:
+    """Sixty times forty megabytes of results, of which nothing is read."""
+    peer = Peer(path, keep=1)
+    peer.greet()
+    peer.send(peer.ask(said.ListTasks, name=RESULTS, limit=10_000))
+    (reply,) = peer.answers_to([peer.seq], 30.0).values()
+    ids = tuple(info.taskid if hasattr(info, "taskid") else info["taskid"] for info in reply.value)
+    for _ in range(60):
+        peer.send_raw(codec.encode([peer.ask(said.GetResults, taskids=ids)]), 1.0)
+    time.sleep(max(0.0, until - time.monotonic()))
+    peer.close()
+    return f"60 x {len(ids)} results"
+
+
+def large_frames(path: Path, until: float) -> str:
+    """Twenty frames of a hundred megabytes: one submission each."""
+    peer, n = Peer(path, keep=1), 0
+    peer.greet()
+    frame = codec.encode([peer.ask(said.Submit, spec=SPEC, bodies=(bytes(100 * 2**20),))])
+    for _ in range(20):
+        if time.monotonic() > until or not peer.send_raw(frame, 2.0):
+            break
+        n += 1
+    time.sleep(min(2.0, max(0.0, until - time.monotonic())))
+    peer.close()
+    return f"{n} frames"
+
+
+def junk(path: Path, until: float) -> str:
+    """A million frames that are no messages."""
+    peer, n = Peer(path), 0
+    while n < 1_000_000 and time.monotonic() < until:
+        if not peer.send_raw(b"\xc1junk" * 3, 1.0):
+            break
+        n += 1
+    peer.close()
+    return f"{n:,} frames"
+
+
+def worker_junk(path: Path, until: float) -> str:
+    """A hundred thousand frames of junk on the socket of the workers."""
+    peer, n = Peer(path.with_name(path.name.replace("clients", "workers"))), 0
+    while n < 100_000 and time.monotonic() < until:
+        if not peer.send_raw(b"\xc1junk" * 3, 1.0):
+            break
+        n += 1
+    time.sleep(1.0)
+    peer.close()
+    return f"{n:,} frames"
+
+
+def connections(path: Path, until: float) -> str:
+    """A thousand connections at once."""
+    peers = []
+    while len(peers) < 900 and time.monotonic() < until:
+        peer = Peer(path)
+        peer.greet()
+        peers.append(peer)
+    for peer in peers:
+        peer.close()
+    return f"{len(peers)} connections"
+
+
+ATTACKS: dict[str, Attack] = {
+    attack.__name__: attack
+    for attack in (
+        pings, barriers, lists, long_lists, watches, submits, sessions, hellos, results, large_frames, junk,
+        worker_junk, connections,
+    )
+}  # fmt: skip
+
+
+def main() -> None:
+    """Run one attack when a line comes."""
+    name, farm, seconds = sys.argv[1:4]
+    paths = farm_paths(farm)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print(ATTACKS[name](paths.clients, time.monotonic() + float(seconds)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
