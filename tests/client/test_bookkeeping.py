@@ -74,12 +74,14 @@ def make_ended(*ids: int, values: tuple[bytes, ...] = (), reason: str = "") -> E
     )
 
 
-def test_a_task_that_is_followed_before_its_repeated_submission_is_answered_ends_both_futures() -> None:
-    """The first answer was lost, and the id was known from a list."""
+@pytest.mark.parametrize("is_repeated", [True, False])
+def test_a_task_that_is_followed_before_its_submission_is_answered_ends_both_futures(is_repeated: bool) -> None:
+    """Another client has seen its id in a list; the first answer may have been lost."""
     state, of = SessionState(), template()
     (submitted,) = submit(state, of, b"1")
     state.take()
-    state.resume()
+    if is_repeated:
+        state.resume()
     followed = TaskFuture(Template(NoOwner(), None, label="f"), taskid=7)
     state.ask(state.follow(followed, 7))
     state.receive(Accepted(1, 7))

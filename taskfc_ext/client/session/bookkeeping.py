@@ -338,7 +338,7 @@ class SessionState:
         for taskid, future in zip(ids, submission.futures, strict=True):
             future._place = taskid
             future._template = sent  # a kept future must not keep its code
-            if submission.resent and taskid in self.unfinished:
+            if taskid in self.unfinished:
                 _end_with(future, self.unfinished[taskid])  # its id was known from elsewhere, and it was followed
             self.unfinished[taskid] = future
         self._end_flushes()
