@@ -283,6 +283,7 @@ class Scheduler:
         farm = self.farm
         while farm.timers and farm.timers[0][0] <= now.mono:
             self._on_timer(step, heapq.heappop(farm.timers), now)
+        attempts.retire_late_surplus(farm, step)
         gone = [
             session.session
             for session in farm.sessions.values()

@@ -29,7 +29,7 @@ from taskfc_ext.protocol.outputs import MAX_DISPLAYS
 from taskfc_ext.protocol.payloads import Outcome
 from taskfc_ext.protocol.records import AbortAsked, Cleared, Dropped, Requeued, StopAsked, Why
 from taskfc_ext.protocol.spec import Kind, OnLost
-from taskfc_ext.protocol.supervisor_messages import Shutdown
+from taskfc_ext.protocol.supervisor_messages import SetWorkers, Shutdown
 from taskfc_ext.protocol.worker_messages import Displayed, Finished, Output, Progress
 from tests.core.conversation import (
     ALICE,
@@ -796,3 +796,13 @@ def test_the_submission_of_a_task_is_in_the_store():
     assert talk.ask(messages.GetSubmission, taskid=0) == Effects(sends=(ClientSend(ALICE, SendSubmission(2, 0)),))
     (refusal,) = messages_to(talk.ask(messages.GetSubmission, taskid=1))
     assert refusal.error is messages.ErrorKind.UNKNOWN_TASK
+
+
+def test_workers_that_were_started_before_fewer_were_wanted_end_again():
+    talk = Conversation(workers=1)
+    talk.ask(messages.Scale, n=4)
+    talk.ask(messages.Scale, n=1)
+    for worker in (1, 2, 3):
+        assert to_supervisor(talk.up(worker)) == []
+    assert to_supervisor(talk.wait(1.0)) == [SetWorkers(1, (3, 2, 1), 0)]
+    assert to_supervisor(talk.wait(1.0)) == []

@@ -232,6 +232,18 @@ def retire_surplus(farm: Farm, step: Step) -> None:
     farm.refusals.check_later(farm.refusals.waiting_ids())
 
 
+def retire_late_surplus(farm: Farm, step: Step) -> None:
+    """Retire workers that the supervisor had started before it learned that fewer are wanted.
+
+    Their starts are reported after that. Not at once: a report of deaths may follow that of their replacements. Without
+    room, deaths are not reported; and an engine has its own number of places.
+    """
+    n_staying = sum(not worker.retiring for worker in farm.workers.values())
+    is_settled = farm.engine is None and farm.no_room is None and not farm.stop_asked
+    if is_settled and n_staying > farm.n_workers + farm.n_substitutes:
+        retire_surplus(farm, step)
+
+
 def set_workers(farm: Farm, step: Step, retire: tuple[int, ...] = ()) -> None:
     """Send the supervisor the number of workers wanted, and the ones that shall end."""
     step.to_supervisor(SetWorkers(farm.n_workers, retire, farm.n_substitutes))
