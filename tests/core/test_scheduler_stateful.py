@@ -395,6 +395,13 @@ class SchedulerMachine(RuleBasedStateMachine):
         if worker is not None:
             self.world.connect(worker)
 
+    @rule(n=pick)
+    def connect_again(self, n):
+        """Open another connection to the same controller, and send the uncommitted reports again."""
+        worker = self.one_of((w for w in self.world.workers.values() if w.connected), n)
+        if worker is not None:
+            self.world.connect(worker)
+
     @rule(n=pick, long=st.booleans())
     def start(self, n, long):
         worker = self.startable(n)
@@ -565,6 +572,11 @@ class SchedulerMachine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.01, 0.11, 1.1, 5.0, 31.0]))
     def time_passes(self, seconds):
         self.world.wait(seconds)
+
+    @rule(seconds=st.sampled_from([-3600.0, -1.0, 3600.0]))
+    def clock_jumps(self, seconds):
+        """Let the wall clock jump: no deadline may notice."""
+        self.world.wall_ahead += seconds
 
     @rule()
     def restart(self):
