@@ -222,9 +222,13 @@ def test_while_a_commit_waits_questions_are_answered_and_changes_refused(farm):
     assert farm.bob.answers[counts].value["no_room"]
     assert farm.bob.answers[cleared].error is ErrorKind.STORAGE_FULL
     assert submitted not in farm.alice.answers
+    asked = farm.bob.ask(said.GetResults, taskids=(0,), watch=True)
+    farm.pump()
+    assert asked not in farm.bob.answers
     farm.store.n_failures = 0
     pump_until_room(farm)
-    assert farm.alice.ends == {0: ("", b"value of a")}
+    assert farm.bob.answers[asked] == Reply(asked, [0])
+    assert farm.alice.ends == farm.bob.ends == {0: ("", b"value of a")}
 
 
 def test_a_stop_gives_up_what_waits_and_nothing_accepted_is_lost(farm):
