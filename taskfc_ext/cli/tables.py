@@ -131,6 +131,12 @@ COMMANDS: dict[str, Command] = {
         (argument("farms", help="the farms", metavar=FARM, nargs="+", type=farm_name),),
         (("taskfc forget night", "the farm `night` is in no list any more"),),
     ),
+    "repair": Command(
+        "replace the damaged stores of stopped farms by what is whole in them, and name what is lost",
+        (argument("farms", help="the farms", metavar=FARM, nargs="+", type=farm_name),),
+        (("taskfc repair night", "the store as it was is put aside"),),
+        "Tasks whose end is lost run again at the next start, unless they may run only once.",
+    ),
     "status": Command(
         "count the tasks by state, and list the workers",
         (flag("--watch", "show it again every second, until Ctrl-C"),),

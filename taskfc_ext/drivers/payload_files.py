@@ -117,6 +117,16 @@ class PayloadFiles:
             with open(source, "rb") as content, open(open_private(path, os.O_WRONLY), "wb") as copy:
                 shutil.copyfileobj(content, copy)
 
+    def take(self, path: Path) -> bool:
+        """Take over a file of another store under its name; return whether it was there."""
+        self._new()
+        try:
+            self._link(path, number := _number(path.name))
+        except OSError:
+            return False
+        self.staged.add(number)
+        return True
+
     def read(self, ref: PayloadRef) -> bytes:
         """Return the payload; empty if its file is damaged or missing, as after a power cut."""
         try:

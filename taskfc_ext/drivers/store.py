@@ -395,6 +395,19 @@ class Store:
         bodies = (b"",) * len(record.bodies)
         return msgspec.structs.replace(record, spec=without_bodies(record.spec), bodies=bodies)
 
+    def read_submissions(self) -> None:
+        """Read all submissions of tasks that are not cleared.
+
+        Raises:
+            StoreError: one is damaged.
+        """
+        for _ in self._journal.iterate("WHERE kind = ? AND first IS NOT NULL", (KINDS[Submitted],)):
+            pass
+
+    def take_file(self, path: Path) -> bool:
+        """Take over a payload file of the store before a repair; return whether it was there."""
+        return self._files.take(path)
+
     def close(self) -> None:
         """Close the store; all committed records are in the file."""
         self._upkeep.close()
