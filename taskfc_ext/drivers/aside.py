@@ -7,6 +7,7 @@ import shutil
 import time
 from pathlib import Path
 
+from taskfc_ext.drivers.files import make_private_folder
 from taskfc_ext.drivers.paths import FarmPaths, witness_of
 
 KEPT = 3
@@ -62,9 +63,9 @@ def _parent(paths: FarmPaths) -> Path:
 
 def _new_folder(paths: FarmPaths) -> Path:
     parent = _parent(paths)
-    parent.mkdir(mode=0o700, exist_ok=True)
+    make_private_folder(parent)
     first = f"{paths.name}.{time.strftime('%Y%m%d-%H%M%S')}"
     same = [path.name.removeprefix(first) for path in find_aside(paths) if path.name.startswith(first)]
     folder = parent / f"{first}-{max(int(each[1:] or 1) for each in same) + 1}" if same else parent / first
-    folder.mkdir(0o700)
+    make_private_folder(folder)
     return folder

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from taskfc_ext.drivers.files import open_private, replace_file
+from taskfc_ext.drivers.files import make_private_folder, open_private, replace_file
 from taskfc_ext.drivers.paths import FarmPaths, farm_paths
 from taskfc_ext.drivers.processes import process_alive, process_started
 from taskfc_ext.errors import FarmError
@@ -98,7 +98,7 @@ def write_connection(paths: FarmPaths, info: ConnectionInfo) -> None:
     environment, and the file may be removed.
     """
     file = paths.connection_file
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_folder(file.parent)
     # before the file itself: `remove_connection` removes the recorded file
     _write_record(paths, msgspec.json.encode(_LockContent(str(file), info)))
     replace_file(file, msgspec.json.encode(info))

@@ -13,11 +13,15 @@ PRIVATE = 0o600
 """The mode of each file of a farm."""
 
 
+PRIVATE_FOLDER = 0o700
+"""The mode of each folder that a farm makes."""
+
+
 def replace_file(path: Path, content: bytes) -> None:
     """Replace the content of `path` atomically; only its owner can read it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.unlink(missing_ok=True)  # a process of the same id may have left it, readable for others
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE)
+    fd = open_private(temporary, os.O_WRONLY | os.O_EXCL)
     try:
         with open(fd, "wb") as stream:
             stream.write(content)
@@ -38,6 +42,23 @@ def open_private(path: Path, flags: int = os.O_RDWR) -> int:
     if stat.S_IMODE(os.fstat(fd).st_mode) != PRIVATE:
         os.fchmod(fd, PRIVATE)
     return fd
+
+
+def make_private_folder(path: Path) -> None:
+    """Make a folder, and those above it, where they are missing; only their owner can enter them, whatever the umask.
+
+    Folders that exist stay as they are.
+
+    Raises:
+        OSError: one cannot be made.
+    """
+    if path.is_dir():
+        return
+    if path != path.parent:
+        make_private_folder(path.parent)
+    path.mkdir(PRIVATE_FOLDER, exist_ok=True)
+    if stat.S_IMODE(path.lstat().st_mode) & PRIVATE_FOLDER != PRIVATE_FOLDER:
+        path.chmod(PRIVATE_FOLDER)
 
 
 def remove_if_empty(path: Path) -> None:

@@ -6,10 +6,18 @@ import ctypes
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 MUCH = 8 * 2**20
 """Bytes that are worth returning to the system: the search for them takes about a millisecond."""
+
+_WILLING, _MOST_WILLING = 100, 1000
+"""Thousandths of all memory that a worker counts as larger than it is; and the most that the system allows.
+
+As much as decides between processes of similar size: a small worker is not ended for another's data.
+"""
 
 _TRIM_THRESHOLD: Final = -1  # of malloc.h
 _MMAP_THRESHOLD: Final = -3
@@ -31,6 +39,16 @@ def give_back_memory() -> None:
     """Return all free memory of the allocator to the system."""
     if sys.platform == "linux":
         _call("malloc_trim", 0)
+
+
+def offer_to_be_ended() -> None:
+    """Have the system end this process, and those that it starts, before others of their size when memory runs out.
+
+    A task with too much data should end, and not the notebook or the farm's controller. Linux only.
+    """
+    with suppress(OSError, ValueError):  # another system, or none of `/proc`
+        score = Path("/proc/self/oom_score_adj")
+        score.write_text(str(min(_MOST_WILLING, int(score.read_text()) + _WILLING)))
 
 
 def resident(pid: int | str = "self") -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
+from taskfc_ext.drivers.files import make_private_folder
 from taskfc_ext.errors import StartFailed
 from taskfc_ext.protocol.limits import FARM_NAME
 
@@ -303,7 +304,7 @@ def check_store(paths: FarmPaths) -> None:
 def _private_folder(folder: Path, variable: str) -> None:
     elsewhere = f"or set {variable} to another folder, of this user alone"
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(folder)
         found = folder.lstat()
     except OSError as error:
         raise StartFailed(f"cannot make the folder {folder}: {error.strerror}", hint=f"make it, {elsewhere}") from error

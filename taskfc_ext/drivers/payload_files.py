@@ -16,7 +16,7 @@ import time
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from taskfc_ext.drivers.files import open_private
+from taskfc_ext.drivers.files import make_private_folder, open_private
 from taskfc_ext.drivers.uploads import write_new
 from taskfc_ext.protocol.payloads import Payload, PayloadRef, Upload
 
@@ -161,7 +161,7 @@ class PayloadFiles:
 
     def _new(self) -> int:
         if not self._folder.is_dir():
-            self._folder.mkdir(mode=0o700, exist_ok=True)
+            make_private_folder(self._folder)
         number, self._next = self._next, self._next + 1
         return number
 

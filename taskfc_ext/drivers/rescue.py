@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from taskfc_ext.drivers.files import open_private, try_lock
+from taskfc_ext.drivers.files import make_private_folder, open_private, try_lock
 from taskfc_ext.errors import StoreError, TaskFCError
 
 _Identity = tuple[int, int] | None
@@ -52,7 +52,7 @@ class JournalFiles:
         path = self._path
         fact = f"the store {path} was removed or replaced while its farm ran"
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(path.parent)
             rescued = path.with_name(f"{path.name}-rescued")
             _write(db, rescued)
             for name in (self._log, path.with_name(f"{path.name}-shm")):

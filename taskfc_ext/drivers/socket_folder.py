@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from taskfc_ext.drivers.files import make_private_folder
 from taskfc_ext.errors import FarmError
 
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -43,7 +44,7 @@ def open_folder(folder: Path) -> int:
             fd = os.open(folder, _FLAGS)
         except FileNotFoundError:
             with suppress(FileExistsError):
-                os.makedirs(folder, mode=0o700)
+                make_private_folder(folder)
             fd = os.open(folder, _FLAGS)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR) and folder.is_symlink():

@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from pathlib import Path
 
+from taskfc_ext.drivers.files import make_private_folder, open_private
 from taskfc_ext.drivers.paths import payloads_of, uploads_of
 from taskfc_ext.drivers.room import free_bytes, megabytes
 from taskfc_ext.errors import StorageFull, StoreError
@@ -98,9 +99,8 @@ class UploadFolder:
         folder = self._parent() / self.name
         if self._lock >= 0 and folder == self._folder and folder.is_dir():
             return
-        folder.parent.mkdir(mode=0o700, exist_ok=True)
         while True:
-            folder.mkdir(mode=0o700, exist_ok=True)
+            make_private_folder(folder)
             lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             fcntl.flock(lock, fcntl.LOCK_SH)  # shared: two threads may be here
             if folder.is_dir() and os.path.samestat(os.fstat(lock), os.stat(folder)):
@@ -213,7 +213,7 @@ def write_new(
         FileExistsError: it is there.
         OSError: the disk is full, or the folder cannot be written.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    descriptor = open_private(path, os.O_WRONLY | os.O_EXCL)
     try:
         return write_content(descriptor, parts, reserve=reserve, report=report)
     except BaseException:

@@ -68,6 +68,7 @@ class WorkerChild:
         log_fd: gets its stdout and stderr. Both descriptors may be closed afterwards.
         environ: its environment.
         folder: its current folder.
+        umask: its umask; -1: that of this process.
         inherited: further descriptors that it inherits.
         before: runs in the child before the command; only for a parent with one thread.
 
@@ -88,6 +89,7 @@ class WorkerChild:
         log_fd: int,
         environ: Mapping[str, str],
         folder: str,
+        umask: int = -1,
         inherited: Sequence[int] = (),
         before: Callable[[], None] | None = None,
     ) -> None:
@@ -108,6 +110,7 @@ class WorkerChild:
                 stdout=log_fd,
                 stderr=log_fd,
                 cwd=folder,
+                umask=umask,
                 env=environ,
                 preexec_fn=before,
                 pass_fds=(page_fd, life, *inherited),

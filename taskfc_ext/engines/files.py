@@ -9,6 +9,7 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from taskfc_ext.drivers.files import make_private_folder, open_private
 from taskfc_ext.drivers.paths import FarmPaths
 from taskfc_ext.protocol.slot_messages import FILE_PART, FilePart
 
@@ -48,7 +49,7 @@ class Files:
             if part.size < 0:
                 path.unlink(missing_ok=True)
                 return
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            descriptor = open_private(path, os.O_WRONLY)
             try:
                 os.pwrite(descriptor, part.data, part.offset)
             finally:
@@ -65,8 +66,7 @@ class Files:
         """Return the folder of a sender; made and locked on first use, as the controller removes the unlocked ones."""
         folder = self._uploads / name
         if name not in self._folders:
-            self._uploads.mkdir(mode=0o700, exist_ok=True)
-            folder.mkdir(mode=0o700, exist_ok=True)
+            make_private_folder(folder)
             lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             fcntl.flock(lock, fcntl.LOCK_SH)
             self._folders[name] = lock

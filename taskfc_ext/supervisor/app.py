@@ -29,6 +29,7 @@ def main(commands: Commands = python_command) -> None:
     that it holds no terminal, pipe or folder of the process that started it.
     """
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # descriptors that the starting process had open
+    umask = os.umask(0o077)  # no file of the farm is for others; those that tasks make are as the user wants them
     given, _, secrets = sys.stdin.buffer.read().partition(b"\n")
     status = StatusPipe(os.dup(1))  # not inheritable, so that closing it ends the pipe
     with open(os.devnull, "r+b", buffering=0) as null:
@@ -40,7 +41,7 @@ def main(commands: Commands = python_command) -> None:
         log_fd = open_log(paths.supervisor_log)
         os.dup2(log_fd, 2)
         os.close(log_fd)
-        _supervise(paths, given, secrets, status, commands)
+        _supervise(paths, given, secrets, status, commands, umask)
     except (TaskFCError, ValueError, OSError) as error:
         if isinstance(error, OSError):
             error = _explain(error, paths)
@@ -59,7 +60,9 @@ def _explain(error: OSError, paths: FarmPaths) -> TaskFCError:
     return full or StartFailed(f"the supervisor failed: {error}", hint=f"see {paths.supervisor_log}")
 
 
-def _supervise(paths: FarmPaths, given: bytes, secrets: bytes, status: StatusPipe, commands: Commands) -> None:
+def _supervise(
+    paths: FarmPaths, given: bytes, secrets: bytes, status: StatusPipe, commands: Commands, umask: int
+) -> None:
     if free_bytes(paths.store) < LOW:
         Reserve(paths.reserve).give_back()  # a start writes little, and it is kept for that
     lock_fd = take_lock(paths)
@@ -76,7 +79,9 @@ def _supervise(paths: FarmPaths, given: bytes, secrets: bytes, status: StatusPip
         options = msgspec.structs.replace(options, n_workers=0)  # only now: the stored options do not change
     dead = take_over(paths, lock_fd)
     log(f"farm {paths.name} starts with {options.n_workers} workers, pid={os.getpid()} tag={paths.tag}")
-    Supervisor(paths, options, lock_fd=lock_fd, status=status, dead=dead, commands=commands, secrets=secrets).run()
+    Supervisor(
+        paths, options, lock_fd=lock_fd, status=status, dead=dead, commands=commands, secrets=secrets, umask=umask
+    ).run()
     clear_away(paths)
     status.send(LaunchStatus(error="the farm was stopped before it was ready"))  # dropped if it was ready
     log("ended")

@@ -69,6 +69,7 @@ class Supervisor:
         dead: ends of the workers of a previous supervisor.
         commands: makes the commands of the child processes.
         secrets: what a bridge needs to be let in by its engine, as JSON.
+        umask: of the workers; -1: that of this process.
     """
 
     def __init__(
@@ -81,13 +82,14 @@ class Supervisor:
         dead: Iterable[WorkerDown] = (),
         commands: Commands = python_command,
         secrets: bytes = b"",
+        umask: int = -1,
     ) -> None:
         self._paths = paths
         self._lock = HeldLock(paths.lock, lock_fd)
         self._status = status
         self._commands = commands
         self._pool: Pool = (
-            Workers(paths, options, commands, dead)
+            Workers(paths, options, commands, dead, umask=umask)
             if options.engine is None
             else EnginePool(paths, options, options.engine, commands, secrets=secrets, dead=dead)
         )

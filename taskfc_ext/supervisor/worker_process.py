@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
-from taskfc_ext.drivers.files import remove_if_empty
+from taskfc_ext.drivers.files import open_private, remove_if_empty
 from taskfc_ext.drivers.paths import FarmPaths
 from taskfc_ext.drivers.processes import Page, remove_page
 from taskfc_ext.drivers.signals import unblock_signals
@@ -22,13 +22,21 @@ class WorkerProcess(WorkerChild):
         command: its command; the descriptors of page and life pipe are appended.
         environ: its environment.
         folder: its current folder.
+        umask: its umask; -1: that of this process.
 
     Raises:
         OSError: the process could not be started; no file of it is left.
     """
 
     def __init__(
-        self, paths: FarmPaths, worker: int, command: Sequence[str], environ: Mapping[str, str], folder: str
+        self,
+        paths: FarmPaths,
+        worker: int,
+        command: Sequence[str],
+        environ: Mapping[str, str],
+        folder: str,
+        *,
+        umask: int = -1,
     ) -> None:
         self.worker = worker
         self.page_path = paths.page(worker)
@@ -37,8 +45,7 @@ class WorkerProcess(WorkerChild):
             page_fd = Page.create(self.page_path)
             undo.callback(remove_page, self.page_path)
             childs.callback(os.close, page_fd)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-            log_fd = os.open(self.log_path, flags, 0o600)
+            log_fd = open_private(self.log_path, os.O_WRONLY | os.O_TRUNC | os.O_APPEND)
             childs.callback(os.close, log_fd)
             super().__init__(
                 command,
@@ -46,6 +53,7 @@ class WorkerProcess(WorkerChild):
                 log_fd=log_fd,
                 environ=environ,
                 folder=folder,
+                umask=umask,
                 before=unblock_signals,  # safe: this process has one thread
             )
             undo.pop_all()

@@ -39,15 +39,26 @@ class Workers:
     """The workers of a farm at home, kept at the wanted number; see `Pool`.
 
     Args:
+        paths: the files of the farm.
+        options: of the farm.
+        commands: makes the commands of the workers.
         dead: ends of earlier workers that no controller has recorded yet.
+        umask: of the workers; -1: that of this process.
     """
 
     def __init__(
-        self, paths: FarmPaths, options: FarmOptions, commands: Commands, dead: Iterable[WorkerDown] = ()
+        self,
+        paths: FarmPaths,
+        options: FarmOptions,
+        commands: Commands,
+        dead: Iterable[WorkerDown] = (),
+        *,
+        umask: int = -1,
     ) -> None:
         self._paths = paths
         self._options = options
         self._commands = commands
+        self._umask = umask
         self._backoff = StartBackoff()
         self._kept_logs = _logs(paths)
         self._closed = False
@@ -112,7 +123,8 @@ class Workers:
         command = self._commands("worker", self._paths.name, worker)
         wanted = (self._options.cwd, os.path.expanduser("~"))
         folder = next((path for path in wanted if os.path.isdir(path) and os.access(path, os.X_OK)), "/")
-        return WorkerProcess(self._paths, worker, command, {**environ, FARM_WORKER: str(worker)}, folder)
+        environ = {**environ, FARM_WORKER: str(worker)}
+        return WorkerProcess(self._paths, worker, command, environ, folder, umask=self._umask)
 
     def _environ(self) -> dict[str, str]:
         ours = {FARM: self._paths.tag, FARM_PID: str(os.getpid()), "PYTHONUNBUFFERED": "1"}

@@ -15,6 +15,7 @@ from typing import NoReturn, TextIO, cast
 import msgspec
 
 from taskfc_ext import worker
+from taskfc_ext.drivers.memory import offer_to_be_ended
 from taskfc_ext.drivers.paths import check_store, farm_paths
 from taskfc_ext.drivers.process_tree import become_subreaper
 from taskfc_ext.drivers.processes import FARM_PID, Page, die_with_parent
@@ -73,6 +74,7 @@ def prepare_process(parent: int) -> logging.StreamHandler[TextIO]:
     """Prepare this process for its parent and for signals; return the handler of its log. Call this first."""
     die_with_parent(parent)
     become_subreaper()
+    offer_to_be_ended()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a shell or nohup may have set it to be ignored
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     faulthandler.enable()

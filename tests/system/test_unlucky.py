@@ -100,3 +100,14 @@ def test_a_worker_that_an_ended_task_suspends_goes_on(home: Path) -> None:
         log = farm_paths("default").supervisor_log
         until(lambda: f"pid={pid} was suspended" in log.read_text(), "it is resumed")
         assert client.submit(os.getpid).result(DEADLINE) == pid
+
+
+def willingness(pid: int | str = "self") -> int:
+    return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+
+def test_when_memory_runs_out_a_task_goes_before_the_notebook_and_the_controller(home: Path) -> None:
+    with start(1) as farm, farm.client() as client:
+        ours = willingness()
+        assert client.submit(willingness).result(DEADLINE) > ours or ours == 1000
+        assert willingness(farm.pid) == willingness(farm.supervisor_pid) == ours
