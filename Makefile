@@ -17,12 +17,12 @@ SIDE_BY_SIDE := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo docs same test lint format frontend bench engines browsers chaos damage fuzz hostile simulate soak mutants clean chromium kernels disk
+.PHONY: help demo docs same test lint format frontend bench compare-reliability engines browsers chaos damage fuzz hostile simulate soak mutants clean chromium kernels disk
 
 help: ## say what there is
 	@echo 'taskfc_ext: a task farm for notebooks'
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-26s %s\n", $$1, $$2 }'
 	@echo
 	@echo 'PYTHON=python3.12 chooses the interpreter, VENV=folder another environment than .venv.'
 
@@ -55,6 +55,9 @@ frontend: $(BUILT) $(LABEXTENSIONS)/taskfc-ext ## what runs in the browser, wher
 
 bench: $(VENV)/.stamp-bench $(VENV)/.stamp-test frontend chromium ## this project and its peers, side by side (25 minutes; ARGS="--rounds 1" for less)
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m benchmarks $(ARGS)
+
+compare-reliability: $(VENV)/.stamp-bench $(VENV)/.stamp-test frontend ## the same kills on this project, ipyparallel, dask and loky (10 minutes a round)
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m benchmarks --groups deaths --rounds $(or $(ROUNDS),1) --json build/reliability.json $(ARGS)
 
 engines: $(VENV)/.stamp-test frontend ## the tests of farms a second time, with each farm on a real Dask cluster
 	$(BIN)/python -m tests.engines $(ARGS)

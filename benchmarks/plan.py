@@ -115,7 +115,23 @@ ENGINE = [
 SAME = [_ours("same_cost", "cost_of_same", 5)]
 """This version beside an earlier one; its rounds are its own, within one run of it."""
 
-GROUPS = {"peers": PEERS, "alone": ALONE, "notebook": NOTEBOOK, "queue": QUEUE, "same": SAME, "engine": ENGINE}
+DEATHS = [
+    *_each("deaths", "worker_killed", dict.fromkeys([OURS, "ipyparallel", "dask", "loky"], 200)),
+    *_each("deaths", "kill_storm", dict.fromkeys([OURS, "ipyparallel", "dask", "loky"], 600)),
+    *_each("deaths", "controller_killed", dict.fromkeys([OURS, "ipyparallel", "dask"], 200)),
+    *_each("deaths", "client_killed", dict.fromkeys([OURS, "ipyparallel", "dask", "loky"], 200)),
+]
+"""Tasks while processes are killed; loky has nothing that holds the queue but the client."""
+
+GROUPS = {
+    "peers": PEERS,
+    "alone": ALONE,
+    "notebook": NOTEBOOK,
+    "queue": QUEUE,
+    "same": SAME,
+    "engine": ENGINE,
+    "deaths": DEATHS,
+}
 
 USUAL = ("peers", "alone")
 """The groups that a run has unless it is told otherwise."""
@@ -144,6 +160,9 @@ SMOKE = [
     _ours("queue", "widget", 1),
     _ours("queue", "cost", 1),
     _ours("same_cost", "cost_of_same", 1),
+    _ours("deaths", "worker_killed", 20),
+    _ours("deaths", "controller_killed", 20),
+    _ours("deaths", "client_killed", 20),
 ]
 """Shows that the scripts run; its figures mean nothing."""
 

@@ -45,16 +45,16 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def insert(page: str, text: str) -> str:
+def insert(page: str, text: str, *, begin: str = BEGIN) -> str:
     """Return a page with `text` between its two marks.
 
     Raises:
         ValueError: it does not have each mark once.
     """
-    if page.count(BEGIN) != 1 or page.count(END) != 1:
-        raise ValueError(f"the page must have these lines once each: {BEGIN!r} and {END!r}")
-    before, rest = page.split(BEGIN)
-    return f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.split(END)[1]}"
+    if page.count(begin) != 1 or page.count(END) != 1:
+        raise ValueError(f"the page must have these lines once each: {begin!r} and {END!r}")
+    before, rest = page.split(begin)
+    return f"{before}{begin}\n\n{text}\n\n{END}{rest.split(END)[1]}"
 
 
 def tables(results: Results) -> str:

@@ -69,6 +69,25 @@ BRIDGE = {
 }
 """Of the bridge to a Dask cluster."""
 
+BY_SECOND = "_ended_at_"
+"""In the name of a quantity, before the second: how many tasks had ended right by then."""
+
+
+def _after_a_kill(measure: str) -> dict[str, tuple[str, str]]:
+    words = {"submitted": "tasks", "kills": "kills", "right": "right", "lost": "lost", "pending": "still pending"}
+    words |= {"workers": "workers at the end", "s": "last end, s"}
+    forms = {"s": "{:.1f}"}
+    return {f"{measure}_{name}": (heading, forms.get(name, "{:,.0f}")) for name, heading in words.items()}
+
+
+DEATHS = {
+    "one worker is killed": _after_a_kill("worker_killed"),
+    "a kill storm": _after_a_kill("kill_storm"),
+    "what holds the queue is killed": _after_a_kill("controller_killed"),
+    "the client is killed": _after_a_kill("client_killed"),
+}
+"""Tables of tasks of 50 ms on three workers. *Right*: ended with its own value, at most 30 s after the last kill."""
+
 GROWTH_SIZES = [10**power for power in range(2, 7)]
 
 TABLES = {
@@ -78,6 +97,7 @@ TABLES = {
     "in a notebook": NOTEBOOK,
     "the live queue": QUEUE,
     "the bridge to a Dask cluster": BRIDGE,
+    **DEATHS,
 }
 
 COSTS = [

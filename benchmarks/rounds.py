@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.report import BY_SECOND
 from benchmarks.results import Results, Row
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,7 +49,8 @@ def run_rounds(cells: list[Cell], rounds: int, results: Results, say: Callable[[
             continue
         ended = time.monotonic()
         results.add(Row(number, cell.system, cell.measure, figures, round(ended - started, 2)))
-        found = ", ".join(f"{quantity} {value:,.4g}" for quantity, value in figures.items())
+        shown = {quantity: value for quantity, value in figures.items() if BY_SECOND not in quantity}
+        found = ", ".join(f"{quantity} {value:,.4g}" for quantity, value in shown.items())
         left = (ended - begun) / (done + 1) * (total - done - 1)
         say(
             f"{done + 1:>3}/{total}  {_minutes(left)} left  round {number}/{rounds}  "

@@ -40,6 +40,7 @@ def test_every_measure_of_this_project_runs() -> None:
     for quantity in ("queued_bytes", "closure_copies", "submit_client_us", "map_us_at_100", "restart_s", "idle_mb"):
         assert f"{quantity} " in done.stdout
     assert "flowing_p99_us " in done.stdout
+    assert "worker_killed_right 20" in done.stdout
     assert "submitting adds to a cell" in done.stdout
     assert "a task ends until the widget says so" in done.stdout
     assert "Jupyter server, 10 ends/s" in done.stdout

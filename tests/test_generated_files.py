@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
         ["scripts/write_look.py"],
         ["scripts/draw_states.py"],
         ["-m", "benchmarks.publish"],
+        ["-m", "benchmarks.reliability"],
     ],
     ids=" ".join,
 )
