@@ -337,7 +337,7 @@ class UnknownTask(TaskFCError, IndexError):
 
 
 class ResultExpired(UnknownTask):
-    """The task is known, but retention dropped its result."""
+    """The task has expired: the store had reached its limit of age or bytes. Or what it takes was cleared."""
 
 
 class UnknownTasks(TaskFCError, KeyError):

@@ -21,6 +21,10 @@ START_OPTIONS = (
     "resources",
     "idle",
     "store",
+    "keep_days",
+    "keep_bytes",
+    "idle_stop",
+    "durability",
 )
 """The arguments of `start` that a client does not take."""
 

@@ -22,6 +22,7 @@ from taskfc_ext.drivers.paths import known_farms
 from taskfc_ext.errors import FarmError
 from taskfc_ext.text import one_line, workers_text
 from taskfc_ext.view.engine_words import engine_arguments, warnings_as_lines
+from taskfc_ext.view.store_words import store_arguments
 from taskfc_ext.view.wording import KEPT, describe_aside, describe_scale, engine_text
 
 
@@ -35,6 +36,7 @@ def start(arguments: argparse.Namespace) -> int:
             name=arguments.name,
             fresh=arguments.fresh,
             properties=dict(arguments.properties),
+            **store_arguments(arguments),
             **engine,
         )
     return _print_running(arguments, "runs already" if farm.attached else "started", aside=farm.put_aside)
@@ -83,7 +85,7 @@ def stop(arguments: argparse.Namespace) -> int:
     """Stop a farm."""
     require_known(arguments.name)
     farm = LocalFarm(arguments.name)
-    was = {Condition.ALIVE: "running", Condition.DEAD: "dead", Condition.STOPPED: "stopped"}[farm.condition()]
+    was = {Condition.ALIVE: "running", Condition.DEAD: "dead"}.get(farm.condition(), "stopped")
     stop_farm(farm)
     if arguments.json:
         print_json({"name": arguments.name, "state": "stopped", "was": was})

@@ -14,6 +14,7 @@ from taskfc_ext.protocol.limits import MAX_IDS, MAX_PRIORITY, MAX_WORKERS
 from taskfc_ext.protocol.states import FINISHED, UNFINISHED
 from taskfc_ext.view.argument import Argument, argument, flag
 from taskfc_ext.view.engine_words import RESOURCES
+from taskfc_ext.view.store_words import OF_STORE
 
 STATES = [state.value for state in (*UNFINISHED, *FINISHED)]
 
@@ -104,6 +105,7 @@ COMMANDS: dict[str, Command] = {
                 action="append",
                 default=[],
             ),
+            *OF_STORE,
             *_ENGINE,
         ),
         (

@@ -446,7 +446,7 @@ class FCTaskClient(Unpicklable):
         Raises:
             UnknownTask: there is no such task.
         """
-        task = await find_task(self.list_tasks, id_or_name, self.remote_reference.owner)
+        task = await find_task(self.list_tasks, self.remote_reference.describe, id_or_name, self.remote_reference.owner)
         return await self.remote_reference.future(task.taskid, label=task.label, name=task.name, retry_of=task.retry_of)
 
     # every worker

@@ -12,26 +12,25 @@ from taskfc_ext.protocol.owners import short_name, split_name
 from taskfc_ext.protocol.states import State
 
 List = Callable[..., Awaitable[list[TaskInfo]]]
+Describe = Callable[[int], Awaitable[TaskInfo]]
 
 
-async def find_task(list_tasks: List, id_or_name: int | str, owner: str) -> TaskInfo:
+async def find_task(list_tasks: List, describe: Describe, id_or_name: int | str, owner: str) -> TaskInfo:
     """Return the task that `id_or_name` means to `owner`, see `FCTaskClient.future`.
 
     Raises:
         UnknownTask: there is none; the hint says who has one of that name.
     """
     if not isinstance(id_or_name, str):
-        found = await list_tasks(taskids=(check_id(id_or_name),))
-        missing = UnknownTask(f"there is no task {id_or_name}", taskid=id_or_name)
-    else:
-        notebook, name = split_name(id_or_name, owner)
-        found = await list_tasks(name=name, owner=notebook or owner or None, limit=1)
-        missing = UnknownTask(f"there is no task named {id_or_name!r}", hint="list_tasks() has the names")
-        if notebook:
-            missing = UnknownTask(f"{notebook} has no task named {name!r}", hint="list_tasks() has the names")
-        elif not found and (others := await list_tasks(name=name, limit=1)):
-            theirs = f"{short_name(others[0].owner, owner)}:{name}"
-            missing = UnknownTask(f"no task of this notebook is named {name!r}", hint=f"{theirs!r} is another's")
+        return await describe(check_id(id_or_name))
+    notebook, name = split_name(id_or_name, owner)
+    found = await list_tasks(name=name, owner=notebook or owner or None, limit=1)
+    missing = UnknownTask(f"there is no task named {name!r}", hint="list_tasks() has the names")
+    if notebook:
+        missing = UnknownTask(f"{notebook} has no task named {name!r}", hint="list_tasks() has the names")
+    elif not found and (others := await list_tasks(name=name, limit=1)):
+        theirs = f"{short_name(others[0].owner, owner)}:{name}"
+        missing = UnknownTask(f"no task of this notebook is named {name!r}", hint=f"{theirs!r} is another's")
     if not found:
         raise missing
     return found[-1]

@@ -24,7 +24,7 @@ def forget(name: str) -> None:
     farm = LocalFarm(name)
     store = farm.paths.store
     condition = farm.condition()
-    if condition is not Condition.STOPPED:
+    if condition in (Condition.ALIVE, Condition.DEAD):
         runs = "runs" if condition is Condition.ALIVE else "has died, and its tasks may go on"
         raise StartFailed(f"farm {name!r} {runs}", hint=f"stop it first: taskfc stop{name_option(name)}")
     # a name that no farm can have: a start of the farm from now on begins with an empty store

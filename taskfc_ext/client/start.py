@@ -6,11 +6,9 @@ The modules of the clients are imported when a client is made, and not before a 
 from __future__ import annotations
 
 import os
-import sys
 import time
 import warnings
 from collections.abc import Mapping
-from enum import Enum
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -23,14 +21,13 @@ from taskfc_ext.client.context.owner import default_owner
 from taskfc_ext.client.farm.engine import IDLE, Engine, engine_of, tell
 from taskfc_ext.client.farm.interface import Condition
 from taskfc_ext.client.farm.launch import LocalFarm, launch, stored_options
+from taskfc_ext.client.farm.options import UNCHANGED, Unchanged, default_n_workers, farm_options, store_fields
 from taskfc_ext.drivers.aside import put_aside
 from taskfc_ext.drivers.connection_file import ConnectionInfo
-from taskfc_ext.drivers.cores import available_cores
 from taskfc_ext.drivers.files import open_private, try_lock
 from taskfc_ext.drivers.paths import FarmPaths, prepare
 from taskfc_ext.drivers.processes import ENGINE
 from taskfc_ext.errors import BadEngine, ControllerUnavailable, EngineWarning, StartFailed
-from taskfc_ext.protocol.codec import as_argument_error
 from taskfc_ext.protocol.limits import MAX_WORKERS
 from taskfc_ext.protocol.options import MAX_DEATHS, UNREACHABLE_AFTER, EngineOptions, FarmOptions
 from taskfc_ext.tasks import check_resources
@@ -136,6 +133,10 @@ def start(
     on: object = None,
     resources: Mapping[str, float] | None = None,
     idle: float | None = None,
+    keep_days: float | Unchanged | None = UNCHANGED,
+    keep_bytes: int | str | Unchanged | None = UNCHANGED,
+    idle_stop: float | Unchanged | None = UNCHANGED,
+    durability: Literal["process", "disk"] | Unchanged = UNCHANGED,
 ) -> Controller:
     """Start a farm, or attach to it if it runs. Its workers begin with our working directory and import path.
 
@@ -155,6 +156,14 @@ def start(
             `{"licence": 2}`; cores, memory and GPUs (`CUDA_VISIBLE_DEVICES`, else all NVIDIA devices) are found at
             each start. On an engine, those that each slot takes, such as `{"GPU": 1}`.
         idle: seconds after which an idle slot ends; 60 by default.
+        keep_days: days for which finished tasks are kept, with their results; `None`: for ever. This and the options
+            below are by default as they were at the last start on this store; at the first, 7 days.
+        keep_bytes: bytes that the store may take, as an int or a size such as `"10 GB"`, which is the default; the
+            tasks that ended first make room. `None`: no limit.
+        idle_stop: hours without a client and without an unfinished task, after which the farm stops; the next use
+            starts it again, with all results. By default 12; `None`: never.
+        durability: `"process"`, the default: accepted tasks and results survive the death of any process; `"disk"`:
+            each commit is written to the disk before it is answered, so they survive a power cut as well.
 
     Raises:
         StartFailed: the farm cannot be started; the message says why, and what to do.
@@ -162,6 +171,8 @@ def start(
     """
     _check_workers("start", workers)
     engine = _engine("start", on, resources, idle)
+    farm = _farm(name)
+    before = None if fresh else stored_options(farm.paths)
     options = farm_options(
         workers,
         store=store,
@@ -170,8 +181,10 @@ def start(
         max_deaths=max_deaths,
         resources=None if engine is not None else resources,
         engine=engine.options if engine is not None else None,
+        of_store=store_fields(
+            before, keep_days=keep_days, keep_bytes=keep_bytes, idle_stop=idle_stop, durability=durability
+        ),
     )
-    farm = _farm(name)
     aside: Path | None = None
     running = farm.connection() is not None
     if running and engine is not None:
@@ -215,7 +228,7 @@ def TaskClient(name: str = "default", *, owner: str = "", label: str = "") -> Bl
     """
     farm = _farm(name)
     match farm.condition():
-        case Condition.DEAD:
+        case Condition.DEAD | Condition.ASLEEP:
             farm.revive()
         case Condition.STOPPED:
             if os.environ.get(ENGINE):
@@ -225,17 +238,6 @@ def TaskClient(name: str = "default", *, owner: str = "", label: str = "") -> Bl
                 )
             start(name=name)
     return blocking_client(farm, owner=owner or default_owner(), label=label)
-
-
-class _Unchanged(Enum):
-    UNCHANGED = "unchanged"
-
-    def __repr__(self) -> str:
-        return "UNCHANGED"
-
-
-UNCHANGED = _Unchanged.UNCHANGED
-"""For `restart(on=)`: where the farm was."""
 
 
 @at_border
@@ -271,7 +273,7 @@ def restart(
     has_moved = _url_of(where) != _url_of(kept.engine)
     changes: dict[str, Any] = {"engine": where}
     if workers is not None or has_moved:
-        changes["n_workers"] = _n_workers(workers, where)
+        changes["n_workers"] = default_n_workers(workers, where)
     if resources is not None and where is None:
         changes["resources"] = check_resources(resources, "restart: resources") or {}
     options = msgspec.structs.replace(kept, **changes)
@@ -355,58 +357,6 @@ def stop(farm: LocalFarm) -> None:
     from taskfc_ext.client.stop import stop_farm
 
     stop_farm(farm)
-
-
-def farm_options(
-    workers: int | None = None,
-    *,
-    store: Literal["sqlite"] = "sqlite",
-    properties: Mapping[str, Any] | None = None,
-    unreachable_after: float = UNREACHABLE_AFTER,
-    max_deaths: int = MAX_DEATHS,
-    resources: Mapping[str, float] | None = None,
-    engine: EngineOptions | None = None,
-) -> FarmOptions:
-    """Return the options of a farm that this process starts.
-
-    Raises:
-        TypeError, ValueError: an option is not possible; the message names it.
-        StartFailed: our working directory is gone.
-    """
-    try:
-        here = os.getcwd()
-    except FileNotFoundError:
-        raise StartFailed(
-            "the working directory of this process is gone, and workers start in it", hint="os.chdir() to one that is"
-        ) from None
-    if store != "sqlite":
-        raise ValueError(f"start: store is 'sqlite', which is the only kind, not {store!r}")
-    given = {"store": store, "unreachable_after": unreachable_after, "max_deaths": max_deaths, "properties": properties}
-    options = FarmOptions(
-        n_workers=_n_workers(workers, engine),
-        python=sys.executable,
-        cwd=here,
-        sys_path=tuple([os.path.join(here, entry) for entry in sys.path]),  # relative ones mean nothing elsewhere
-        store=store,
-        unreachable_after=unreachable_after,
-        max_deaths=max_deaths,
-        properties=dict(properties or {}),
-        resources=check_resources(resources, "start: resources") or {},
-        engine=engine,
-    )
-    try:
-        return msgspec.json.decode(msgspec.json.encode(options), type=FarmOptions)
-    except msgspec.ValidationError as error:
-        problem = as_argument_error(error, {**given, "n_workers": workers})
-        raise type(problem)(f"start: {problem}") from None
-    except (TypeError, UnicodeEncodeError) as error:
-        raise TypeError(f"start: properties are plain data, as in JSON: {error}") from None
-
-
-def _n_workers(workers: int | None, engine: EngineOptions | None) -> int:
-    if workers is not None:
-        return workers
-    return available_cores() if engine is None else MAX_WORKERS
 
 
 def empty_store(paths: FarmPaths) -> Path | None:

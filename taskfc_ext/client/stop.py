@@ -55,7 +55,7 @@ def stop_farm(farm: LocalFarm) -> None:
     """
     for _ in range(_STOP_TRIES):
         match farm.condition():
-            case Condition.STOPPED:
+            case Condition.STOPPED | Condition.ASLEEP:
                 return
             case Condition.DEAD:
                 with suppress(ControllerStopped):  # somebody else was faster

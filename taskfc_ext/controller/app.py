@@ -15,6 +15,7 @@ import msgspec
 
 from taskfc_ext.controller.loop import Controller, SupervisorLost
 from taskfc_ext.core.scheduler import Scheduler
+from taskfc_ext.core.state.limits import DAY, HOUR, Limits
 from taskfc_ext.drivers.connection_file import (
     ConnectionInfo,
     boot_id,
@@ -23,13 +24,14 @@ from taskfc_ext.drivers.connection_file import (
     remove_connection,
     write_connection,
 )
+from taskfc_ext.drivers.environment import farm_environment
 from taskfc_ext.drivers.machine import machine_totals
 from taskfc_ext.drivers.memory import keep_little_memory
 from taskfc_ext.drivers.paths import FarmPaths, check_store, farm_paths
 from taskfc_ext.drivers.rescue import HeldLock
 from taskfc_ext.drivers.room import Reserve
 from taskfc_ext.drivers.signals import SignalQueue, is_stray, signal_queue
-from taskfc_ext.drivers.stops import note_stop
+from taskfc_ext.drivers.stops import note_idle_stop, note_stop
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.drivers.transport import Router, finish
 from taskfc_ext.drivers.uploads import remove_dead
@@ -88,7 +90,7 @@ def serve(paths: FarmPaths, supervisor: socket.socket, lock_fd: int) -> None:
 def _serve(paths: FarmPaths, supervisor: socket.socket, signals: SignalQueue, lock_fd: int) -> None:
     keep_little_memory()
     options = msgspec.json.decode(paths.options.read_bytes(), type=FarmOptions)
-    store = _open_store(paths)
+    store = _open_store(paths, is_synced=options.durability == "disk")
     for warning in store.warnings:
         logger.warning("%s", warning)
     scheduler = Scheduler(
@@ -97,11 +99,13 @@ def _serve(paths: FarmPaths, supervisor: socket.socket, signals: SignalQueue, lo
         unreachable_after=options.unreachable_after,
         max_deaths=options.max_deaths,
         engine_idle=options.engine.idle if options.engine is not None else 0.0,
+        environ=farm_environment() if options.engine is None else None,
+        limits=Limits(options.keep_days * DAY, options.keep_bytes, options.idle_stop * HOUR),
         totals=machine_totals(options.resources) if options.engine is None else slot_totals(options.engine.resources),
     )
     clients, workers = Router(paths.clients), Router(paths.workers)
     controller = Controller(paths.name, scheduler, store, clients, workers, supervisor)
-    controller.before_shutdown(lambda: note_stop(paths))
+    controller.before_shutdown(lambda is_idle: note_idle_stop(paths) if is_idle else note_stop(paths))
     controller.watch(signals.fileno(), lambda: _on_signals(signals, controller))
     _make_collections_rare()
     controller.begin()
@@ -126,15 +130,15 @@ def _serve(paths: FarmPaths, supervisor: socket.socket, signals: SignalQueue, lo
     logger.info("stopped")
 
 
-def _open_store(paths: FarmPaths) -> Store:
+def _open_store(paths: FarmPaths, *, is_synced: bool) -> Store:
     """Open the store; on a full disk, in the room of its reserve."""
     reserve = Reserve(paths.reserve)
     try:
-        store = Store(paths.journal)
+        store = Store(paths.journal, is_synced=is_synced)
     except StorageFull:
         if not reserve.give_back():
             raise
-        store = Store(paths.journal)
+        store = Store(paths.journal, is_synced=is_synced)
     reserve.make()
     return store
 

@@ -14,7 +14,8 @@ from taskfc_ext.controller.answers import Answers
 from taskfc_ext.controller.endpoint import FCTaskControllerFromTaskController
 from taskfc_ext.controller.outbox import Outbox
 from taskfc_ext.controller.rare_log import RareLog
-from taskfc_ext.controller.reception import Reception
+from taskfc_ext.controller.reception import PROBE_AFTER, Reception
+from taskfc_ext.controller.retention import Retention
 from taskfc_ext.controller.room import Room
 from taskfc_ext.controller.staging import Staging
 from taskfc_ext.controller.surroundings import REAL, Surroundings
@@ -105,6 +106,8 @@ class Controller:
         self._junk_log = RareLog(logger)
         self._lies_log = RareLog(logger)
         self._to_workers = Outbox(workers)
+        self._retention = Retention(store, scheduler.farm)
+        self._reception.probe_after = min(PROBE_AFTER, scheduler.farm.limits.idle or PROBE_AFTER)
         self._client_identity: dict[Session, bytes] = {}
         self._worker_of: dict[bytes, WorkerId] = {}
         self._worker_identity: dict[WorkerId, bytes] = {}
@@ -116,7 +119,7 @@ class Controller:
         self._ended = False
         self._signals_fd = -1
         self._receive_signals: Callable[[], None] = _nothing
-        self._note_shutdown: Callable[[], None] = _nothing
+        self._note_shutdown: Callable[[bool], None] = _note_nothing
         self._chores: list[Callable[[], None]] = []
         self._listens = True
         self._late_news: list[FromSupervisor] = []
@@ -132,8 +135,8 @@ class Controller:
         self._receive_signals = receive
         self._poller.register(fd, zmq.POLLIN)
 
-    def before_shutdown(self, note: Callable[[], None]) -> None:
-        """Call `note` when the farm is stopped, before the stop is announced."""
+    def before_shutdown(self, note: Callable[[bool], None]) -> None:
+        """Call `note` when the farm is stopped, before the stop is announced; its argument: it stops as it is idle."""
         self._note_shutdown = note
 
     def ask_to_stop(self) -> None:
@@ -203,6 +206,8 @@ class Controller:
             self._check_sockets(now)
         if now.mono >= self._next_housekeeping:
             self._housekeeping(now)
+        if not self._room.is_stuck and self._retention.is_due(now):
+            self._take(self._scheduler.handle(self._retention.read(now), now))
         self._finish_turn()
 
     # receiving
@@ -356,7 +361,7 @@ class Controller:
                     self._to_workers.add(identity, whole)
             case SupervisorSend(message):
                 if isinstance(message, Shutdown):
-                    self._note_shutdown()
+                    self._note_shutdown(message.idle)
                 self._supervisor.send(codec.encode([message]))
             case Recall():
                 # the effects are committed in the next turn, which follows at once
@@ -400,7 +405,7 @@ class Controller:
             self._reception.turns.next_at(now),
         ]
         if not self._room.is_stuck:
-            times.append(self._wake_at)
+            times += [self._wake_at, self._retention.next_at]
         until = min(time for time in times if time is not None)
         return 0 if until <= now else int((until - now) * 1000) + 1
 
@@ -429,4 +434,8 @@ def _log_repairs(effects: Effects) -> None:
 
 
 def _nothing() -> None:
+    pass
+
+
+def _note_nothing(is_idle: bool) -> None:
     pass

@@ -63,6 +63,7 @@ class Reception:
         connections: by routing id.
         outbox: the messages for them.
         turns: their messages that wait to be handled.
+        probe_after: seconds of silence after which a client that has asked is probed.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Reception:
         self.connections: dict[bytes, Connection] = {}
         self.outbox = Outbox(router, endpoint.packageSuccess, confirms=True)
         self.turns: Turns[ClientMessage] = Turns(self.outbox.full)
+        self.probe_after = PROBE_AFTER
         self._router = router
         self._endpoint = endpoint
         self._stopwatch = stopwatch
@@ -176,7 +178,9 @@ class Reception:
     def probe_silent(self, now: Now) -> None:
         """Find out whether silent clients still exist."""
         for connection in self.connections.values():
-            if now.mono - connection.received_at >= (PROBE_AFTER if connection.has_asked else PROBE_STRANGER_AFTER):
+            if now.mono - connection.received_at >= (
+                self.probe_after if connection.has_asked else PROBE_STRANGER_AFTER
+            ):
                 connection.received_at = now.mono
                 self.outbox.probe(connection.identity)
 

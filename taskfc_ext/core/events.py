@@ -59,6 +59,26 @@ class RoomChanged(NamedTuple):
     no_room: NoRoom | None
 
 
+class OldTask(NamedTuple):
+    """A finished task in the store.
+
+    Attributes:
+        completed: wall-clock time of its end.
+        n_bytes: bytes that its result and the files of its arguments take.
+    """
+
+    taskid: int
+    completed: float
+    n_bytes: int
+
+
+class StoreRead(NamedTuple):
+    """The bytes that the store takes, and the first finished tasks in it, those that ended first before the others."""
+
+    n_bytes: int
+    oldest: tuple[OldTask, ...]
+
+
 class Tick(NamedTuple):
     """Time has passed. It comes at `Effects.wake_at` at the latest."""
 
@@ -67,4 +87,4 @@ class Audit(NamedTuple):
     """The farm is to be checked, and repaired where something is wrong. It comes every few seconds."""
 
 
-Event = FromClient | FromWorker | FromParent | PeerLost | Recalled | RoomChanged | Tick | Audit
+Event = FromClient | FromWorker | FromParent | PeerLost | Recalled | StoreRead | RoomChanged | Tick | Audit

@@ -7,7 +7,7 @@ illegal one raises and changes nothing.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from taskfc_ext.core.effects import Effects, Step
 from taskfc_ext.core.events import (
@@ -20,6 +20,7 @@ from taskfc_ext.core.events import (
     PeerLost,
     Recalled,
     RoomChanged,
+    StoreRead,
     Tick,
 )
 from taskfc_ext.core.handlers import (
@@ -27,6 +28,8 @@ from taskfc_ext.core.handlers import (
     audit,
     broadcasts,
     engines,
+    expiry,
+    idle_stop,
     idle_workers,
     lending,
     no_room,
@@ -41,7 +44,9 @@ from taskfc_ext.core.handlers.dispatch import dispatch, drop_unneeded_code
 from taskfc_ext.core.journal import baseline
 from taskfc_ext.core.journal.apply import restore
 from taskfc_ext.core.journal.endings import commit
+from taskfc_ext.core.state.environments import Environments
 from taskfc_ext.core.state.farm import Farm, Timer, TimerKind
+from taskfc_ext.core.state.limits import Limits
 from taskfc_ext.core.state.sessions import ClientSession
 from taskfc_ext.core.views import subscriptions
 from taskfc_ext.protocol.client_messages import (
@@ -87,6 +92,8 @@ class Scheduler:
         max_deaths: a task fails when so many workers have died of it.
         engine_idle: seconds after which an idle worker on an engine ends; 0: never.
         totals: the resources that tasks may need.
+        limits: the limits of a farm that nobody clears or stops.
+        environ: the variables of the farm's processes, see `Environments`.
     """
 
     def __init__(
@@ -98,9 +105,14 @@ class Scheduler:
         max_deaths: int = MAX_DEATHS,
         engine_idle: float = 0.0,
         totals: Totals = Totals(),  # noqa: B008  it cannot change
+        limits: Limits = Limits(),  # noqa: B008  it cannot change
+        environ: Mapping[bytes, bytes] | None = None,
     ) -> None:
-        self.farm = Farm(name=name, unreachable_after=unreachable_after, max_deaths=max_deaths, totals=totals)
+        self.farm = Farm(
+            name=name, unreachable_after=unreachable_after, max_deaths=max_deaths, totals=totals, limits=limits
+        )
         self.farm.engine_idle = engine_idle
+        self.farm.environments = Environments(environ)
         restore(self.farm, records)
 
     def begin(self, now: Now) -> Effects:
@@ -131,6 +143,8 @@ class Scheduler:
                 step.is_free = True
             case Tick() if self._is_stuck:
                 step.is_free = True
+            case StoreRead():
+                expiry.on_store_read(self.farm, step, event, now)
             case Tick():
                 self._tick(step, now)
             case Audit():
@@ -195,11 +209,16 @@ class Scheduler:
             subscriptions.unsubscribe(farm, session)  # it subscribed on another connection
             client = farm.session(session)
             client.label, client.owner, client.worker = message.label, message.owner, message.worker
+            client.viewer = message.viewer
+            farm.environments.note(session, message.environ)
+            came_to_idle_end = farm.stop_asked and farm.alone_since is not None
             client.connected = True
             client.last_seen = now.mono
             _forget_defined(farm, client)  # on this connection it defines code again before it names it
-            if farm.stop_asked:
-                step.to_client(session, Stopping())
+            if not client.viewer and not came_to_idle_end:
+                farm.alone_since = None
+            if farm.stop_asked and (client.viewer or not came_to_idle_end):
+                step.to_client(session, Stopping())  # else it starts the farm again, as nobody has stopped it
             return
         known = farm.sessions.get(session)
         if known is None or not known.connected:
@@ -291,6 +310,9 @@ class Scheduler:
         ]
         for name in gone:
             self._forget_client(name)
+        if farm.environments and not farm.tasks:
+            farm.environments.keep_only(farm.sessions)
+        idle_stop.stop_if_idle(farm, step, now)
 
     def _forget_client(self, session: str) -> None:
         del self.farm.sessions[session]

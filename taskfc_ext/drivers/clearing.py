@@ -20,12 +20,13 @@ from taskfc_ext.protocol.records import (
     BroadcastsCleared,
     Cleared,
     Dropped,
+    Expired,
     Record,
     Submitted,
 )
 from taskfc_ext.protocol.spec import Recovery, Spec
 
-CLEARING = (Cleared, Dropped, Baseline, BroadcastsCleared)
+CLEARING = (Cleared, Expired, Dropped, Baseline, BroadcastsCleared)
 """Records that remove something from the store."""
 
 
@@ -60,10 +61,11 @@ class Clearing:
             seq: its row, which is the last one.
         """
         match record:
-            case Cleared():
+            case Cleared() | Expired():
                 baseline = next((later for later in following if isinstance(later, Baseline)), None)
                 if baseline is None or baseline.spans:  # else the baseline removes everything
-                    self._forget(record, replayed=baseline is None)
+                    ids = record.ids if isinstance(record, Cleared) else record.ids()
+                    self._forget(set(ids), replayed=baseline is None)
             case Dropped():
                 self._drop_code(record.digests)
             case BroadcastsCleared():
@@ -103,13 +105,13 @@ class Clearing:
                 hollow = _hollow_broadcast(record)
             self._journal.hollow(seq, hollow)
 
-    def _forget(self, record: Cleared, *, replayed: bool) -> None:
+    def _forget(self, cleared: set[int], *, replayed: bool) -> None:
         """Empty the rows that hold only cleared tasks, and remove the large payloads of cleared tasks.
 
         Args:
+            cleared: the tasks that are cleared now, or have expired.
             replayed: the rows will be replayed, so they have to stay.
         """
-        cleared = set(record.ids)
 
         def is_cleared(taskid: int) -> bool:
             return taskid in cleared or not self.knows(taskid)

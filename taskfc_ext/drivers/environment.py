@@ -4,12 +4,48 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
+
+from taskfc_ext.drivers.cores import THREAD_POOLS
 
 AT_START = dict(os.environ)
-"""Variables unchanged since import are not the user's edits: they are never sent or stored."""
+"""Variables unchanged since import are not the user's edits: they are never stored, and sent only in a greeting.
+
+In a task they are those of the session that has submitted it: see `begin_with`.
+"""
 
 EXECUTABLE = os.fsencode(sys.executable or "python")
 """The interpreter, as users name it."""
 
 PREFIX = os.fsencode(os.path.realpath(sys.prefix))
 """The environment of the interpreter, the same for every link to it."""
+
+NEVER_SENT = ("TASKFC_", "JPY_")
+"""Prefixes of variables that are of this process, and of keys to the notebook's server."""
+
+_MANY = 2**20
+"""Bytes of variables, above which a greeting has none: tasks then see those of the farm's start."""
+
+
+def base_environment() -> tuple[tuple[bytes, bytes], ...]:
+    """Return the variables of `AT_START` for a greeting, by name."""
+    found = [
+        (os.fsencode(name), os.fsencode(value)) for name, value in AT_START.items() if not name.startswith(NEVER_SENT)
+    ]
+    return tuple(sorted(found)) if sum(len(name) + len(value) for name, value in found) < _MANY else ()
+
+
+def farm_environment() -> dict[bytes, bytes]:
+    """Return the variables of this process that a session may have otherwise: not those that a farm sets."""
+    ours = {os.fsencode(name) for name in THREAD_POOLS}
+    return {name: value for name, value in os.environb.items() if name not in ours and not _is_never_sent(name)}
+
+
+def _is_never_sent(name: bytes) -> bool:
+    return name.startswith(tuple(map(os.fsencode, NEVER_SENT)))
+
+
+def begin_with(environ: Mapping[bytes, bytes]) -> None:
+    """Take `environ` for the variables at the start, as a task begins: they are not the task's edits."""
+    AT_START.clear()
+    AT_START.update({os.fsdecode(name): os.fsdecode(value) for name, value in environ.items()})

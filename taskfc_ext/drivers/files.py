@@ -17,19 +17,37 @@ PRIVATE_FOLDER = 0o700
 """The mode of each folder that a farm makes."""
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Replace the content of `path` atomically; only its owner can read it."""
+def replace_file(path: Path, content: bytes, *, sync: bool = False) -> None:
+    """Replace the content of `path` atomically; only its owner can read it. `sync`: it survives a power cut."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.unlink(missing_ok=True)  # a process of the same id may have left it, readable for others
     fd = open_private(temporary, os.O_WRONLY | os.O_EXCL)
     try:
         with open(fd, "wb") as stream:
             stream.write(content)
+            if sync:
+                stream.flush()
+                os.fsync(stream.fileno())
         temporary.rename(path)
+        if sync:
+            sync_path(path.parent)
     except OSError:  # a full disk
         with suppress(OSError):
             temporary.unlink()
         raise
+
+
+def sync_path(path: Path) -> None:
+    """Write a file, or the names in a folder, to the disk; they survive a power cut then.
+
+    Raises:
+        OSError: it is gone, or the disk has failed.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def open_private(path: Path, flags: int = os.O_RDWR) -> int:

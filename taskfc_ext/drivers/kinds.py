@@ -16,6 +16,7 @@ from taskfc_ext.protocol.records import (
     BroadcastsCleared,
     Cleared,
     Dropped,
+    Expired,
     Held,
     Leased,
     Moved,
@@ -45,6 +46,7 @@ KINDS: Final[dict[type, int]] = {
     Dropped: 16,
     Baseline: BASELINE,
     AbortsAsked: 18,
+    Expired: 19,
 }
 
 

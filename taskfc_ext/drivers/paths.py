@@ -100,6 +100,11 @@ class FarmPaths:
         return self.store / "stops"
 
     @property
+    def idle_stop(self) -> Path:
+        """A file that exists if the farm has stopped because nobody used it."""
+        return self.store / "idle_stop"
+
+    @property
     def next_worker(self) -> Path:
         """The id of the next worker, as text."""
         return self.store / "next_worker"

@@ -16,7 +16,7 @@ import time
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from taskfc_ext.drivers.files import make_private_folder, open_private
+from taskfc_ext.drivers.files import make_private_folder, open_private, sync_path
 from taskfc_ext.drivers.uploads import write_new
 from taskfc_ext.protocol.payloads import Payload, PayloadRef, Upload
 
@@ -47,6 +47,7 @@ class PayloadFiles:
 
     Attributes:
         staged: the files that no committed record refers to yet.
+        n_bytes: the bytes of all files that are not to be removed; those of a file with two names count twice.
     """
 
     def __init__(self, folder: Path, uploads: Path) -> None:
@@ -54,6 +55,7 @@ class PayloadFiles:
         self._uploads = uploads
         self._next = 1
         self.staged: set[int] = set()
+        self.n_bytes = 0
         self._young: list[int] = []
         self._old: list[int] = []
 
@@ -63,8 +65,10 @@ class PayloadFiles:
         self._next = max(max(known, default=0) + 1, time.time_ns())
         if self._folder.is_dir():
             for entry in list(os.scandir(self._folder)):
-                if _number(entry.name) not in known:
-                    with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError):
+                    if _number(entry.name) in known:
+                        self.n_bytes += entry.stat(follow_symlinks=False).st_size
+                    else:
                         os.unlink(entry.path)
 
     def write(self, body: bytes) -> PayloadRef:
@@ -125,7 +129,19 @@ class PayloadFiles:
         except OSError:
             return False
         self.staged.add(number)
+        self.n_bytes += self.size(number)
         return True
+
+    def sync(self, numbers: Iterable[int]) -> None:
+        """Write these files and their names to the disk.
+
+        Raises:
+            OSError: that is impossible, so no commit may refer to them.
+        """
+        for number in numbers:
+            sync_path(self._path(number))
+        sync_path(self._folder)
+        sync_path(self._folder.parent)  # it may be new
 
     def read(self, ref: PayloadRef) -> bytes:
         """Return the payload; empty if its file is damaged or missing, as after a power cut."""
@@ -135,12 +151,23 @@ class PayloadFiles:
             return b""
         return body if len(body) == ref.size else b""
 
+    def size(self, number: int) -> int:
+        """Return the bytes of a file; 0: it is missing."""
+        try:
+            return self._path(number).stat().st_size
+        except OSError:
+            return 0
+
     def remove(self, numbers: Iterable[int]) -> None:
         """Remove files that no record refers to any more, and nobody else."""
         for number in numbers:
+            self.n_bytes -= self.size(number)
             self.staged.discard(number)
-            with contextlib.suppress(OSError):  # the file stays until the store is opened again
-                os.unlink(self._path(number))
+            self._unlink(number)
+
+    def _unlink(self, number: int) -> None:
+        with contextlib.suppress(OSError):  # the file stays until the store is opened again
+            os.unlink(self._path(number))
 
     @property
     def next_number(self) -> int:
@@ -152,11 +179,14 @@ class PayloadFiles:
 
         Those who have just been sent their names map them meanwhile.
         """
-        self._young += numbers
+        for number in numbers:
+            self.n_bytes -= self.size(number)
+            self._young.append(number)
 
     def remove_old(self) -> None:
         """Remove the files that had to be removed at the last call."""
-        self.remove(self._old)
+        for number in self._old:
+            self._unlink(number)
         self._old, self._young = self._young, []
 
     def _new(self) -> int:
@@ -167,6 +197,7 @@ class PayloadFiles:
 
     def _staged_ref(self, number: int, size: int) -> PayloadRef:
         self.staged.add(number)
+        self.n_bytes += size
         return PayloadRef(f"{number:x}", size)
 
     def _path(self, number: int) -> Path:

@@ -56,11 +56,14 @@ _PROGRESS_EVERY = 2.0
 """Seconds between two lines of the log while a large store is migrated."""
 
 
-def set_up(db: sqlite3.Connection, log_bytes: int) -> None:
-    """Set up a new connection, whose log keeps at most `log_bytes` after it was moved into the database."""
+def set_up(db: sqlite3.Connection, log_bytes: int, *, is_synced: bool = False) -> None:
+    """Set up a new connection, whose log keeps at most `log_bytes` after it was moved into the database.
+
+    `is_synced`: each commit is written to the disk.
+    """
     db.execute("PRAGMA cell_size_check=ON")
     db.execute("PRAGMA journal_mode=WAL")
-    db.execute("PRAGMA synchronous=NORMAL")
+    db.execute(f"PRAGMA synchronous={'FULL' if is_synced else 'NORMAL'}")
     db.execute("PRAGMA wal_autocheckpoint=0")
     db.execute(f"PRAGMA journal_size_limit={log_bytes}")
     db.execute("PRAGMA secure_delete=FAST")  # the next compaction removes the content of free pages

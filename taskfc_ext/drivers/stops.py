@@ -2,6 +2,8 @@
 
 A client that restarts a dead farm may have to wait, for a slow start or a slow end. If the farm is stopped meanwhile,
 the stop wins: the client gets an error, and only a new start or a new submission starts the farm again.
+
+A farm that stops because nobody uses it is not counted: a note in its store says that the next use starts it again.
 """
 
 from __future__ import annotations
@@ -22,5 +24,22 @@ def count_stops(paths: FarmPaths) -> int:
 
 def note_stop(paths: FarmPaths) -> None:
     """Count one more stop. Call this before the stop is announced."""
+    forget_idle_stop(paths)
     with suppress(OSError):  # a full disk, or a removed store: the farm has to stop all the same
         replace_file(paths.stops, str(count_stops(paths) + 1).encode())
+
+
+def note_idle_stop(paths: FarmPaths) -> None:
+    """Note that the farm stops because nobody used it. Call this before the stop is announced."""
+    with suppress(OSError):
+        replace_file(paths.idle_stop, b"")
+
+
+def has_stopped_idle(paths: FarmPaths) -> bool:
+    """Return whether the last run of the farm ended because nobody used it."""
+    return paths.idle_stop.exists()
+
+
+def forget_idle_stop(paths: FarmPaths) -> None:
+    """Forget the note: the farm runs again, or somebody stops it."""
+    paths.idle_stop.unlink(missing_ok=True)

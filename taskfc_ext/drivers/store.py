@@ -19,7 +19,7 @@ import msgspec
 
 from taskfc_ext.drivers.clearing import CLEARING, Clearing, without_bodies
 from taskfc_ext.drivers.connection_file import boot_id
-from taskfc_ext.drivers.files import open_private
+from taskfc_ext.drivers.files import open_private, sync_path
 from taskfc_ext.drivers.journal import Journal, damage, is_damage, unreadable
 from taskfc_ext.drivers.kinds import KINDS, span_of
 from taskfc_ext.drivers.paths import payloads_of, reserve_of, uploads_of, witness_of
@@ -28,15 +28,12 @@ from taskfc_ext.drivers.rescue import JournalFiles
 from taskfc_ext.drivers.room import Reserve, finding_no_room, is_io_error, refuse_full_disk
 from taskfc_ext.drivers.schema import BLOCK_BITS, ENDED, prepare, set_up
 from taskfc_ext.drivers.upkeep import CHECKPOINT_BYTES, Upkeep
+from taskfc_ext.drivers.usage import Usage
 from taskfc_ext.drivers.witness import Note, Witness, find_loss, read_witness
 from taskfc_ext.errors import StoreError
 from taskfc_ext.protocol.client_messages import Define, Ended
 from taskfc_ext.protocol.payloads import Payload, PayloadRef, Upload, size_of
-from taskfc_ext.protocol.records import (
-    Record,
-    Submitted,
-    encode_record,
-)
+from taskfc_ext.protocol.records import Record, Submitted, encode_record
 
 _BUSY_TIMEOUT = 60.0
 """Seconds that a commit waits for the upkeep of the file."""
@@ -47,9 +44,11 @@ class Store:
 
     Args:
         path: the database file, which is made if it is missing. Large payloads are in a folder beside it.
+        is_synced: each commit is on the disk when `commit` returns, with the files that it refers to.
 
     Attributes:
         reserve: room for small records on a full disk, once it is made.
+        usage: tells what the store takes, and which finished tasks take it for longest.
         warnings: a line for each loss that was noticed when the store was opened, and is no reason to refuse it.
 
     Raises:
@@ -57,9 +56,11 @@ class Store:
         StoreError: it belongs to another version, is damaged, has lost something, or cannot be opened or written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, is_synced: bool = False) -> None:
         self.path = path
         self.reserve = Reserve(reserve_of(path))
+        self._is_synced = is_synced
+        self._unsynced: list[int] = []  # files that the transaction refers to
         self.warnings: list[str] = []
         note = read_witness(witness_of(path))
         _refuse_lost_journal(path)
@@ -73,7 +74,7 @@ class Store:
         except OSError as error:
             raise StoreError(f"the store {path} cannot be opened: {error.strerror}") from error
         try:
-            set_up(self._db, CHECKPOINT_BYTES)
+            set_up(self._db, CHECKPOINT_BYTES, is_synced=is_synced)
             prepare(self._db, path)
             self._journal = Journal(self._db, path)
             self._journal.load()
@@ -95,6 +96,7 @@ class Store:
         self._files.begin(files)
         self._clearing = Clearing(self._db, self._journal)
         self._has_ended: Callable[[int], bool] = lambda taskid: False
+        self.usage = Usage(self._journal, self._files)
         self._written = 0
         self._names = JournalFiles(path)
         self._upkeep = Upkeep(path)
@@ -110,7 +112,7 @@ class Store:
         """
         self._db.close()
         self._db = sqlite3.connect(self.path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
-        set_up(self._db, CHECKPOINT_BYTES)
+        set_up(self._db, CHECKPOINT_BYTES, is_synced=self._is_synced)
         self._journal.use(self._db)
         self._clearing.use(self._db)
 
@@ -122,13 +124,17 @@ class Store:
             OSError: the witness cannot be written.
         """
         (identity,) = self._db.execute("SELECT value FROM meta WHERE key = 'identity'").fetchone() or (b"",)
-        now = Note(identity, boot_id(), self._journal.packed)
+        now = Note(identity, boot_id(), self._journal.packed, synced=self._is_synced)
         loss = find_loss(note, now)
         if loss is not None and loss.is_damage:
             raise self._journal.refuse(loss.fact)
         if loss is not None:
             self.warnings.append(f"{self.path}: {loss.fact}")
-        return Witness(witness_of(self.path), now)
+        witness = Witness(witness_of(self.path), now)
+        if self._is_synced:  # the journal and its folder may be new
+            for folder in (self.path.parent, self.path.parent.parent):
+                sync_path(folder)
+        return witness
 
     def use_checks(self, knows: Callable[[int], bool], has_ended: Callable[[int], bool]) -> None:
         """Use what the core knows after the replay.
@@ -171,6 +177,8 @@ class Store:
     def commit(self, records: Iterable[Record]) -> None:
         """Append `records` in one transaction; when this returns, they survive the death of any process.
 
+        If the store is synced, they survive a power cut as well.
+
         Raises:
             StorageFull: there is no room. Nothing was written, and the same records can be committed later.
             StoreError: the store is damaged; nothing was written.
@@ -192,11 +200,15 @@ class Store:
                     is_clearing = True
                     self._clearing.apply(record, records[at:], journal.totals.next_seq)
                 self._append(record, is_last=at == len(records))
+            if self._unsynced:
+                self._files.sync(self._unsynced)
+                self._unsynced.clear()
             execute("COMMIT")
         except BaseException as error:
             if self._db.in_transaction:  # a full disk may have ended the transaction already
                 execute("ROLLBACK")
             journal.roll_back()
+            self._unsynced.clear()
             self._clearing.gone.clear()
             self._files.remove(range(first_file, self._files.next_number))
             self._files.staged |= staged
@@ -211,6 +223,7 @@ class Store:
         self._clearing.gone.clear()
         self.unstage()
         self._upkeep.after_commit(self._written, cleared=is_clearing)
+        self.usage.n_written += self._written
         self._written = 0
 
     def check_files(self) -> None:
@@ -271,6 +284,8 @@ class Store:
     def _keep_file(self, number: int, taskid: int | None) -> None:
         self._journal.insert_file(number, taskid)
         self._files.staged.discard(number)
+        if self._is_synced:
+            self._unsynced.append(number)
 
     # reading
 

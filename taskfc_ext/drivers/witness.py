@@ -59,7 +59,7 @@ class Witness:
 
     Args:
         path: the file, which is made if it is missing.
-        note: its first content.
+        note: its first content; if that is `synced`, so is each later one.
 
     Raises:
         OSError: it cannot be written.
@@ -88,6 +88,8 @@ class Witness:
         with suppress(OSError):
             os.pwrite(self._fd, content + _check(content), self._at * _PAGE)
             self._at = 1 - self._at
+            if self._note.synced:
+                os.fdatasync(self._fd)
 
     def close(self, totals: bytes) -> None:
         """Note the totals of a journal that is synced, and close the file."""

@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from taskfc_ext.protocol.context import OsText
 from taskfc_ext.protocol.ids import Count, Digest, IdField, Label, Name, Priority, SessionField, Workers
-from taskfc_ext.protocol.limits import MAX_BATCH, MAX_ID, MAX_IDS, MAX_PACKS, MAX_SOURCE
+from taskfc_ext.protocol.limits import MAX_BATCH, MAX_ID, MAX_IDS, MAX_PACKS, MAX_SOURCE, MAX_VARIABLES
 from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.payloads import Payload
 from taskfc_ext.protocol.printed import Printed
@@ -48,6 +48,8 @@ class Hello(Message, frozen=True, forbid_unknown_fields=False):
         viewer: this client sends no code, so its Python does not matter.
         worker: the worker of this farm that the client runs on, in a task or in a program that a task started: the
             task there waits while the client waits. -1: none.
+        environ: the variables with which the client's process began, by name. Its tasks begin with them. They may have
+            secrets, so no record holds them: the controller has them for as long as it knows the session.
     """
 
     protocol: int
@@ -60,6 +62,7 @@ class Hello(Message, frozen=True, forbid_unknown_fields=False):
     prefix: OsText = b""
     viewer: bool = False
     worker: Annotated[int, Meta(ge=-1, le=MAX_ID)] = -1
+    environ: Annotated[tuple[tuple[OsText, OsText], ...], Meta(max_length=MAX_VARIABLES)] = ()
 
 
 class Define(Message, frozen=True):

@@ -12,6 +12,10 @@ OsText = Annotated[bytes, Meta(max_length=2**20)]
 """Paths and environment variables: bytes for the system, not necessarily UTF-8."""
 
 
+Edits = tuple[tuple[OsText, OsText | None], ...]
+"""Changes of an environment, by name: the new value of a variable, or `None` for one that is removed."""
+
+
 class Context(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The execution context of a submission. Sent once under its digest by a `Define`, like code.
 
@@ -26,7 +30,7 @@ class Context(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cwd: OsText
     folder: OsText
     sys_path: tuple[OsText, ...]
-    environ: tuple[tuple[OsText, OsText | None], ...]
+    environ: Edits
     settings: Annotated[bytes, Meta(max_length=2**20)] = b""
 
 

@@ -64,6 +64,12 @@ MAX_UNITS = 1_000_000
 MIN_MEMORY = 10**6
 """The least memory of a task in bytes: less is a number of gigabytes without its unit."""
 
+MAX_DAYS = 36_500.0
+"""The longest time for which finished tasks are kept, in days; for ever is 0."""
+
+MAX_VARIABLES = 10_000
+"""Environment variables of a client, and of a task."""
+
 MAX_RESOURCES = 32
 """Own resources of one farm, and of one task."""
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from taskfc_ext.protocol.ids import Seconds, Workers
-from taskfc_ext.protocol.limits import MAX_RESOURCES
+from taskfc_ext.protocol.limits import MAX_AMOUNT, MAX_DAYS, MAX_RESOURCES
 from taskfc_ext.protocol.resources import ResourceAmount, ResourceName
 
 UNREACHABLE_AFTER = 30.0
@@ -18,6 +18,15 @@ MAX_DEATHS = 3
 
 The docstring of `start` and the page on deaths have both figures.
 """
+
+KEEP_DAYS = 7.0
+"""Default of `keep_days`: days for which finished tasks are kept."""
+
+KEEP_BYTES = 10 * 10**9
+"""Default of `keep_bytes`: bytes that a store may take."""
+
+IDLE_STOP = 12.0
+"""Default of `idle_stop`: hours without client and unfinished task after which a farm stops."""
 
 MAX_PLACE_LOSSES = 10
 """A task fails as *poisoned* when so many places on an engine were lost while it may have run.
@@ -52,6 +61,10 @@ class FarmOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         resources: own resources of the farm on this machine, name -> amount. Cores, memory and GPUs are found at each
             start.
         engine: the engine that has the workers; `None`: they are processes of this machine.
+        durability: what accepted tasks and their results survive: the death of any process, or a power cut as well.
+        keep_days: days for which finished tasks are kept; 0: for ever.
+        idle_stop: hours without a client and without an unfinished task after which the farm stops; 0: never.
+        keep_bytes: bytes that the store may take, at least a megabyte; 0: no limit.
     """
 
     n_workers: Workers
@@ -64,3 +77,7 @@ class FarmOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     properties: dict[str, Any] = {}
     resources: Annotated[dict[ResourceName, ResourceAmount], Meta(max_length=MAX_RESOURCES)] = {}
     engine: EngineOptions | None = None
+    durability: Literal["process", "disk"] = "process"
+    keep_days: Annotated[float, Meta(ge=0, le=MAX_DAYS)] = KEEP_DAYS
+    idle_stop: Annotated[float, Meta(ge=0, le=24 * MAX_DAYS)] = IDLE_STOP
+    keep_bytes: Annotated[int, Meta(ge=0, le=MAX_AMOUNT)] = KEEP_BYTES

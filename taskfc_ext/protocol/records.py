@@ -6,6 +6,7 @@ and wall-clock times, never monotonic times, which mean nothing to another proce
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
 
 from msgspec.msgpack import Decoder, Encoder
@@ -97,6 +98,21 @@ class Cleared(Message, frozen=True):
     ids: tuple[int, ...]
     session: str
     seq: int
+
+
+class Expired(Message, frozen=True):
+    """These finished tasks left the store, since its limits demanded it; ids from `first` to `last` of each span.
+
+    `for_room`: the store had reached its bytes; else the tasks had reached their age.
+    """
+
+    spans: tuple[tuple[int, int], ...]
+    for_room: bool = False
+
+    def ids(self) -> Iterator[int]:
+        """Yield the ids of the tasks, ascending."""
+        for first, last in self.spans:
+            yield from range(first, last + 1)
 
 
 class Held(Message, frozen=True):
@@ -217,6 +233,7 @@ Record = (
     | AbortAsked
     | AbortsAsked
     | Cleared
+    | Expired
     | Held
     | Moved
     | Retried

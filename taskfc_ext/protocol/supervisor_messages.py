@@ -167,7 +167,12 @@ class StoreRefused(Message, frozen=True):
 
 
 class Shutdown(Message, frozen=True):
-    """End all workers and report each with `WorkerDown`. After the controller's exit, clean up and end."""
+    """End all workers and report each with `WorkerDown`. After the controller's exit, clean up and end.
+
+    `idle`: nobody asked for it: the farm was not used.
+    """
+
+    idle: bool = False
 
 
 ToSupervisor = StopAttempt | Revoke | LimitMemory | Serving | Noted | SetWorkers | Demand | StoreRefused | Shutdown

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from taskfc_ext.protocol.context import Edits
 from taskfc_ext.protocol.ids import Count, Digest, Label, Seconds
 from taskfc_ext.protocol.limits import MAX_BATCH, MAX_BROADCASTS
 from taskfc_ext.protocol.message import Message
@@ -170,6 +171,7 @@ class Run(Message, frozen=True, kw_only=True):
     Attributes:
         inputs: the results that the bodies refer to by position.
         gpus: the devices of the attempt, which is alone then.
+        environ: the variables that the submitting session began with and the farm did not; `None`: it had none.
     """
 
     spec: Spec
@@ -178,6 +180,7 @@ class Run(Message, frozen=True, kw_only=True):
     bodies: tuple[Payload, ...]
     inputs: tuple[Payload, ...] = ()
     gpus: tuple[str, ...] = ()
+    environ: Edits = ()
 
 
 class Prepare(Message, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ import os
 import msgspec
 
 from taskfc_ext.client.farm.launch import LocalFarm, launch, stored_options
-from taskfc_ext.client.start import farm_options
+from taskfc_ext.client.farm.options import farm_options
 from taskfc_ext.errors import TaskFCError
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.text import sentence

@@ -13,6 +13,7 @@ from taskfc_ext.drivers.files import open_private, remove_if_empty, replace_file
 from taskfc_ext.drivers.paths import FarmPaths
 from taskfc_ext.drivers.processes import WatchedPage, sweep
 from taskfc_ext.drivers.socket_folder import FolderRefused, hold_folder, is_served, remove_below
+from taskfc_ext.drivers.stops import forget_idle_stop
 from taskfc_ext.errors import StartFailed
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.supervisor_messages import WorkerDown
@@ -75,7 +76,7 @@ def settle_options(paths: FarmPaths, given: bytes) -> FarmOptions:
     except msgspec.DecodeError as error:
         raise StartFailed(f"the options of farm {paths.name!r} are not understood: {error}") from error
     if given:
-        replace_file(paths.options, given)
+        replace_file(paths.options, given, sync=options.durability == "disk")
     return options
 
 
@@ -93,6 +94,7 @@ def take_over(paths: FarmPaths, lock_fd: int) -> list[WorkerDown]:
     for worker in pages:
         remove_if_empty(paths.worker_log(worker))
     remove_files(paths)
+    forget_idle_stop(paths)
     os.pwrite(lock_fd, b"{}", 0)  # not empty: from now on there are files and processes to remove
     return dead
 

@@ -210,7 +210,7 @@ class Loop:
         try:
             run_in = copy_context().run  # context variables set by an attempt end with it
             outcome, value = self._guard.call(
-                lease, run_in, self._executor.run, spec, taskid, body, run.inputs, run.gpus
+                lease, run_in, self._executor.run, spec, taskid, body, run.inputs, run.gpus, run.environ
             )
         except TaskInterrupt:  # raised just before or after the user's code
             outcome, value = end_interrupted()

@@ -161,7 +161,7 @@ class ControllerProcess:
             "t", self.scheduler, store, clients, workers, self.channel, Surroundings(self._now, lambda: _Poller(self))
         )
         self.controller._next_socket_check = FOREVER  # the virtual sockets have no files
-        self.controller.before_shutdown(world.note_stop)
+        self.controller.before_shutdown(lambda is_idle: world.note_stop())
         self.controller.add_chore(store.remove_cleared)
         self._has_begun = True
         self._run(self._serve)

@@ -505,7 +505,7 @@ PYTHON = [
     (
         "start(4, 'x')",
         TypeError,
-        "start() takes 1 argument by position, not 2; name=, store=, fresh=, properties=, unreachable_after=, max_deaths=, on=, resources=, idle= are given by name",
+        "start() takes 1 argument by position, not 2; name=, store=, fresh=, properties=, unreachable_after=, max_deaths=, on=, resources=, idle=, keep_days=, keep_bytes=, idle_stop=, durability= are given by name",
     ),
     ("start(store='redis')", ValueError, "start: store is 'sqlite', which is the only kind, not 'redis'"),
     ("start(max_deaths=0)", ValueError, "start: max_deaths=0 is not possible: expected int >= 1"),

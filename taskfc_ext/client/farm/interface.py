@@ -14,7 +14,13 @@ class Condition(Enum):
 
     ALIVE = "alive"  # its supervisor lives; a controller that died is back within a second
     DEAD = "dead"  # its processes are gone, and nobody has stopped them
+    ASLEEP = "asleep"  # it has stopped since nobody used it: for a client as if dead, for others as if stopped
     STOPPED = "stopped"  # it was stopped on purpose, or never started
+
+    @property
+    def has_ended_by_itself(self) -> bool:
+        """Whether a client that needs it may start it again, since nobody has stopped it."""
+        return self in (Condition.DEAD, Condition.ASLEEP)
 
 
 class Farm(Protocol):

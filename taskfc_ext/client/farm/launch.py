@@ -18,7 +18,7 @@ from taskfc_ext.drivers.cores import thread_pool_environment
 from taskfc_ext.drivers.files import open_private
 from taskfc_ext.drivers.paths import FarmPaths, farm_paths, known_farms, prepare
 from taskfc_ext.drivers.processes import environment_outside_farms, python_command
-from taskfc_ext.drivers.stops import count_stops
+from taskfc_ext.drivers.stops import count_stops, has_stopped_idle
 from taskfc_ext.errors import ControllerStopped, ControllerUnavailable, StartFailed
 from taskfc_ext.protocol.launch import LaunchRequest, LaunchStatus, decode_status, words_of
 from taskfc_ext.protocol.options import FarmOptions
@@ -86,7 +86,9 @@ class LocalFarm:
         """Return the condition of its processes. A farm that stops in order removes its connection file."""
         if self.connection() is not None:
             return Condition.ALIVE
-        return Condition.DEAD if _left_behind(self.paths) else Condition.STOPPED
+        if _left_behind(self.paths):
+            return Condition.DEAD
+        return Condition.ASLEEP if has_stopped_idle(self.paths) else Condition.STOPPED
 
     def stops(self) -> int:
         """Return how often it was stopped on purpose."""

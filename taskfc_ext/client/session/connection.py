@@ -328,11 +328,11 @@ class Connection:
             self._look_in(_LOOK_EVERY)
         elif condition is Condition.STOPPED and self._farm.stops() != self._stops:
             self._go_down(FarmState.STOPPED, stopped_error(self._farm.name))
-        elif condition is not None and self._observer is None and (self._insists or condition is Condition.DEAD):
+        elif condition is not None and self._observer is None and (self._insists or condition.has_ended_by_itself):
             self._revive_if_awaited()
         elif condition is Condition.DEAD:
             self._go_down(FarmState.DEAD, ControllerUnavailable(f"farm {self._farm.name!r} has died"))
-        elif condition is Condition.STOPPED:
+        elif condition is not None:
             self._go_down(FarmState.STOPPED, stopped_error(self._farm.name))
 
     def _revive_if_awaited(self) -> None:
@@ -350,7 +350,7 @@ class Connection:
         if condition is Condition.ALIVE:
             self._insists = True
             self.connect()
-        elif condition is Condition.DEAD or (condition is not None and self._state.has_submissions):
+        elif condition is not None and (condition.has_ended_by_itself or self._state.has_submissions):
             self._insists = True
             self._revive()
         elif condition is Condition.STOPPED:

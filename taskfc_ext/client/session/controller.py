@@ -24,6 +24,7 @@ from taskfc_ext.client.session import registry
 from taskfc_ext.client.session.bookkeeping import SessionState
 from taskfc_ext.client.session.cancel import CancelRequest
 from taskfc_ext.client.session.connection import Connection
+from taskfc_ext.client.session.gone import raise_gone
 from taskfc_ext.client.session.greeting import make_hello
 from taskfc_ext.client.session.io_thread import IOThread
 from taskfc_ext.client.session.lending import TaskWaits
@@ -237,9 +238,7 @@ class RemoteController:
             UnknownTask: there is no such task.
         """
         found = msgspec.convert(await self.ask(ListTasks, ahead=True, taskids=(taskid,)), list[TaskInfo])
-        if not found:
-            raise UnknownTask(f"there is no task {taskid}", taskid=taskid)
-        return found[0]
+        return found[0] if found else await raise_gone(self.ask, taskid)
 
     async def get_printed(self, taskid: int) -> Printed:
         """Return the text that a task has printed so far."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 
-from taskfc_ext.drivers.environment import EXECUTABLE, PREFIX
+from taskfc_ext.drivers.environment import EXECUTABLE, PREFIX, base_environment
 from taskfc_ext.protocol.client_messages import Hello
 from taskfc_ext.protocol.ids import PROTOCOL
 
@@ -33,4 +33,5 @@ def make_hello(
         prefix=PREFIX,
         viewer=viewer,
         worker=worker,
+        environ=() if viewer else base_environment(),
     )

@@ -184,6 +184,8 @@ def _joins(farm: Farm, first: Task) -> Callable[[int], bool]:
     tasks, rejected = farm.tasks, farm.refusals.rejected
     batch = first.batch
     spec, inputs = batch.spec, batch.inputs
+    environments = farm.environments
+    environ = environments.edits_of(batch.session)
 
     def joins(taskid: int) -> bool:
         task = tasks[taskid]
@@ -192,6 +194,7 @@ def _joins(farm: Farm, first: Task) -> Callable[[int], bool]:
             (of is batch or (of.spec is spec and of.inputs == inputs))
             and task.history is None
             and taskid not in rejected
+            and (of is batch or not environments or environments.edits_of(of.session) == environ)
         )
 
     return joins
@@ -277,7 +280,8 @@ def lease_and_send(farm: Farm, step: Step, worker: Worker, tasks: list[Task]) ->
     commit(farm, step, Leased(first_lease, ids, worker.worker, gpus))
     send_code(farm, step, worker, spec.bodies)
     bodies = tuple([task.current_body for task in tasks])
-    run = Run(spec=spec, first_lease=first_lease, ids=ids, bodies=bodies, gpus=gpus)
+    environ = farm.environments.edits_of(first.batch.session)
+    run = Run(spec=spec, first_lease=first_lease, ids=ids, bodies=bodies, gpus=gpus, environ=environ)
     if spec.needs is not None and spec.needs.memory:
         step.to_supervisor(LimitMemory(worker.worker, first_lease, spec.needs.memory))
     inputs = first.batch.inputs

@@ -15,6 +15,7 @@ from taskfc_ext.core.effects import (
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.handlers import broadcasts, lending, no_room, refusals
 from taskfc_ext.core.handlers.attempts import retire_surplus, set_n_workers
+from taskfc_ext.core.handlers.expiry import needed_inputs
 from taskfc_ext.core.handlers.retry_request import on_retry
 from taskfc_ext.core.handlers.stopping import stop_attempt
 from taskfc_ext.core.journal.endings import Endings, answer_request, commit, commit_submitted, fail_if_parent_failed
@@ -344,8 +345,7 @@ def _barrier(farm: Farm, client: ClientSession, message: Barrier) -> Reply | Ref
 
 def _clear(farm: Farm, step: Step, client: ClientSession, message: Clear) -> None:
     asked = farm.finished_ids() if message.taskids is None else dict.fromkeys(message.taskids)
-    # The inputs of unfinished tasks stay: without them these tasks could never run.
-    needed = {parent for task in farm.tasks.values() for parent in task.batch.inputs}
+    needed = needed_inputs(farm)
     ids = tuple(taskid for taskid in asked if taskid not in farm.tasks and taskid not in needed)
     commit(farm, step, Cleared(ids, client.session, message.seq))
 
@@ -425,8 +425,11 @@ def _scale(farm: Farm, step: Step, message: Scale) -> Answer:
     return Reply(message.seq, before)
 
 
-def stop_farm(farm: Farm, step: Step, now: Now) -> None:
-    """Stop the farm on purpose. Running tasks go back to the queue, which stays in the store for the next start."""
+def stop_farm(farm: Farm, step: Step, now: Now, *, is_idle: bool = False) -> None:
+    """Stop the farm on purpose. Running tasks go back to the queue, which stays in the store for the next start.
+
+    `is_idle`: nobody asked for it, and the next use of the farm starts it again.
+    """
     if farm.stop_asked:
         return
     commit(farm, step, StopAsked(now.wall))
@@ -435,4 +438,4 @@ def stop_farm(farm: Farm, step: Step, now: Now) -> None:
         if session.connected:
             step.to_client(session.session, Stopping())
     farm.codes.release_idle(farm.codes.sizes)
-    step.to_supervisor(Shutdown())
+    step.to_supervisor(Shutdown(is_idle))

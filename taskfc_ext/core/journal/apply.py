@@ -13,7 +13,7 @@ from typing import assert_never
 from taskfc_ext.core.journal import baseline
 from taskfc_ext.core.state.broadcast import KeptBroadcast
 from taskfc_ext.core.state.codes import code_of
-from taskfc_ext.core.state.farm import Farm
+from taskfc_ext.core.state.farm import AGED_CODE, NO_ROOM_CODE, Farm
 from taskfc_ext.core.state.task import Batch, Task
 from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.protocol.client_messages import Accepted, Define, Ended, ErrorKind, Refused, Reply
@@ -29,6 +29,7 @@ from taskfc_ext.protocol.records import (
     BroadcastsCleared,
     Cleared,
     Dropped,
+    Expired,
     Held,
     Leased,
     Moved,
@@ -63,6 +64,9 @@ def apply(farm: Farm, record: Record) -> list[Task]:
             farm.session(record.session).remember(Reply(record.seq, list(record.left)))
         case Cleared():
             _apply_cleared(farm, record)
+        case Expired():
+            farm.forget(record.ids(), NO_ROOM_CODE if record.for_room else AGED_CODE)
+            farm.codes.clear_tasks(record.ids())
         case Held():
             _apply_held(farm, record)
         case Moved():

@@ -11,7 +11,7 @@ from taskfc_ext.core.effects import Step
 from taskfc_ext.core.state.broadcast import KeptBroadcast
 from taskfc_ext.core.state.codes import Codes, code_of
 from taskfc_ext.core.state.farm import Farm
-from taskfc_ext.protocol.records import Baseline, Began, BroadcastsCleared, Cleared, KnownSession, StopAsked
+from taskfc_ext.protocol.records import Baseline, Began, BroadcastsCleared, Cleared, Expired, KnownSession, StopAsked
 from taskfc_ext.protocol.states import FINISHED
 
 AFTER_RECORDS = 10_000
@@ -20,7 +20,7 @@ AFTER_RECORDS = 10_000
 AFTER_CLEAR = 20
 """Records after which one is due at a start or a stop, and after a clear, whose traces are to go."""
 
-_OCCASIONS = (Began, StopAsked, Cleared, BroadcastsCleared)
+_OCCASIONS = (Began, StopAsked, Cleared, Expired, BroadcastsCleared)
 
 _COMPRESSION = 1  # the fastest level leaves a thousandth of a row of equal bytes
 

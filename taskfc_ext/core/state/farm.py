@@ -5,13 +5,14 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from enum import StrEnum
 from itertools import count, groupby
 from operator import attrgetter
 
 from taskfc_ext.core.state.broadcast import KeptBroadcast
 from taskfc_ext.core.state.codes import Codes
 from taskfc_ext.core.state.engine import Engine
+from taskfc_ext.core.state.environments import Environments
+from taskfc_ext.core.state.limits import Limits
 from taskfc_ext.core.state.lines import Line, Lines
 from taskfc_ext.core.state.queue import ReadyQueue
 from taskfc_ext.core.state.refusals import Refusals
@@ -19,6 +20,8 @@ from taskfc_ext.core.state.resources import Holding, Resources
 from taskfc_ext.core.state.sessions import ClientSession
 from taskfc_ext.core.state.subscribers import Subscribers
 from taskfc_ext.core.state.task import TRANSITIONS, Cause, IllegalTransition, Stopping, Task, end_state
+from taskfc_ext.core.state.timers import Timer as Timer
+from taskfc_ext.core.state.timers import TimerKind as TimerKind
 from taskfc_ext.core.state.waits import DEEPER, Key, OpenBarrier, Waits
 from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused
@@ -32,23 +35,11 @@ from taskfc_ext.protocol.states import UNFINISHED, State
 
 # One byte for each task id: all that memory keeps of a finished task.
 LIVE_CODE = 0
-CLEARED_CODE = 255
+AGED_CODE, NO_ROOM_CODE, CLEARED_CODE = 253, 254, 255
+GONE_CODES = frozenset((AGED_CODE, NO_ROOM_CODE, CLEARED_CODE))
+"""Codes of tasks that the store has no more: they were too old, in the way of newer ones, or cleared."""
 _REASONS = ("", *(reason.value for reason in Reason))
 _CODE_OF = {reason: code for code, reason in enumerate(_REASONS, start=1)}
-
-
-class TimerKind(StrEnum):
-    """The kind of a timer, whose key is a task id, a lease, a worker, or 0."""
-
-    BACKOFF = "backoff"  # a task may be dispatched again
-    REDELIVER = "redeliver"  # a task may be offered to a worker again (key, worker)
-    UNREACHABLE = "unreachable"  # every live worker may have rejected a task for too long
-    DEADLINE = "deadline"  # an attempt has run for its timeout
-    ESCALATION = "escalation"  # an attempt that is being stopped takes the next step
-    REVOKE = "revoke"  # a worker may not give back what it was asked for (worker, its first lease)
-    SUBSCRIBERS = "subscribers"  # changes may be sent to subscribers again
-    SUBSTITUTES = "substitutes"  # some substitutes may be unneeded
-    IDLE = "idle"  # workers on an engine may have been idle for long
 
 
 _MANY_TIMERS = 10_000
@@ -58,8 +49,6 @@ _SPECS = 1000
 """Specs kept: more than a session uses at a time."""
 
 _LARGE_RECOVERY = 4096
-
-Timer = tuple[float, int, TimerKind, int, int]
 
 _batch_of, _state_of = attrgetter("batch"), attrgetter("state")
 
@@ -81,6 +70,9 @@ class Farm:
         held: tasks that are not dispatched until they are released; they are in no queue.
         moved: task id -> its priority, where it differs from that of its submission.
         retried: task id -> its newest retry.
+        limits: the limits of a farm that nobody clears or stops.
+        environments: those of sessions that differ from the farm's.
+        alone_since: monotonic time since when there is no client and no unfinished task; `None`: it was not noticed.
         broadcasts: by number, in order.
         broadcast_waits: open `AwaitBroadcast`s, (session, seq) -> number.
         codes: the code in the store, with a count of its needs.
@@ -104,10 +96,13 @@ class Farm:
         unreachable_after: float = UNREACHABLE_AFTER,
         max_deaths: int = MAX_DEATHS,
         totals: Totals = Totals(),  # noqa: B008  it cannot change
+        limits: Limits = Limits(),  # noqa: B008  it cannot change
     ) -> None:
         self.name = name
         self.unreachable_after = unreachable_after
         self.max_deaths = max_deaths
+        self.limits, self.environments = limits, Environments()
+        self.alone_since: float | None = None
         self.tasks: dict[int, Task] = {}
         self.ended = bytearray()
         self.counts: dict[State, int] = dict.fromkeys(State, 0)
@@ -229,14 +224,14 @@ class Farm:
                 self.waits.tasks.pop(task.taskid, None)
 
     def knows(self, taskid: int) -> bool:
-        """Return whether the task exists, finished or not."""
-        return 0 <= taskid < len(self.ended) and self.ended[taskid] != CLEARED_CODE
+        """Return whether the task is in the store, finished or not."""
+        return 0 <= taskid < len(self.ended) and self.ended[taskid] not in GONE_CODES
 
     def end_of(self, taskid: int) -> str | None:
         """Return the reason of the end of a task, "" for a success, or `None` while it is unfinished.
 
         Raises:
-            KeyError: the task never existed, or was cleared.
+            KeyError: the task never existed, or was cleared, or has expired.
         """
         if not self.knows(taskid):
             raise KeyError(taskid)
@@ -244,22 +239,28 @@ class Farm:
         return None if code == LIVE_CODE else _REASONS[code - 1]
 
     def unknown(self, seq: int, taskids: list[int]) -> Refused:
-        """Return the answer to a request `seq` that names unknown tasks."""
+        """Return the answer to a request `seq` that names tasks that are not in the store."""
+        codes = {taskid: self.ended[taskid] for taskid in taskids if 0 <= taskid < len(self.ended)}
+        expired = [taskid for taskid in taskids if codes.get(taskid) in (AGED_CODE, NO_ROOM_CODE)]
+        if len(expired) == len(taskids):
+            text, hint = self.limits.describe_expired(taskids, for_room=NO_ROOM_CODE in codes.values())
+            return Refused(seq, ErrorKind.RESULT_EXPIRED, text, hint, {"taskids": taskids})
+        taskids = [taskid for taskid in taskids if taskid not in expired]
         plural = "tasks" if len(taskids) > 1 else "task"
         hint = "it was cleared or never existed"
         text = f"there is no {plural} {list_ids(taskids)}"
         return Refused(seq, ErrorKind.UNKNOWN_TASK, text, hint, {"taskids": taskids})
 
-    def forget(self, taskids: Iterable[int]) -> None:
-        """Clear finished tasks."""
+    def forget(self, taskids: Iterable[int], code: int = CLEARED_CODE) -> None:
+        """Forget finished tasks, but for the reason why they are gone: one of `GONE_CODES`."""
         for taskid in taskids:
             self.counts[end_state(_REASONS[self.ended[taskid] - 1])] -= 1
-            self.ended[taskid] = CLEARED_CODE
+            self.ended[taskid] = code
             self.retried.pop(taskid, None)
 
     def finished_ids(self) -> list[int]:
-        """Return the ids of all finished tasks that are not cleared."""
-        return [taskid for taskid, code in enumerate(self.ended) if code not in (LIVE_CODE, CLEARED_CODE)]
+        """Return the ids of all finished tasks in the store."""
+        return [taskid for taskid, code in enumerate(self.ended) if code != LIVE_CODE and code not in GONE_CODES]
 
     def ids_ended_for(self, reason: Reason, first: int) -> tuple[int, ...]:
         """Return the ids from `first` on of the tasks that ended for `reason`."""

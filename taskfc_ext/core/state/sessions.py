@@ -21,6 +21,7 @@ class ClientSession(Struct):
         answers: seq -> the answer given, for repeats.
         done_below: the client has the answers to all requests below this one.
         worker: the worker that the client runs on, or -1.
+        viewer: it only watches, so it keeps no farm running.
         defined: code that the client has defined on this connection, and may name.
         is_worth_keeping: it has asked for a change, so it may repeat that over a new connection.
     """
@@ -33,6 +34,7 @@ class ClientSession(Struct):
     done_below: int = 0
     last_seen: float = 0.0
     worker: int = -1
+    viewer: bool = False
     defined: set[bytes] = set()
     is_worth_keeping: bool = False
 

@@ -7,7 +7,7 @@ from collections import Counter
 
 from taskfc_ext.core.state.codes import all_bodies, code_of
 from taskfc_ext.core.state.engine import AHEAD, count_demand
-from taskfc_ext.core.state.farm import CLEARED_CODE, LIVE_CODE, Farm, TimerKind
+from taskfc_ext.core.state.farm import GONE_CODES, LIVE_CODE, Farm, TimerKind
 from taskfc_ext.core.state.lending import n_needed, valid_barriers
 from taskfc_ext.protocol.options import MAX_PLACE_LOSSES
 from taskfc_ext.protocol.states import State
@@ -74,7 +74,9 @@ def _check_tasks(farm: Farm) -> None:
         _check(farm.counts[state] == len(farm.ids_in(state)), f"the count of {state} tasks is wrong")
     for taskid, code in enumerate(farm.ended):
         _check((code == LIVE_CODE) == (taskid in farm.tasks), f"task {taskid} is live and ended, or neither")
-        _check(code in (LIVE_CODE, CLEARED_CODE) or farm.end_of(taskid) is not None, f"task {taskid}: code {code}")
+        _check(
+            code == LIVE_CODE or code in GONE_CODES or farm.end_of(taskid) is not None, f"task {taskid}: code {code}"
+        )
 
 
 def _check_leases(farm: Farm) -> None:

@@ -34,7 +34,7 @@ from taskfc_ext.core.views.rows import (
 from taskfc_ext.protocol.client_messages import Changed, Ended, Watch
 from taskfc_ext.protocol.ids import spans_of
 from taskfc_ext.protocol.payloads import Payload
-from taskfc_ext.protocol.records import Cleared, Held, Moved, Record, Requeued, Submitted
+from taskfc_ext.protocol.records import Cleared, Expired, Held, Moved, Record, Requeued, Submitted
 from taskfc_ext.protocol.rows import Row, columns_of
 from taskfc_ext.protocol.snapshots import MAX_BATCHES, MAX_ROWS, Batch, QueueDelta, QueueSnapshot, Rows, Run
 from taskfc_ext.protocol.states import State, StateCode
@@ -138,6 +138,8 @@ def _note(subscribers: Subscribers, record: Record) -> None:
             subscribers.changed.update(record.ids)
         case Cleared():
             subscribers.cleared.update(record.ids)
+        case Expired():
+            subscribers.cleared.update(record.ids())
         case _:
             pass
 

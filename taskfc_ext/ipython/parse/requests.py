@@ -202,6 +202,10 @@ class Start:
     n: int | None = None
     name: str | None = None
     fresh: bool = False
+    keep_days: float | None = None
+    keep_bytes: int | None = None
+    idle_stop: float | None = None
+    durability: str | None = None
     on: str | None = None
     resources: Amounts = ()
     idle: float | None = None

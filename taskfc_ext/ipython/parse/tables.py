@@ -25,6 +25,7 @@ from taskfc_ext.ipython.parse.values import (
 from taskfc_ext.protocol.limits import MAX_IDS, MAX_PRIORITY, MAX_RETRIES, MAX_SEED, MAX_UNITS, MAX_WORKERS
 from taskfc_ext.view.argument import Argument, argument, flag, with_settings
 from taskfc_ext.view.engine_words import RESOURCES
+from taskfc_ext.view.store_words import OF_STORE
 
 
 def _tasks(required: bool) -> Argument:
@@ -150,6 +151,7 @@ VERBS: dict[str, Verb] = {
             _N_WORKERS,
             argument("--name", help="the farm's name", metavar="NAME"),
             flag("--fresh", "begin with an empty store"),
+            *OF_STORE,
             *_ENGINE,
         ),
         ON_MORE,

@@ -30,6 +30,7 @@ from taskfc_ext.view.engine_words import HOME, RAY, engine_arguments, warnings_a
 from taskfc_ext.view.newest import running_and_newest
 from taskfc_ext.view.selection import Selection, names_one
 from taskfc_ext.view.steering import steer
+from taskfc_ext.view.store_words import store_arguments
 
 if TYPE_CHECKING:
     from taskfc_ext.client.blocking import BlockingTaskClient
@@ -261,7 +262,7 @@ def _start(notebook: Notebook, request: requests.Start) -> None:
     engine = _engine_of(notebook, request)
     n_wanted = session.n_workers if request.n is None and not engine else request.n
     with warnings_as_lines(notebook.say):
-        aside = session.farms.start(name, n_wanted, fresh=request.fresh, **engine)
+        aside = session.farms.start(name, n_wanted, fresh=request.fresh, **store_arguments(request), **engine)
     if aside is not None:
         notebook.say(f"{name}: {wording.describe_aside(aside)}")
     session.use(name)

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from taskfc_ext.drivers.environment import begin_with
 from taskfc_ext.location import add_sources
-from taskfc_ext.protocol.context import decode_context
+from taskfc_ext.protocol.context import Edits, decode_context
 from taskfc_ext.worker.context.elsewhere import PrivateFolder, path_here
 
 _untyped_environ: Any = os.environ
@@ -22,6 +23,12 @@ class _Place(NamedTuple):
     environ: dict[bytes, bytes]
     folder: str
     settings: bytes = b""
+
+
+_Key = tuple[bytes | None, Edits]
+"""A context's digest, and the environment of the session that it is entered from."""
+
+_OWN: _Key = (None, ())
 
 
 class ExecutionContext:
@@ -39,9 +46,9 @@ class ExecutionContext:
         self._private = private_folder
         self._own = _Place(_cwd(), list(sys.path), dict(_raw), "")
         self._added: list[str] = []
-        self._places: dict[bytes | None, _Place] = {None: self._own}
+        self._places: dict[_Key, _Place] = {_OWN: self._own}
         self._place = self._own
-        self._digest: bytes | None = None
+        self._key: _Key = _OWN
 
     @property
     def folder(self) -> str:
@@ -58,14 +65,20 @@ class ExecutionContext:
         """The packed settings of the context; the same object for the same context."""
         return self._place.settings
 
-    def enter(self, digest: bytes | None, body_of: Callable[[bytes], bytes]) -> bool:
+    def enter(self, digest: bytes | None, body_of: Callable[[bytes], bytes], base: Edits = ()) -> bool:
         """Enter the context `digest`; return whether imports may find other modules there.
+
+        Args:
+            digest: `None` for this worker's own.
+            body_of: returns the body under a digest.
+            base: the variables of the submitting session that differ from this worker's own.
 
         Raises:
             FileNotFoundError: its working directory is gone.
             OSError: its working directory cannot be entered.
         """
-        place = self._place if digest == self._digest else self._find(digest, body_of)
+        key = digest, base
+        place = self._place if key == self._key else self._find(key, body_of)
         if _cwd() != place.cwd:
             self._change_folder(place.cwd)
         if sys.path != place.path:
@@ -74,7 +87,9 @@ class ExecutionContext:
             _set_environment(place.environ)
         if place is self._place:
             return False
-        before, self._place, self._digest = self._place, place, digest
+        if base != self._key[1]:
+            begin_with(_apply_edits(self._own.environ, base))
+        before, self._place, self._key = self._place, place, key
         return before.path != place.path or before.folder != place.folder
 
     def keep_changes(self) -> None:
@@ -89,32 +104,30 @@ class ExecutionContext:
         added = [entry for entry in sys.path if entry not in before.path]
         self._added += added
         self._own = self._own._replace(path=[*self._own.path, *added], environ=environ)
-        self._places = {None: self._own}
+        self._places = {_OWN: self._own}
         self._place = before._replace(path=list(sys.path))
-        self._digest = b""  # no context has this digest: the next `enter` looks its place up again
+        self._key = b"", self._key[1]  # no context has this digest: the next `enter` looks its place up again
 
-    def _find(self, digest: bytes | None, body_of: Callable[[bytes], bytes]) -> _Place:
-        place = self._places.get(digest)
+    def _find(self, key: _Key, body_of: Callable[[bytes], bytes]) -> _Place:
+        place = self._places.get(key)
         if place is None:
-            assert digest is not None
             if len(self._places) > 100:
-                self._places = {None: self._own}
-            place = self._places[digest] = self._place_of(body_of(digest))
+                self._places = {_OWN: self._own}
+            place = self._places[key] = self._place_of(key, body_of)
         return place
 
-    def _place_of(self, body: bytes) -> _Place:
-        context = decode_context(body)
+    def _place_of(self, key: _Key, body_of: Callable[[bytes], bytes]) -> _Place:
+        digest, base = key
+        environ = _apply_edits(self._own.environ, base)
+        if digest is None:
+            return self._own._replace(environ=environ)
+        context = decode_context(body_of(digest))
         path = [os.fsdecode(entry) for entry in context.sys_path]
         if self._private is not None:
             path = path_here(path)
         add_sources(path)
         path += [entry for entry in self._added if entry not in path]
-        environ = dict(self._own.environ)
-        for name, value in context.environ:
-            if value is None:
-                environ.pop(name, None)
-            else:
-                environ[name] = value
+        environ = _apply_edits(environ, context.environ)
         return _Place(os.fsdecode(context.cwd), path, environ, os.fsdecode(context.folder), context.settings)
 
     def _change_folder(self, folder: str) -> None:
@@ -129,6 +142,17 @@ class ExecutionContext:
                 "the task from another one"
             )
             raise FileNotFoundError(errno.ENOENT, text, folder) from None
+
+
+def _apply_edits(environ: dict[bytes, bytes], edits: Edits) -> dict[bytes, bytes]:
+    """Return `environ` with `edits`."""
+    environ = dict(environ)
+    for name, value in edits:
+        if value is None:
+            environ.pop(name, None)
+        else:
+            environ[name] = value
+    return environ
 
 
 def _cwd() -> str:

@@ -12,6 +12,7 @@ from taskfc_ext.drivers.memory import MUCH, give_back_memory
 from taskfc_ext.drivers.payload_files import LARGE
 from taskfc_ext.drivers.uploads import Content, Sent
 from taskfc_ext.errors import LoadingFailed, TaskRejectError, UnpicklableResult
+from taskfc_ext.protocol.context import Edits
 from taskfc_ext.protocol.payloads import Outcome, Payload, encode_failure, size_of
 from taskfc_ext.protocol.spec import Kind, Spec
 from taskfc_ext.protocol.worker_messages import MAX_PROBLEM, Prepare
@@ -66,6 +67,8 @@ MAX_REFUSAL = 2_000
 
 Ended = tuple[int, Sent]
 """(outcome, payload)"""
+
+Gpus = tuple[str, ...]
 
 _OK = int(Outcome.OK)
 _FUNCTION = Kind.FUNCTION
@@ -140,14 +143,14 @@ class Executor:
         return tuple(self._bodies)
 
     def run(
-        self, spec: Spec, taskid: int, body: Payload, inputs: Sequence[Payload], gpus: tuple[str, ...] = ()
+        self, spec: Spec, taskid: int, body: Payload, inputs: Sequence[Payload], gpus: Gpus = (), environ: Edits = ()
     ) -> Ended:
-        """Make one attempt, with these GPUs. Raises only `TaskInterrupt`, and only outside the user's code."""
+        """Make one attempt, with these GPUs and variables. Raises only `TaskInterrupt`, outside the user's code."""
         outer = modules[MAIN]
         self._is_harmless = False
         self._repeated = None
         try:
-            self._enter(spec.context, spec.modules)
+            self._enter(spec.context, spec.modules, environ)
             self.settings.seed(spec.seed)
             if spec.needs is not None:
                 if gpus and uses_cuda():
@@ -294,9 +297,9 @@ class Executor:
 
     # functions
 
-    def _enter(self, context: bytes | None, modules: tuple[bytes, ...]) -> None:
-        """Enter the context of the next code, with its modules."""
-        self._went_elsewhere |= self._context.enter(context, self._code)
+    def _enter(self, context: bytes | None, modules: tuple[bytes, ...], environ: Edits = ()) -> None:
+        """Enter the context of the next code, with its modules, from the environment of its session."""
+        self._went_elsewhere |= self._context.enter(context, self._code, environ)
         if self._went_elsewhere or self.looks_at_modules:
             self._renew_modules(modules)
         self.settings.enter(self._context.settings)

@@ -1,0 +1,32 @@
+"""Errors about tasks that are not in the store: cleared, expired, or never there."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn
+
+from taskfc_ext.errors import ResultExpired, UnknownTask
+from taskfc_ext.protocol.client_messages import ErrorKind, GetLog, Refused
+
+
+def error_of_gone(refused: Refused, taskid: int) -> UnknownTask:
+    """Return the error of a future whose task the controller has refused to name a result of."""
+    if refused.error is ErrorKind.RESULT_EXPIRED:
+        return ResultExpired(refused.message, taskid=taskid, hint=refused.hint)
+    return UnknownTask(f"task {taskid} was cleared", taskid=taskid)
+
+
+async def raise_gone(ask: Callable[..., Awaitable[Any]], taskid: int) -> NoReturn:
+    """Raise the error about a task that lists do not have.
+
+    Raises:
+        ResultExpired: it has expired.
+        UnknownTask: there is no such task.
+    """
+    try:
+        await ask(GetLog, ahead=True, taskid=taskid)
+    except ResultExpired:
+        raise
+    except UnknownTask:
+        pass  # it was cleared, or never existed
+    raise UnknownTask(f"there is no task {taskid}", taskid=taskid)

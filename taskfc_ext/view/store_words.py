@@ -1,0 +1,86 @@
+"""The words for a farm's store in the terminal and in `%task`: what is kept, and for how long it runs."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from typing import Any, Protocol
+
+from taskfc_ext.protocol.limits import MAX_DAYS
+from taskfc_ext.protocol.resources import parse_size
+from taskfc_ext.view.argument import Argument, argument
+
+
+class StoreWords(Protocol):
+    """Parsed arguments that have the ones of `OF_STORE`; `None`: not given."""
+
+    @property
+    def keep_days(self) -> float | None:
+        """Days for which finished tasks are kept; 0: for ever."""
+
+    @property
+    def keep_bytes(self) -> int | None:
+        """Bytes that the store may take; 0: no limit."""
+
+    @property
+    def idle_stop(self) -> float | None:
+        """Hours without use after which the farm stops; 0: never."""
+
+    @property
+    def durability(self) -> str | None:
+        """What accepted tasks survive: `process` or `disk`."""
+
+
+def _days(text: str) -> float:
+    try:
+        days = float(text)
+    except ValueError:
+        days = math.nan
+    if not 0 <= days <= MAX_DAYS:
+        raise argparse.ArgumentTypeError(f"takes a number of days, such as 7 or 0.5, not {text!r}; 0: for ever")
+    return days
+
+
+def _hours(text: str) -> float:
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = math.nan
+    if not 0 <= hours <= 24 * MAX_DAYS:
+        raise argparse.ArgumentTypeError(f"takes a number of hours, such as 12 or 0.5, not {text!r}; 0: never")
+    return hours
+
+
+def _size(text: str) -> int:
+    if text.strip() == "0":
+        return 0
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"takes {error}; 0: no limit") from None
+
+
+OF_STORE: tuple[Argument, ...] = (
+    argument("--keep-days", help="keep finished tasks for N days (7; 0: for ever)", metavar="N", type=_days),
+    argument(
+        "--keep-bytes", help="keep a store of up to so many bytes (10GB; 0: no limit)", metavar="SIZE", type=_size
+    ),
+    argument("--idle-stop", help="stop the farm after H hours without use (12; 0: never)", metavar="H", type=_hours),
+    argument(
+        "--durability",
+        help="what accepted tasks survive: the death of any process, or of the disk's power too",
+        choices=("process", "disk"),
+    ),
+)
+"""Options of `taskfc start` and `%task start`; what is not given stays as it was at the last start."""
+
+
+def store_arguments(words: StoreWords) -> dict[str, Any]:
+    """Return the arguments of `start` for the options of a store; only what is given."""
+    given = {
+        "keep_days": words.keep_days,
+        "keep_bytes": words.keep_bytes,
+        "idle_stop": words.idle_stop,
+        "durability": words.durability,
+    }
+    return {name: value for name, value in given.items() if value is not None}
