@@ -132,12 +132,14 @@ class PayloadFiles:
         self.n_bytes += self.size(number)
         return True
 
-    def sync(self, numbers: Iterable[int]) -> None:
+    def sync(self, numbers: Collection[int]) -> None:
         """Write these files and their names to the disk.
 
         Raises:
             OSError: that is impossible, so no commit may refer to them.
         """
+        if not numbers:
+            return
         for number in numbers:
             sync_path(self._path(number))
         sync_path(self._folder)

@@ -131,9 +131,8 @@ class Store:
         if loss is not None:
             self.warnings.append(f"{self.path}: {loss.fact}")
         witness = Witness(witness_of(self.path), now)
-        if self._is_synced:  # the journal and its folder may be new
-            for folder in (self.path.parent, self.path.parent.parent):
-                sync_path(folder)
+        for folder in (self.path.parent, self.path.parent.parent) if self._is_synced else ():
+            sync_path(folder)  # the journal and its folder may be new
         return witness
 
     def use_checks(self, knows: Callable[[int], bool], has_ended: Callable[[int], bool]) -> None:
@@ -177,8 +176,6 @@ class Store:
     def commit(self, records: Iterable[Record]) -> None:
         """Append `records` in one transaction; when this returns, they survive the death of any process.
 
-        If the store is synced, they survive a power cut as well.
-
         Raises:
             StorageFull: there is no room. Nothing was written, and the same records can be committed later.
             StoreError: the store is damaged; nothing was written.
@@ -200,9 +197,8 @@ class Store:
                     is_clearing = True
                     self._clearing.apply(record, records[at:], journal.totals.next_seq)
                 self._append(record, is_last=at == len(records))
-            if self._unsynced:
-                self._files.sync(self._unsynced)
-                self._unsynced.clear()
+            self._files.sync(self._unsynced)
+            self._unsynced.clear()
             execute("COMMIT")
         except BaseException as error:
             if self._db.in_transaction:  # a full disk may have ended the transaction already
