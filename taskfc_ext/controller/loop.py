@@ -302,7 +302,7 @@ class Controller:
     def _welcome_client(self, session: Session, identity: bytes) -> None:
         old = self._client_identity.get(session)
         if old is not None and old != identity:
-            self._reception.forget(old)  # the client opened a new one: messages for the old one are void
+            self._reception.replace(old)
         self._client_identity[session] = identity
         farm = self._scheduler.farm
         welcome = Welcome(

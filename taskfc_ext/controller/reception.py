@@ -12,6 +12,7 @@ from taskfc_ext.drivers.transport import Router
 from taskfc_ext.protocol.client_messages import (
     ClientMessage,
     Confirmed,
+    ErrorKind,
     GetDetails,
     GetLog,
     GetOutputs,
@@ -183,6 +184,16 @@ class Reception:
             ):
                 connection.received_at = now.mono
                 self.outbox.probe(connection.identity)
+
+    def replace(self, identity: bytes) -> None:
+        """Forget a connection whose session another one has opened: messages for it are void.
+
+        If its client has it still, the other one is older and its `Hello` came late. The client greets again then.
+        """
+        self.forget(identity)
+        text = "another connection has opened this session"
+        refusal = Refused(0, ErrorKind.SAY_HELLO, text, "send Hello again")
+        self.outbox.add_frame(identity, self._endpoint.packageFailure(refusal))
 
     def forget(self, identity: bytes) -> Connection | None:
         """Forget a connection that is gone; return it if it was known."""

@@ -55,6 +55,21 @@ def test_messages_for_an_old_connection_never_reach_the_new_one(farm):
     assert given.first_lease > lost.first_lease
 
 
+def test_a_late_greeting_of_an_older_connection_takes_no_answers_from_the_newer_one(farm):
+    older, newer = farm.fresh_identity(), farm.alice.identity
+    farm.alice.submit(b"long")
+    farm.pump()
+    greeting = said.Hello(PROTOCOL, "0", PYTHON, farm.alice.session)
+    farm.clients_end.arrive(older, [greeting])
+    farm.controller.turn()
+    (refused,) = farm.clients_end.take(newer, codec.from_controller)
+    assert (refused.seq, refused.error) == (0, ErrorKind.SAY_HELLO)
+    farm.alice.send(greeting)
+    farm.workers[0].end(Outcome.OK, b"done")
+    farm.pump()
+    assert farm.alice.ends == {0: ("", b"done")}
+
+
 def test_a_result_that_was_sent_before_its_worker_died_counts(farm):
     worker = farm.workers[0]
     farm.alice.submit(b"long", on_lost=OnLost.FAIL)
@@ -161,8 +176,8 @@ def test_an_old_connection_of_a_session_is_void_once_it_has_a_new_one(farm):
     farm.pump()
     farm.clients_end.arrive(old, [said.Ping(seq=900)])
     farm.pump()
-    (refusal,) = farm.clients_end.take(old, codec.from_controller)
-    assert refusal.error is ErrorKind.SAY_HELLO
+    refusals = farm.clients_end.take(old, codec.from_controller)
+    assert [refusal.error for refusal in refusals] == 2 * [ErrorKind.SAY_HELLO]
 
 
 # data of the store
