@@ -76,7 +76,7 @@ damage: $(VENV)/.stamp-test ## stores damaged at random, 10,000 times: nothing m
 	$(BIN)/python -m tests.damage --cases $(or $(CASES),10000) $(if $(SEED),--seed $(SEED))
 	$(BIN)/python -m tests.damage --log --cases $(or $(LOGS),1000) $(if $(SEED),--seed $(SEED))
 
-disk: $(VENV)/.stamp-test ## six scripts on a disk that others fill to the last byte, as root; prints a table (2 minutes)
+disk: $(VENV)/.stamp-test ## seven scripts on a disk that others fill to the last byte, as root; prints a table (2 minutes)
 	$(BIN)/python -m tests.system.full_disk $(ARGS)
 
 fuzz: $(VENV)/.stamp-test ## the state machine against its model, 20,000 examples

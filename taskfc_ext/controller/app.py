@@ -57,6 +57,9 @@ def main() -> None:
     except SupervisorLost:
         logger.warning("the supervisor is gone; so is this controller")
         sys.exit(1)
+    except StorageFull as error:  # there may be room for the next one
+        logger.error("%s", error)
+        sys.exit(1)
     except StoreError as error:
         logger.error("%s", error)
         with suppress(OSError):  # the supervisor is gone

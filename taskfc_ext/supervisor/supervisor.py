@@ -57,6 +57,9 @@ STOP_TIMEOUT = 15.0
 STRAYS_TIMEOUT = 0.5
 """Seconds for killed processes of a task to end; the farm waits meanwhile."""
 
+ROOM_EVERY = 1.0
+"""Seconds between tries to start a controller again while a disk is full: it has served before, and may again."""
+
 HANG_UP_TIMEOUT = 2.0
 """Seconds that a controller may live after it has closed its end of the socket pair."""
 
@@ -272,10 +275,13 @@ class Supervisor:
 
     def _try_again(self, why: str, start_at: float) -> None:
         log(f"no controller: {why}")
+        full = refuse_start(self._paths.written)
         if not self._paths.store.is_dir():
             log(f"stopping, as {self._paths.store} is gone: there is nothing left to serve")
             self._stop(time.monotonic())
-        elif not self._backoff.has_served and (full := refuse_start(self._paths.written)) is not None:
+        elif full is not None and self._backoff.has_served:
+            self._start_at = max(start_at, time.monotonic() + ROOM_EVERY)
+        elif full is not None:
             log(f"stopping: {full.message}")
             self._status.send(LaunchStatus(error=full.message, hint=full.hint))
             self._stop(time.monotonic())

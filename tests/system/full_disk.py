@@ -1,4 +1,4 @@
-"""Six scripts on a disk that others fill to the last byte, each with a farm on a small disk of its own.
+"""Seven scripts on a disk that others fill to the last byte, each with a farm on a small disk of its own.
 
     sudo python -m tests.system.full_disk [SCRIPT ...]
 
@@ -9,6 +9,7 @@ Only root can mount such a disk.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -247,7 +248,24 @@ def at_stop(disk: Disk) -> None:
         check_goes_on(disk, client)
 
 
-SCRIPTS = (at_submit, while_results_come, while_large_data_is_staged, at_clear, at_start, at_stop)
+def at_death(disk: Disk) -> None:
+    """Full, the reserve too, when the controller dies; another one comes when there is room."""
+    with disk.start() as client:
+        done = client.submit(double, 1)
+        done.result()
+        disk.fill()
+        wait_for_word(disk, client)
+        (disk.store / "journal.sqlite-reserve").unlink(missing_ok=True)
+        disk.fill()
+        os.kill(start().pid, signal.SIGKILL)
+        time.sleep(6.0)  # more than three controllers need to give up
+        disk.make_room()
+        disk.n_starts += 1
+        check_goes_on(disk, client)
+        check_results(disk, [client.future(done.taskid)], [2])
+
+
+SCRIPTS = (at_submit, while_results_come, while_large_data_is_staged, at_clear, at_start, at_stop, at_death)
 
 
 @contextmanager
