@@ -67,8 +67,8 @@ def kill_storm(system: str, n: int) -> Answer:
     with CLUSTERS[system]() as cluster:
         run = _Run(cluster, n)
         n_kills = 0
-        while run.passed() < STORM_LASTS and run.n_done() < n:
-            run.wait_until((run.passed() // STORM_GAP + 1) * STORM_GAP)
+        while run.read_clock() < STORM_LASTS and run.n_done() < n:
+            run.wait_until((run.read_clock() // STORM_GAP + 1) * STORM_GAP)
             n_kills += kill_one(cluster.workers, chance) is not None
         run.wait(PATIENCE)
         return run.figures("kill_storm", n_kills=n_kills) | run.by_second("kill_storm")
@@ -113,7 +113,7 @@ class _Run:
         self._pending = dict(enumerate(self._handles))
         self._ends: dict[int, float] = {}
 
-    def passed(self) -> float:
+    def read_clock(self) -> float:
         """Return the seconds since the first submission."""
         return time.monotonic() - self._begun
 
@@ -122,12 +122,12 @@ class _Run:
         for item, handle in [*self._pending.items()]:
             if self._cluster.is_done(handle):
                 del self._pending[item]
-                self._ends[item] = self.passed()
+                self._ends[item] = self.read_clock()
         return len(self._ends)
 
     def wait_until(self, seconds: float) -> None:
         """Return when so many seconds have passed since the first submission."""
-        wait_until(lambda: self.n_done() < 0 or self.passed() >= seconds, seconds + 1)
+        wait_until(lambda: self.n_done() < 0 or self.read_clock() >= seconds, seconds + 1)
 
     def wait(self, seconds: float) -> None:
         """Return when all tasks have ended, or so many seconds have passed."""
