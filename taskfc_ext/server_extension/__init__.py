@@ -36,9 +36,11 @@ def _load_jupyter_server_extension(serverapp: ServerApp) -> None:
         needed = ".".join(map(str, OLDEST_SERVER))
         serverapp.log.warning(f"taskfc_ext's sidebar needs jupyter_server {needed} or later; this is {__version__}")
         return
+    from taskfc_ext.server_extension.configuration import TaskFarms, add_settings_of_pages
     from taskfc_ext.server_extension.handlers import add_handlers
     from taskfc_ext.widget.built import NOT_BUILT, STATIC
 
     if not STATIC.is_dir():
         serverapp.log.warning(NOT_BUILT)
+    add_settings_of_pages(serverapp.web_app.settings, TaskFarms(parent=serverapp))
     add_handlers(serverapp.web_app, root_dir=serverapp.root_dir)

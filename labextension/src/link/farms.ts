@@ -12,7 +12,8 @@ import type {
   ViewMessage,
   ViewQuestion
 } from './messages';
-import { askStoreBytes, farmPath, NOT_INSTALLED, request, taskPath, tasksPath } from './server';
+import { unfinishedOf } from './model';
+import { askStoreBytes, farmPath, mayRest, NOT_INSTALLED, request, taskPath, tasksPath } from './server';
 import type { Server } from './server';
 import { OTHER_VERSION } from './store';
 
@@ -39,6 +40,9 @@ const STABLE_AFTER = 10_000;
 
 // a page in the background needs no queue; a short look at another page is not worth a new snapshot
 const PAUSE_AFTER = 20_000;
+
+// then a page in the background needs no connection either, if nothing runs: a proxy counts each as activity
+const REST_AFTER = 60_000;
 
 /** Return the milliseconds before the `n`th try. `random`, 0 to 1, spreads the pages of a server that restarts. */
 export function delayBefore(n: number, random: number): number {
@@ -77,6 +81,8 @@ export class FarmsLink {
   private openedAt = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private pauseTimer: ReturnType<typeof setTimeout> | undefined;
+  private restTimer: ReturnType<typeof setTimeout> | undefined;
+  private isOpen = false;
   private isPaused = false;
   private isDisposed = false;
 
@@ -85,6 +91,7 @@ export class FarmsLink {
     private readonly page: Document = document
   ) {
     page.addEventListener('visibilitychange', this.onVisibility);
+    if (page.hidden) this.onVisibility();
   }
 
   /** A message for users while there is no connection: the problem, and advice. */
@@ -151,6 +158,7 @@ export class FarmsLink {
     this.page.removeEventListener('visibilitychange', this.onVisibility);
     clearTimeout(this.timer);
     clearTimeout(this.pauseTimer);
+    clearTimeout(this.restTimer);
     this.socket?.close();
   }
 
@@ -182,7 +190,7 @@ export class FarmsLink {
   }
 
   private send(question: ViewQuestion): void {
-    if (this.state === 'live' && !this.isPaused) this.socket?.send(JSON.stringify(question));
+    if (this.isOpen && this.state === 'live' && !this.isPaused) this.socket?.send(JSON.stringify(question));
   }
 
   /** Open a socket. On failure, return `null`, set the state, and start a timer if the cause is temporary. */
@@ -204,6 +212,7 @@ export class FarmsLink {
 
   private onOpen(): void {
     this.openedAt = Date.now();
+    this.isOpen = true;
     this.setState('live');
     if (!this.isPaused) for (const farm of this.collectWatched()) this.send({ ask: 'watch', farm });
   }
@@ -211,6 +220,7 @@ export class FarmsLink {
   private onClose(socket: WebSocket): void {
     if (this.socket !== socket) return;
     this.socket = null;
+    this.isOpen = false;
     if (this.state === 'live' && Date.now() - this.openedAt > STABLE_AFTER) this.tries = 0;
     if (!this.isDisposed && this.state !== 'foreign') this.retryLater();
   }
@@ -240,7 +250,9 @@ export class FarmsLink {
       }
     }
     this.publish(message);
-    if (message.type === 'farms') this.notifyListeners();
+    if (message.type !== 'farms') return;
+    this.notifyListeners();
+    if (this.isPaused) this.restIfIdle();
   }
 
   private publish(message: ViewMessage): void {
@@ -265,9 +277,12 @@ export class FarmsLink {
       this.pauseTimer = setTimeout(() => this.pause(), PAUSE_AFTER);
       return;
     }
+    clearTimeout(this.restTimer);
+    this.restTimer = undefined;
     const wasPaused = this.isPaused;
     this.isPaused = false;
-    if (this.state === 'lost') void this.connect();
+    const isResting = this.state === 'live' && this.socket === null;
+    if (this.state === 'lost' || isResting) void this.connect();
     else if (wasPaused) for (const farm of this.collectWatched()) this.send({ ask: 'watch', farm });
   };
 
@@ -275,5 +290,30 @@ export class FarmsLink {
   private pause(): void {
     for (const farm of this.collectWatched()) this.send({ ask: 'unwatch', farm });
     this.isPaused = true;
+    this.restIfIdle();
   }
+
+  /** Close the connection in a while if no task is unfinished, so that a hub may end an idle server. */
+  private restIfIdle(): void {
+    if (mayRest(this.page) && this.farms.every(isIdle)) {
+      this.restTimer ??= setTimeout(() => this.rest(), REST_AFTER);
+    } else {
+      clearTimeout(this.restTimer);
+      this.restTimer = undefined;
+    }
+  }
+
+  private rest(): void {
+    this.restTimer = undefined;
+    const socket = this.socket;
+    if (socket === null || this.state !== 'live') return;
+    this.isOpen = false;
+    this.socket = null; // so that its end is not a loss: what was received last stays true
+    socket.close();
+  }
+}
+
+function isIdle({ state, counts }: FarmStatus): boolean {
+  if (counts != null) return unfinishedOf(counts) === 0;
+  return state !== FarmState.LIVE && state !== FarmState.CONNECTING;
 }

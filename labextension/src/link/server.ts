@@ -89,13 +89,25 @@ export async function askStoreBytes(server: Server, farm: string): Promise<numbe
 
 /** Return the address of the Jupyter server that served this page; `null` if another server did. */
 export function addressOfPage(page: Document = document): ServerAddress | null {
+  const config = configOf(page);
+  if (!('baseUrl' in config)) return null;
+  const token = 'token' in config ? String(config.token ?? '') : '';
+  return { baseUrl: String(config.baseUrl).replace(/\/?$/, '/'), token };
+}
+
+/** Return whether a page in the background may close its connection while nothing runs: a setting of the server. */
+export function mayRest(page: Document): boolean {
+  const config = configOf(page);
+  return !('taskfcStaysConnected' in config);
+}
+
+/** Return the settings that the Jupyter server has put into the page; empty if another server made it. */
+function configOf(page: Document): object {
   try {
     const config: unknown = JSON.parse(page.getElementById('jupyter-config-data')?.textContent ?? '');
-    if (typeof config !== 'object' || config === null || !('baseUrl' in config)) return null;
-    const token = 'token' in config ? String(config.token ?? '') : '';
-    return { baseUrl: String(config.baseUrl).replace(/\/?$/, '/'), token };
+    return typeof config === 'object' && config !== null ? config : {};
   } catch {
-    return null;
+    return {};
   }
 }
 

@@ -50,6 +50,11 @@ class Server {
 
 class Page extends EventTarget {
   hidden = false;
+  config = '{}';
+
+  getElementById(): { textContent: string } {
+    return { textContent: this.config };
+  }
 
   hide(hidden: boolean): void {
     this.hidden = hidden;
@@ -166,6 +171,60 @@ describe('a page', () => {
 });
 
 describe('in the background', () => {
+  const farmsWith = (running: number): Farms => ({
+    ...FARMS,
+    farms: [
+      { name: 'default', state: 'live', counts: { running, succeeded: 3 } },
+      { name: 'old', state: 'stopped' }
+    ]
+  });
+
+  test('it closes its connection while nothing runs, and opens it again when it is visible', async () => {
+    const subscriber = link.subscribe(() => undefined);
+    subscriber.ask({ ask: 'watch', farm: 'default' });
+    const socket = await connected();
+    const close = vi.spyOn(socket, 'close');
+    socket.deliver(farmsWith(1));
+    page.hide(true);
+    await vi.advanceTimersByTimeAsync(LATER);
+    expect(close).not.toHaveBeenCalled();
+    socket.deliver(farmsWith(0));
+    await vi.advanceTimersByTimeAsync(LATER);
+    expect(close).toHaveBeenCalledOnce();
+    expect([link.state, server.sockets.length]).toEqual(['live', 1]);
+    page.hide(false);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(server.sockets.length).toBe(2);
+    subscriber.ask({ ask: 'watch', farm: 'old' });
+    expect(server.last.sent).toEqual([]); // a socket that is not open yet throws
+    server.last.onopen();
+    expect(server.last.sent).toEqual([
+      { ask: 'watch', farm: 'default' },
+      { ask: 'watch', farm: 'old' }
+    ]);
+  });
+
+  test('it stays connected if a task begins before the minute is over', async () => {
+    const socket = await connected();
+    const close = vi.spyOn(socket, 'close');
+    socket.deliver(farmsWith(0));
+    page.hide(true);
+    await vi.advanceTimersByTimeAsync(70_000);
+    socket.deliver(farmsWith(1));
+    await vi.advanceTimersByTimeAsync(LATER);
+    expect(close).not.toHaveBeenCalled();
+  });
+
+  test('it keeps its connection if the server is set to that', async () => {
+    page.config = '{"taskfcStaysConnected": "true"}';
+    const socket = await connected();
+    const close = vi.spyOn(socket, 'close');
+    socket.deliver(farmsWith(0));
+    page.hide(true);
+    await vi.advanceTimersByTimeAsync(LATER);
+    expect(close).not.toHaveBeenCalled();
+  });
+
   test('it watches nothing, and watches again when it is visible', async () => {
     const subscriber = link.subscribe(() => undefined);
     subscriber.ask({ ask: 'watch', farm: 'default' });
