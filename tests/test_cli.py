@@ -182,6 +182,12 @@ def test_status_counts_tasks_and_shows_workers(taskfc: Taskfc, client: BlockingT
     assert taskfc("status", "--json").json["tasks"]["running"] == 0
 
 
+def test_status_shows_the_limits(taskfc: Taskfc, client: BlockingTaskClient) -> None:
+    limits = {"durability": "process", "keep_days": 7.0, "keep_bytes": 10**10, "idle_stop": 12.0}
+    assert limits.items() <= taskfc("status", "--json").json.items()
+    assert "; stops after 12 hours without use; survives the death of any process\n" in taskfc("status").out
+
+
 def test_status_tells_of_repairs(taskfc: Taskfc, client: BlockingTaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "repairs" not in taskfc("status", "--json").json
     monkeypatch.setattr(BlockingTaskClient, "repairs", lambda self: 2)
@@ -486,6 +492,10 @@ def test_colours_are_for_terminals_that_have_them(
 def test_restart_keeps_the_store_and_stop_ends_everything(taskfc: Taskfc) -> None:
     assert taskfc("start", "-n", "1", "--name", "brief", "--property", "gpu=true", "--property", "site=north").code == 0
     assert taskfc("properties", "--name", "brief", "--json").json == {"gpu": True, "site": "north"}
+    assert (
+        "brief: keeps finished tasks for 7 days, in a store of up to 10 GB;"
+        in taskfc("properties", "--name", "brief").out
+    )
     refused = taskfc("forget", "brief")
     assert (refused.code, refused.err) == (1, "taskfc: farm 'brief' runs (stop it first: taskfc stop --name brief)\n")
     with_task = TaskClient("brief")

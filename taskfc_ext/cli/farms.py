@@ -22,7 +22,7 @@ from taskfc_ext.drivers.paths import known_farms
 from taskfc_ext.errors import FarmError
 from taskfc_ext.text import one_line, workers_text
 from taskfc_ext.view.engine_words import engine_arguments, warnings_as_lines
-from taskfc_ext.view.store_words import store_arguments
+from taskfc_ext.view.store_words import describe_limits, store_arguments
 from taskfc_ext.view.wording import KEPT, describe_aside, describe_scale, engine_text
 
 
@@ -178,7 +178,7 @@ def workers(arguments: argparse.Namespace) -> int:
 
 
 def properties(arguments: argparse.Namespace) -> int:
-    """Show the properties with which workers begin."""
+    """Show the properties with which workers begin, and, but for JSON, the limits of the farm."""
     require_known(arguments.name)
     options = stored_options(LocalFarm(arguments.name).paths)
     found = dict(options.properties) if options else {}
@@ -188,6 +188,8 @@ def properties(arguments: argparse.Namespace) -> int:
         print_table([[one_line(name), one_line(value)] for name, value in sorted(found.items())], ["property", "value"])
     else:
         print(f"{arguments.name}: workers begin without properties; set them with: taskfc start --property NAME=VALUE")
+    if options and not arguments.json:
+        print(f"\n{arguments.name}: {describe_limits(options)}")
     return 0
 
 

@@ -13,11 +13,12 @@ from taskfc_ext.cli.output import format_table, format_tasks, format_workers, is
 from taskfc_ext.cli.tables import STATES
 from taskfc_ext.client.attach import attach_to_running
 from taskfc_ext.client.blocking import BlockingTaskClient
-from taskfc_ext.client.farm.launch import LocalFarm
+from taskfc_ext.client.farm.launch import LocalFarm, stored_options
 from taskfc_ext.client.farm.silence import describe_suspension
 from taskfc_ext.protocol.infos import EngineInfo, WorkerInfo
 from taskfc_ext.text import plural, workers_text
 from taskfc_ext.view.newest import running_and_newest
+from taskfc_ext.view.store_words import describe_limits, limits_of
 from taskfc_ext.view.wording import farm_caption
 
 EVERY = 1.0
@@ -36,6 +37,8 @@ def status(arguments: argparse.Namespace) -> int:
             print_json(_facts(client, arguments.name))
         else:
             print(_text(client, arguments.name))
+            if options := stored_options(LocalFarm(arguments.name).paths):
+                print(f"\n{describe_limits(options)}")
             if note := describe_suspension(LocalFarm(arguments.name)):
                 print(f"\n{note}; until then no dead or hanging process is replaced or stopped")
             if n_repairs := client.repairs():
@@ -48,6 +51,8 @@ def _facts(client: BlockingTaskClient, name: str) -> dict[str, object]:
     workers, engine = plain_data(client.workers()), plain_data(client.engine())
     counts = client.queue_status()
     facts = {"name": name, "state": "running", "tasks": _by_state(counts), "workers": workers, "engine": engine}
+    options = stored_options(LocalFarm(name).paths)
+    facts |= limits_of(options) if options else {}
     facts |= {"no_room": counts["no_room"]} if "no_room" in counts else {}
     return facts | ({"repairs": n_repairs} if (n_repairs := client.repairs()) else {})
 

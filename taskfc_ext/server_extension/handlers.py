@@ -25,7 +25,7 @@ from taskfc_ext.client.farm.launch import LocalFarm
 from taskfc_ext.client.session.subscriber import News, Subscriber
 from taskfc_ext.drivers.files import bytes_in
 from taskfc_ext.drivers.paths import farm_paths
-from taskfc_ext.errors import ControllerLost, TaskFCError
+from taskfc_ext.errors import ControllerLost, ResultExpired, TaskFCError
 from taskfc_ext.protocol.client_messages import ListTasks
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.limits import MAX_ID
@@ -34,7 +34,7 @@ from taskfc_ext.server_extension.browser import Browser
 from taskfc_ext.server_extension.discovery import Discovery
 from taskfc_ext.server_extension.hub import Hub
 from taskfc_ext.server_extension.starting import start_farm
-from taskfc_ext.text import plain_text, sentence
+from taskfc_ext.text import as_sentence, one_line, plain_text, sentence
 from taskfc_ext.version import __version__
 from taskfc_ext.view.commands import Ask, carry_out, explain_mismatch
 from taskfc_ext.view.details import task_details
@@ -141,6 +141,8 @@ class _FarmReader(_Handler):
                 self.answer(await find(ask))
             except ControllerLost as error:
                 self.refuse(503, sentence(error))
+            except ResultExpired as error:
+                self.refuse(410, as_sentence(one_line(error.message)))
             except TaskFCError as error:
                 self.refuse(404, sentence(error))
 
@@ -177,7 +179,7 @@ class TaskHandler(_FarmReader):
     @web.authenticated
     @authorized("read")  # type: ignore[untyped-decorator]
     async def get(self, name: str, taskid: str) -> None:
-        """Answer with the `TaskDetails`."""
+        """Answer with the `TaskDetails`; with HTTP 410 and the reason if the task has expired."""
         if self.check_name(name) is None:
             return
         if not (taskid.isascii() and taskid.isdecimal() and len(taskid) < 17 and int(taskid) <= MAX_ID):

@@ -1,4 +1,4 @@
-"""The words for a farm's store in the terminal and in `%task`: what is kept, and for how long it runs."""
+"""The words for a farm's store in the terminal and in `%task`: what is kept, and for how long the farm runs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import argparse
 import math
 from typing import Any, Protocol
 
+from taskfc_ext.core.state.limits import DAY, HOUR, age_text
 from taskfc_ext.protocol.limits import MAX_DAYS
-from taskfc_ext.protocol.resources import parse_size
+from taskfc_ext.protocol.options import FarmOptions
+from taskfc_ext.protocol.resources import format_size, parse_size
 from taskfc_ext.view.argument import Argument, argument
 
 
@@ -84,3 +86,23 @@ def store_arguments(words: StoreWords) -> dict[str, Any]:
         "durability": words.durability,
     }
     return {name: value for name, value in given.items() if value is not None}
+
+
+def limits_of(options: FarmOptions) -> dict[str, str | float | int]:
+    """Return the limits of a farm by the names of `start`'s arguments; 0: no limit."""
+    return {
+        "durability": options.durability,
+        "keep_days": options.keep_days,
+        "keep_bytes": options.keep_bytes,
+        "idle_stop": options.idle_stop,
+    }
+
+
+def describe_limits(options: FarmOptions) -> str:
+    """Return the limits of a farm in words."""
+    days = f"for {age_text(options.keep_days * DAY)}" if options.keep_days else "until they are cleared"
+    room = f", in a store of up to {format_size(options.keep_bytes)}" if options.keep_bytes else ""
+    hours = age_text(options.idle_stop * HOUR)
+    idle = f"stops after {hours} without use" if options.idle_stop else "never stops by itself"
+    survives = "a power cut" if options.durability == "disk" else "the death of any process"
+    return f"keeps finished tasks {days}{room}; {idle}; survives {survives}"

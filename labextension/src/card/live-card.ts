@@ -21,7 +21,20 @@ import { outputsBeneath, textsOnCard } from './outputs';
 import { newestRetry, taskSituation } from './situation';
 import { CardView } from './view';
 
-const CLEARED = 'cleared from the store';
+/** Why the store does not have a task any more: in its first line, and alone. */
+interface Gone {
+  readonly notice: string;
+  readonly sentence: string;
+}
+
+function clearedTask(taskid: number): Gone {
+  return { notice: 'cleared from the store', sentence: `Task ${taskid} is cleared from the store.` };
+}
+
+/** `sentence`: of the farm, such as `Task 7 expired after 7 days.` */
+function expiredTask(taskid: number, sentence: string): Gone {
+  return { notice: sentence.replace(`Task ${taskid} `, '').replace(/\.$/, ''), sentence };
+}
 
 const ASKED_EVERY_MS = 900;
 
@@ -44,7 +57,8 @@ export class LiveCard implements DrawnCard {
   private details: TaskDetails | null = null;
   /** What the kernel offers while the farm is live. */
   private choice: KernelChoice | null = null;
-  private isCleared = false;
+  /** What the farm answered about a task that it does not have; `null`: it was not asked. */
+  private gone: Gone | null = null;
   // the task and the state that details were asked for last, and when
   private askedFor = '';
   private askedAt = -Infinity;
@@ -85,7 +99,7 @@ export class LiveCard implements DrawnCard {
 
   private forget(): void {
     this.head = this.details = null;
-    this.isCleared = false;
+    this.gone = null;
     this.askedFor = '';
     this.view.showPrinted('');
     this.showDetails();
@@ -98,9 +112,9 @@ export class LiveCard implements DrawnCard {
     const situation = taskSituation(queue, card);
     const taskid = newestRetry(queue, card.taskid);
     this.choice = choiceOfKernel(this.host.kernelParts());
-    if (situation === 'dropped') this.showCleared(card);
+    if (situation === 'dropped') this.showGone(card, clearedTask(card.taskid));
     else if (taskid !== card.taskid) this.draw(card, this.headOf(taskid, store));
-    else if (situation === 'cleared' || this.isCleared) this.showCleared(card);
+    else if (situation === 'cleared' || this.gone !== null) this.showGone(card, this.gone);
     else if (isFinal(card.state)) this.showFinal(offersOf(card.state));
     else if (situation === 'listed') this.draw(card, this.headOf(taskid, store));
     else this.showUnlisted(card);
@@ -123,10 +137,13 @@ export class LiveCard implements DrawnCard {
     this.ask(card.taskid, 'unlisted');
   }
 
-  private showCleared(card: TaskCard): void {
+  /** `gone`: `null` if the farm has to be asked why; most tasks are gone because they were cleared. */
+  private showGone(card: TaskCard, gone: Gone | null): void {
     const isOfKernel = !isFinal(card.state) && findLiveButtons(this.host.kernelParts()) !== null;
     if (isOfKernel) return this.showSaved([], 'none'); // the kernel's farm has only the name of the one here
-    this.showWhatIsKnown(card, CLEARED);
+    const { notice, sentence } = gone ?? clearedTask(card.taskid);
+    this.showWhatIsKnown(card, notice, sentence);
+    if (gone === null) this.ask(card.taskid, 'gone');
   }
 
   private showUnreachable(card: TaskCard): void {
@@ -143,10 +160,10 @@ export class LiveCard implements DrawnCard {
     this.showView([], seen === null ? 'buttons' : 'all', ['It goes on with', startLine(card.farm)]);
   }
 
-  /** Show the last form with a notice: what was drawn, or what was saved. */
-  private showWhatIsKnown(card: TaskCard, notice: string): void {
+  /** Show the last form: what was drawn, with a notice in its line, or what was saved, with a sentence beneath. */
+  private showWhatIsKnown(card: TaskCard, notice: string, sentence = ''): void {
     if (this.head === null) {
-      if (notice) this.showSaved([], 'buttons', [`Task ${card.taskid} is ${notice}.`]);
+      if (sentence) this.showSaved([], 'buttons', [oneLine(sentence)]);
       else this.showSaved([], 'none');
       return;
     }
@@ -195,7 +212,7 @@ export class LiveCard implements DrawnCard {
   /** Ask for the details of a task, unless those of this state are here; a task that runs is asked for each second. */
   private ask(taskid: number, state: string): void {
     const what = `${taskid} ${state}`;
-    const isHere = this.details?.task.taskid === taskid && isFinal(this.details.task.state);
+    const isHere = state !== 'gone' && this.details?.task.taskid === taskid && isFinal(this.details.task.state);
     const isTooEarly = what === this.askedFor && performance.now() - this.askedAt < ASKED_EVERY_MS;
     if (isHere || isTooEarly || !this.host.isInView() || this.card === null) return;
     this.askedFor = what;
@@ -212,7 +229,7 @@ export class LiveCard implements DrawnCard {
   private receive(what: string, details: TaskDetails): void {
     if (this.isDisposed || what !== this.askedFor) return;
     const isOther = details.task.taskid === this.card?.taskid && details.task.submitted !== this.card.submitted;
-    if (isOther) this.isCleared = true;
+    if (isOther) this.gone = clearedTask(details.task.taskid);
     else {
       const isNew = details.outputs != null || this.details === null;
       this.details = isNew ? details : { ...details, outputs: this.details?.outputs };
@@ -223,8 +240,12 @@ export class LiveCard implements DrawnCard {
 
   private onProblem(what: string, error: unknown): void {
     if (this.isDisposed || what !== this.askedFor) return;
-    if (this.farm.store === null || !(error instanceof RequestError) || error.status !== 404 || !what.endsWith('unlisted')) return;
-    this.isCleared = true;
+    const { card } = this;
+    const isAboutEnd = what.endsWith('unlisted') || what.endsWith('gone');
+    if (card === null || this.farm.store === null || !isAboutEnd || !(error instanceof RequestError)) return;
+    if (error.status === 410) this.gone = expiredTask(card.taskid, error.message);
+    else if (error.status === 404) this.gone = clearedTask(card.taskid);
+    else return;
     this.update();
   }
 

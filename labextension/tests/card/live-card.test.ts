@@ -166,6 +166,26 @@ describe('what is shown', () => {
     expect(host.shown).toBe('SAVED | Task 7 is cleared from the store.');
   });
 
+  test.each([20_000, 0])('a task that expired says why, where %i others are in the store', async succeeded => {
+    world.details = () => Promise.reject(new RequestError('Task 7 expired after 7 days.', 410));
+    show();
+    world.tell(queue([], { succeeded }));
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(host.shown).toBe('SAVED | Task 7 expired after 7 days.');
+    expect(world.asked).toEqual([7]);
+  });
+
+  test('a task that expires while it is shown says why, once it is known', async () => {
+    show();
+    world.tell(queue([[7, StateCode.SUCCEEDED]], { succeeded: 1 }));
+    await settle();
+    world.details = () => Promise.reject(new RequestError('Task 7 expired when the store had 10 GB.', 410));
+    world.tell(queue([], {}));
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(host.shown).toBe('✔ task 7 fit · succeeded · 8.00 s · expired when the store had 10 GBsaid');
+    expect(world.asked).toEqual([7, 7]);
+  });
+
   test('no text becomes HTML', async () => {
     world.details = async () => ({
       task: { ...INFO, state: 'failed' }, log: '<img src=x>\u202e', traceback: '<b>Traceback</b>', note: '<i>',
