@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from msgspec import MsgspecError
 
+from taskfc_ext.drivers.paths import payloads_of, witness_of
 from taskfc_ext.drivers.row_checks import MODULUS, Total, Totals, check_code, check_file, check_row
 from taskfc_ext.drivers.schema import BASELINE, BLOCK_BITS, DEFINED, ENDED, SUBMITTED, TABLES
 from taskfc_ext.errors import StoreError
@@ -378,6 +379,19 @@ def damage(path: Path, fact: str) -> StoreError:
         "the store aside and begins with an empty one"
     )
     return StoreError(f"the store {path} is damaged: {fact}", hint=hint)
+
+
+def refuse_lost_journal(path: Path) -> None:
+    """Refuse a folder that has had a journal and has none now.
+
+    Raises:
+        StoreError: so it is.
+    """
+    if path.exists() and path.stat().st_size:
+        return
+    left = [each for each in (witness_of(path), payloads_of(path)) if each.exists()]
+    if left:
+        raise damage(path, f"the file is {'empty' if path.exists() else 'gone'}, and {left[0].name} is still there")
 
 
 def unreadable(path: Path, error: sqlite3.Error) -> StoreError:

@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from taskfc_ext.errors import StorageFull
@@ -82,15 +82,23 @@ def storage_full(folder: Path, why: BaseException | None = None, *, wanted: int 
     return StorageFull(f"{text}: nothing new is accepted, results wait", path=str(folder), free=free, hint=hint)
 
 
-@contextlib.contextmanager
-def finding_no_room(folder: Path) -> Iterator[None]:
-    """Raise `StorageFull` for each error inside that means that nothing can be written to `folder` at present."""
-    try:
-        yield
-    except Exception as error:
-        if is_for_want_of_room(error):
-            raise storage_full(folder, error) from error
-        raise
+class FindingNoRoom:
+    """Context that raises `StorageFull` for each error inside that means that nothing can be written at present.
+
+    It can be used again: a new context for each commit would cost a tenth of a small one.
+
+    Args:
+        folder: where is written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, Exception) and is_for_want_of_room(error):
+            raise storage_full(self._folder, error) from error
 
 
 def refuse_full_disk(folder: Path, error: BaseException) -> StorageFull | None:

@@ -21,6 +21,7 @@ _SMALL = 4096
 """Bytes up to which a copy costs less than another call."""
 
 MODULUS = 2 ** (8 * CHECK_BYTES)
+_MASK = MODULUS - 1
 _ROW = Struct("<4q")
 _CODE = Struct("<2q")
 _TOTAL: Final = "Q16s"
@@ -65,12 +66,12 @@ class Total:
     def add(self, check: bytes) -> None:
         """Count a row."""
         self.n += 1
-        self.sum = (self.sum + int.from_bytes(check, "little")) % MODULUS
+        self.sum = (self.sum + int.from_bytes(check, "little")) & _MASK
 
     def remove(self, check: bytes) -> None:
         """Count a row no more."""
         self.n -= 1
-        self.sum = (self.sum - int.from_bytes(check, "little")) % MODULUS
+        self.sum = (self.sum - int.from_bytes(check, "little")) & _MASK
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Total) and (self.n, self.sum) == (other.n, other.sum)

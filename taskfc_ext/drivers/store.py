@@ -14,18 +14,19 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from time import monotonic
 
 import msgspec
 
 from taskfc_ext.drivers.clearing import CLEARING, Clearing, without_bodies
 from taskfc_ext.drivers.connection_file import boot_id
 from taskfc_ext.drivers.files import open_private, sync_path
-from taskfc_ext.drivers.journal import Journal, damage, is_damage, unreadable
+from taskfc_ext.drivers.journal import Journal, is_damage, refuse_lost_journal, unreadable
 from taskfc_ext.drivers.kinds import KINDS, span_of
 from taskfc_ext.drivers.paths import payloads_of, reserve_of, uploads_of, witness_of
 from taskfc_ext.drivers.payload_files import LARGE, PayloadFiles, number_of
 from taskfc_ext.drivers.rescue import JournalFiles
-from taskfc_ext.drivers.room import Reserve, finding_no_room, is_io_error, refuse_full_disk
+from taskfc_ext.drivers.room import FindingNoRoom, Reserve, is_io_error, refuse_full_disk
 from taskfc_ext.drivers.schema import BLOCK_BITS, ENDED, prepare, set_up
 from taskfc_ext.drivers.upkeep import CHECKPOINT_BYTES, Upkeep
 from taskfc_ext.drivers.usage import Usage
@@ -59,11 +60,12 @@ class Store:
     def __init__(self, path: Path, *, is_synced: bool = False) -> None:
         self.path = path
         self.reserve = Reserve(reserve_of(path))
+        self._finding_no_room = FindingNoRoom(path.parent)
         self._is_synced = is_synced
         self._unsynced: list[int] = []  # files that the transaction refers to
         self.warnings: list[str] = []
         note = read_witness(witness_of(path))
-        _refuse_lost_journal(path)
+        refuse_lost_journal(path)
         try:
             for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
                 if name == path.name or path.with_name(name).exists():
@@ -154,7 +156,7 @@ class Store:
             UploadGone: the file of an `Upload` is not there.
             StorageFull: there is no room.
         """
-        with finding_no_room(self.path.parent):
+        with self._finding_no_room:
             return tuple([self._stage(payload) for payload in payloads])
 
     def _stage(self, payload: Payload) -> Payload:
@@ -170,7 +172,7 @@ class Store:
         Raises:
             StorageFull: there is no room.
         """
-        with finding_no_room(self.path.parent):
+        with self._finding_no_room:
             return tuple(self._files.again(body) if isinstance(body, PayloadRef) else body for body in payloads)
 
     def commit(self, records: Iterable[Record]) -> None:
@@ -180,15 +182,16 @@ class Store:
             StorageFull: there is no room. Nothing was written, and the same records can be committed later.
             StoreError: the store is damaged; nothing was written.
             sqlite3.Error: nothing was written.
-            StoreRemoved: see `check_files`; these records were not written.
+            StoreRemoved: see `check_files`, which is left out in `LOOK_EVERY` after the last; nothing was written.
         """
-        self.check_files()
-        with finding_no_room(self.path.parent):
+        if monotonic() >= self._names.due:
+            self.check_files()
+        with self._finding_no_room:
             self._commit(list(records))
 
     def _commit(self, records: Sequence[Record]) -> None:
         journal, execute = self._journal, self._db.execute
-        staged, first_file = set(self._files.staged), self._files.next_number
+        staged, first_file = self._files.staged.copy(), self._files.next_number
         is_clearing = False
         try:
             execute("BEGIN IMMEDIATE")
@@ -209,6 +212,7 @@ class Store:
             self._files.remove(range(first_file, self._files.next_number))
             self._files.staged |= staged
             self._written = 0
+            self.check_files()  # a file that is gone may be why, and nothing else may be opened in its place
             if is_io_error(error):
                 self._open_again()
             elif isinstance(error, sqlite3.Error) and is_damage(error):
@@ -435,16 +439,3 @@ class Store:
 def _stands_for(digest: bytes, sizes: Mapping[bytes, int]) -> PayloadRef:
     """Return the stand-in for a code body in a replay, which needs only its size."""
     return PayloadRef(digest.hex(), sizes.get(digest, 0))
-
-
-def _refuse_lost_journal(path: Path) -> None:
-    """Refuse a folder that has had a journal and has none now.
-
-    Raises:
-        StoreError: so it is.
-    """
-    if path.exists() and path.stat().st_size:
-        return
-    left = [each for each in (witness_of(path), payloads_of(path)) if each.exists()]
-    if left:
-        raise damage(path, f"the file is {'empty' if path.exists() else 'gone'}, and {left[0].name} is still there")

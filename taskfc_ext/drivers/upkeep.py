@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from taskfc_ext.drivers.memory import MUCH, give_back_memory, resident
@@ -54,8 +55,9 @@ class Upkeep:
             self._begin(untidy=True)
         elif self._bytes > _CHECK_AFTER_BYTES or self._commits % _CHECK_AFTER_COMMITS == 0:
             self._bytes = 0
-            if self._wal.stat().st_size > CHECKPOINT_BYTES:
-                self._begin(untidy=False)
+            with suppress(FileNotFoundError):  # it was removed, which the next look at its name finds
+                if self._wal.stat().st_size > CHECKPOINT_BYTES:
+                    self._begin(untidy=False)
 
     def join(self) -> None:
         """Wait until all due upkeep is done."""

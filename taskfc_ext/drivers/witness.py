@@ -67,7 +67,7 @@ class Witness:
 
     def __init__(self, path: Path, note: Note) -> None:
         self._note = note
-        self._head = _head(note)
+        self._use_head(note)
         self._at = 0
         self._fd = open_private(path)
         try:
@@ -84,16 +84,23 @@ class Witness:
 
     def note(self, totals: bytes) -> None:
         """Note the totals after a commit. If that is impossible, the witness stays behind, which harms nothing."""
-        content = self._head + totals
-        with suppress(OSError):
-            os.pwrite(self._fd, content + _check(content), self._at * _PAGE)
+        # no map of the file: one that was cut short would end the process at the next write
+        check = crc32(totals, self._check_of_head).to_bytes(_CHECK_BYTES, "little")
+        try:
+            os.pwrite(self._fd, self._head + totals + check, self._at * _PAGE)
             self._at = 1 - self._at
             if self._note.synced:
                 os.fdatasync(self._fd)
+        except OSError:
+            pass
+
+    def _use_head(self, note: Note) -> None:
+        self._head = _head(note)
+        self._check_of_head = crc32(self._head)
 
     def close(self, totals: bytes) -> None:
         """Note the totals of a journal that is synced, and close the file."""
-        self._head = _head(replace(self._note, synced=True))
+        self._use_head(replace(self._note, synced=True))
         self.note(totals)
         with suppress(OSError):
             os.fsync(self._fd)

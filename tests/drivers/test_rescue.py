@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from taskfc_ext.drivers import rescue
 from taskfc_ext.drivers.files import try_lock
+from taskfc_ext.drivers.payload_files import LARGE
 from taskfc_ext.drivers.rescue import HeldLock, StoreRemoved
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.errors import StoreError
@@ -39,7 +41,8 @@ def make_empty(journal: Path) -> None:
     ids=["folder", "journal", "log", "renamed", "copied", "emptied"],
 )
 @pytest.mark.parametrize("is_settled", [False, True], ids=["in the log", "in the file"])
-def test_all_commits_are_in_the_file_again(tmp_path, harm, is_settled):
+def test_all_commits_are_in_the_file_again(tmp_path, monkeypatch, harm, is_settled):
+    monkeypatch.setattr(rescue, "LOOK_EVERY", 0.0)
     journal = tmp_path / "store" / "journal.sqlite"
     journal.parent.mkdir()
     store = Store(journal)
@@ -59,6 +62,39 @@ def test_all_commits_are_in_the_file_again(tmp_path, harm, is_settled):
     assert not {path.name for path in journal.parent.iterdir()} & {
         f"{journal.name}-{end}" for end in ("wal", "rescued")
     }
+
+
+@pytest.mark.parametrize("is_synced", [False, True])
+def test_commits_between_two_looks_are_in_the_file_again(tmp_path, monkeypatch, is_synced):
+    monkeypatch.setattr(rescue, "LOOK_EVERY", 3600.0)
+    journal = tmp_path / "store" / "journal.sqlite"
+    journal.parent.mkdir()
+    store = Store(journal, is_synced=is_synced)
+    records = [make_submitted(first, seq=first + 1) for first in range(300)]  # upkeep looks at the log, too
+    store.commit(records[:1])
+    shutil.rmtree(journal.parent)
+    for record in records[1:]:
+        store.commit([record])
+    with pytest.raises(StoreRemoved, match="removed or replaced"):
+        store.check_files()
+    again = Store(journal)
+    assert list(again.records()) == records
+    again.close()
+
+
+def test_a_commit_that_fails_since_the_folder_is_gone_saves_the_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(rescue, "LOOK_EVERY", 3600.0)
+    journal = tmp_path / "store" / "journal.sqlite"
+    journal.parent.mkdir()
+    store = Store(journal, is_synced=True)
+    store.commit([make_submitted()])
+    bodies = store.stage([b"x" * LARGE])
+    shutil.rmtree(journal.parent)
+    with pytest.raises(StoreRemoved, match="removed or replaced"):
+        store.commit([make_submitted(1, bodies=bodies, seq=2)])  # its file cannot be synced
+    again = Store(journal)
+    assert list(again.records()) == [make_submitted()]
+    again.close()
 
 
 def test_a_journal_that_cannot_be_written_again_is_an_error(tmp_path):
