@@ -28,6 +28,7 @@ from taskfc_ext.drivers.environment import farm_environment
 from taskfc_ext.drivers.machine import machine_totals
 from taskfc_ext.drivers.memory import keep_little_memory
 from taskfc_ext.drivers.paths import FarmPaths, check_store, farm_paths
+from taskfc_ext.drivers.process_limits import raise_file_limit
 from taskfc_ext.drivers.rescue import HeldLock
 from taskfc_ext.drivers.room import Reserve
 from taskfc_ext.drivers.signals import SignalQueue, is_stray, signal_queue
@@ -49,6 +50,7 @@ logger = logging.getLogger(__name__)
 def main() -> None:
     """Serve a farm until it is stopped. Arguments: its name, the descriptors of the socket pair and of the lock."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    raise_file_limit()
     name, supervisor_fd, lock_fd = sys.argv[1], *map(int, sys.argv[2:4])
     paths = farm_paths(name)
     supervisor = socket.socket(fileno=supervisor_fd)

@@ -15,6 +15,7 @@ from typing import Generic, Protocol, TypeVar
 
 import zmq
 
+from taskfc_ext.drivers.process_limits import require_files, require_threads
 from taskfc_ext.drivers.socket_folder import (
     FolderRefused,
     check_peer,
@@ -54,10 +55,33 @@ RECEIVE_QUEUE = 16
 peer can take before a frame of it is received: frames of our clients have at most 8 MiB, but for broadcasts."""
 
 
+_FILES = 12
+"""Descriptors of one connection: the first of a process and its monitor take 10."""
+
+_THREADS = 2
+"""Threads that ZMQ starts with the first socket of a process."""
+
+_pid_with_threads = 0  # the process in which ZMQ has started them
+
+
 class Decoder(Protocol[M]):
     """The part of a `FrameDecoder` that a connection uses."""
 
     def decode(self, frame: bytes, /) -> list[M]: ...
+
+
+def _require_limits() -> None:
+    """Check that ZMQ gets what it needs for one more connection: it would abort this process.
+
+    Raises:
+        FarmError: the message says of what there are too few.
+    """
+    global _pid_with_threads
+    purpose = "a connection to the farm"
+    require_files(_FILES, purpose)
+    if _pid_with_threads != os.getpid():
+        require_threads(_THREADS, purpose)
+        _pid_with_threads = os.getpid()
 
 
 def _socket(kind: int) -> zmq.Socket[bytes]:
@@ -84,9 +108,11 @@ class Dealer(Generic[M]):
 
     Raises:
         FolderRefused: the socket or its folder belongs to another user.
+        FarmError: this process has too few descriptors or threads left.
     """
 
     def __init__(self, path: Path, decoder: Decoder[M]) -> None:
+        _require_limits()
         self._decoder = decoder
         self._folder = path.parent
         self._has_received = False
@@ -165,9 +191,11 @@ class Router:
 
     Raises:
         FolderRefused: the socket's folder belongs to another user.
+        FarmError: this process has too few descriptors or threads left.
     """
 
     def __init__(self, path: Path) -> None:
+        _require_limits()
         self.path = path
         self._folder_fd = -1
         self._refusal = ""

@@ -9,6 +9,7 @@ import traceback
 import msgspec
 
 from taskfc_ext.drivers.paths import FarmPaths, farm_paths, prepare
+from taskfc_ext.drivers.process_limits import raise_file_limit, require_limits_of_farm
 from taskfc_ext.drivers.processes import python_command
 from taskfc_ext.drivers.room import LOW, Reserve, free_bytes, is_for_want_of_room, refuse_start
 from taskfc_ext.drivers.stops import count_stops
@@ -29,6 +30,7 @@ def main(commands: Commands = python_command) -> None:
     that it holds no terminal, pipe or folder of the process that started it.
     """
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # descriptors that the starting process had open
+    raise_file_limit()  # after that: it would take long where the limit is a thousand million
     umask = os.umask(0o077)  # no file of the farm is for others; those that tasks make are as the user wants them
     given, _, secrets = sys.stdin.buffer.read().partition(b"\n")
     status = StatusPipe(os.dup(1))  # not inheritable, so that closing it ends the pipe
@@ -77,6 +79,7 @@ def _supervise(
     options = settle_options(paths, given)
     if request.at_rest:
         options = msgspec.structs.replace(options, n_workers=0)  # only now: the stored options do not change
+    require_limits_of_farm(options.n_workers if options.engine is None else 0)
     dead = take_over(paths, lock_fd)
     log(f"farm {paths.name} starts with {options.n_workers} workers, pid={os.getpid()} tag={paths.tag}")
     Supervisor(

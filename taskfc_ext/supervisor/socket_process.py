@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 
 from taskfc_ext.drivers.child_exit import describe_exit, has_ended, log_tail
 from taskfc_ext.drivers.files import open_private
+from taskfc_ext.drivers.process_limits import restore_file_limit
 from taskfc_ext.drivers.processes import environment_outside_farms
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.codec import FrameDecoder
@@ -74,6 +75,7 @@ class SocketProcess(Generic[M]):
                 stdout=log_fd,
                 stderr=log_fd,
                 env=environment_outside_farms(),
+                preexec_fn=restore_file_limit,  # safe: this process has one thread
                 pass_fds=(theirs.fileno(), *inherited),
             )
             _give(self.process, given)

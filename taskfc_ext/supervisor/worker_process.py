@@ -8,10 +8,16 @@ from contextlib import ExitStack
 
 from taskfc_ext.drivers.files import open_private, remove_if_empty
 from taskfc_ext.drivers.paths import FarmPaths
+from taskfc_ext.drivers.process_limits import restore_file_limit
 from taskfc_ext.drivers.processes import Page, remove_page
 from taskfc_ext.drivers.signals import unblock_signals
 from taskfc_ext.drivers.worker_child import WorkerChild
 from taskfc_ext.protocol.supervisor_messages import Revoked, WorkerDown, WorkerUp
+
+
+def _prepare_child() -> None:
+    restore_file_limit()
+    unblock_signals()
 
 
 class WorkerProcess(WorkerChild):
@@ -54,7 +60,7 @@ class WorkerProcess(WorkerChild):
                 environ=environ,
                 folder=folder,
                 umask=umask,
-                before=unblock_signals,  # safe: this process has one thread
+                before=_prepare_child,  # safe: this process has one thread
             )
             undo.pop_all()
 

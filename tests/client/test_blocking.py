@@ -25,6 +25,7 @@ from taskfc_ext.client.submit import submitter
 from taskfc_ext.errors import (
     ControllerStopped,
     ControllerUnavailable,
+    FarmError,
     RequestRefused,
     StartFailed,
     TaskAborted,
@@ -539,6 +540,44 @@ def test_a_stop_ends_open_waits_and_a_submission_starts_again(farm: FakeFarm, cl
     assert client.submit(double, 3).result(DEADLINE) == 6
     assert farm.revivals == 1
     assert client.get_task_result(0, block=True) == 2
+
+
+@pytest.mark.parametrize("error", [FarmError("too few"), OSError(24, "too few")])
+def test_a_connection_that_cannot_be_opened_ends_the_waits(
+    farm: FakeFarm, client: BlockingTaskClient, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise error
+
+    farm.running = False
+    future = client.submit(double, 1)
+    client.flush()
+    with monkeypatch.context() as patch:
+        patch.setattr("taskfc_ext.client.session.connection.Link", refuse)
+        farm.kill(then=Condition.ALIVE)
+        with pytest.raises(type(error), match="too few"):
+            future.result(DEADLINE)
+    farm.running = True
+    farm.revive()
+    assert client.submit(double, 3).result(20) == 6
+
+
+def test_a_revival_without_a_thread_for_it_ends_the_waits(
+    farm: FakeFarm, client: BlockingTaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    farm.running = False
+    future = client.submit(double, 1)
+    client.flush()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        farm.kill(then=Condition.DEAD)
+        with pytest.raises(FarmError, match="a start of the farm needs a thread"):
+            future.result(DEADLINE)
+    farm.running = True
+    assert client.submit(double, 3).result(DEADLINE) == 6
 
 
 def test_a_flush_alone_starts_no_farm_that_was_stopped(farm: FakeFarm, client: BlockingTaskClient) -> None:

@@ -99,8 +99,8 @@ class StubFarm:
         values = {"n_workers": 1, "python": sys.executable, "cwd": str(self.home), "sys_path": ()}
         return FarmOptions(**(values | changes))
 
-    def start(self, *, broken="", stuck=False, stop_timeout=None, **options):
-        """Start a supervisor; without options it uses those in the store."""
+    def start(self, *, broken="", stuck=False, stop_timeout=None, before=None, **options):
+        """Start a supervisor, which begins with `before`; without options it uses those in the store."""
         environ = {"STUB_BROKEN": broken, "STUB_STUCK": "1" if stuck else ""}
         if stop_timeout is not None:
             environ["STUB_STOP_TIMEOUT"] = str(stop_timeout)
@@ -112,6 +112,7 @@ class StubFarm:
             stderr=subprocess.DEVNULL,
             env=self.environ | environ,
             start_new_session=True,
+            preexec_fn=before,
         )
         process.stdin.write(given)
         process.stdin.close()

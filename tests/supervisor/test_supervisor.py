@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import signal
 import sys
 import time
@@ -138,6 +139,26 @@ def test_a_controller_that_refuses_its_store_ends_the_farm_at_once_with_its_reas
     assert "stopping, as no controller can serve the store: the store is damaged" in farm.log()
     assert farm.log().count("no controller:") == 0
     assert leftovers(farm) == ([], [])
+
+
+def limit_files(soft, hard):
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_farm_that_needs_more_files_than_it_may_open_does_not_start(farm):
+    supervisor = farm.start(n_workers=100, before=limit_files(64, 64))
+    status = farm.status(supervisor)
+    assert status["error"] == "a farm with 100 workers needs 240 open files in one process, and the limit is 64"
+    assert "at most 12 workers" in status["hint"]
+    assert supervisor.wait(DEADLINE) == 1
+
+
+def test_the_farm_takes_all_descriptors_that_it_may_and_workers_have_the_users_limit(farm):
+    supervisor = farm.start(n_workers=1, before=limit_files(99, 500))
+    controller, _ = farm.controller()
+    pids = (supervisor.pid, farm.worker(0).pid, controller.pid)
+    limits = [resource.prlimit(pid, resource.RLIMIT_NOFILE) for pid in pids]
+    assert limits == [(500, 500), (99, 500), (99, 500)]  # a real controller raises its own
 
 
 def test_many_workers_come_up(farm):

@@ -163,6 +163,11 @@ def _spawn(
             env={**environment_outside_farms(), **thread_pool_environment(n_workers)},
             start_new_session=True,  # so that an interrupt or a hang-up of the terminal never reaches it
         )
+    except OSError as error:  # no process, no memory, no descriptors
+        raise StartFailed(
+            f"farm {paths.name!r} cannot be started: no process can be started here: {error.strerror}",
+            hint="end some processes, or raise the limits: ulimit -u, ulimit -n, or those of the control group",
+        ) from error
     finally:
         os.close(log)
     assert process.stdin is not None

@@ -36,6 +36,7 @@ from taskfc_ext.client.session.observer import Observer
 from taskfc_ext.client.session.pending import Call
 from taskfc_ext.client.session.replies import error_of
 from taskfc_ext.drivers.connection_file import ConnectionInfo, identity_of
+from taskfc_ext.drivers.process_limits import no_threads
 from taskfc_ext.errors import ControllerUnavailable, FarmError, ProtocolError, VersionMismatch
 from taskfc_ext.protocol.client_messages import (
     Changed,
@@ -189,7 +190,7 @@ class Connection:
         try:
             path = self._path = self._farm.socket()
             self._link = self._open_link(path)
-        except FarmError as error:  # also where the socket's folder has become another user's
+        except (FarmError, OSError) as error:  # also of the socket's folder, and for want of descriptors or threads
             self._go_down(FarmState.REFUSED, error)
             return
         self._send([self._hello])
@@ -360,7 +361,10 @@ class Connection:
         self._leave()
         self._phase = Phase.REVIVING
         # not the loop's executor: it refuses work while the interpreter exits, when a last flush may need the farm
-        threading.Thread(target=self._run_revive, name="taskfc-revive", daemon=True).start()
+        try:
+            threading.Thread(target=self._run_revive, name="taskfc-revive", daemon=True).start()
+        except RuntimeError:
+            self._on_revived(no_threads("a start of the farm"))
 
     def _run_revive(self) -> None:
         error: Exception | None = None
@@ -416,8 +420,6 @@ class Connection:
             error = self._observer.on_down(state, error)
             self._look_in(_LOOK_FOR_RETURN_EVERY)
         self._state.give_up(error)
-
-    # small things
 
     def _send(self, messages: Sequence[Message]) -> None:
         if messages and self._link is not None:
