@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from taskfc_ext.cli import farms, repair, steering, tasks
+from taskfc_ext.cli import doctor, farms, repair, steering, tasks
 from taskfc_ext.cli.completion import completion
 from taskfc_ext.cli.status import status
 
@@ -16,6 +16,7 @@ ACTIONS: dict[str, Act] = {
     "stop": farms.stop,
     "restart": farms.restart,
     "forget": farms.forget,
+    "doctor": doctor.doctor,
     "repair": repair.repair,
     "status": status,
     "list": farms.list_farms,

@@ -133,6 +133,16 @@ COMMANDS: dict[str, Command] = {
         (argument("farms", help="the farms", metavar=FARM, nargs="+", type=farm_name),),
         (("taskfc forget night", "the farm `night` is in no list any more"),),
     ),
+    "doctor": Command(
+        "examine the store of a farm, running or stopped, and change nothing",
+        (argument("farm", help="the farm (default: that of --name)", metavar=FARM, nargs="?", type=farm_name),),
+        (
+            ("taskfc doctor night", "the farm `night`"),
+            ("taskfc doctor --json | jq .damages", "for a script"),
+        ),
+        "It reads every record, and shows sizes, options, free space, permissions and the lock. The exit code is 0 if "
+        "the store is whole, 1 if something in it is damaged or gone.",
+    ),
     "repair": Command(
         "replace the damaged stores of stopped farms by what is whole in them, and name what is lost",
         (argument("farms", help="the farms", metavar=FARM, nargs="+", type=farm_name),),

@@ -23,6 +23,7 @@ from taskfc_ext.core.scheduler import Scheduler
 from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.drivers.aside import put_aside
 from taskfc_ext.drivers.paths import FarmPaths, payloads_of, witness_of
+from taskfc_ext.drivers.payload_files import refs_in
 from taskfc_ext.drivers.salvage import Salvaged, salvage
 from taskfc_ext.drivers.schema import DEFINED
 from taskfc_ext.drivers.store import Store
@@ -251,20 +252,6 @@ def _tasks(taskids: Iterable[int], submitted: Iterable[Submitted] = ()) -> str:
     return f"{text} ({', '.join(names[:5])})" if names else text
 
 
-def payload_files(records: Iterable[Record]) -> set[str]:
-    """Return the names of the payload files that `records` refer to."""
-    found: set[str] = set()
-    for record in records:
-        match record:
-            case Submitted():
-                found.update(body.file for body in record.bodies if isinstance(body, PayloadRef))
-            case Ended():
-                found.update(value.file for value in record.values if isinstance(value, PayloadRef))
-            case Define(body=PayloadRef() as body):
-                found.add(body.file)
-    return found
-
-
 @dataclass(frozen=True)
 class Repaired:
     """The result of a repair.
@@ -304,7 +291,7 @@ def repair(paths: FarmPaths) -> Repaired | None:
     store = Store(paths.journal)
     try:
         for group in planned.groups:
-            for file in sorted(payload_files(group)):
+            for file in sorted({ref.file for record in group for ref in refs_in(record)}):
                 if not store.take_file(payloads_of(damaged) / file):
                     planned.losses.append(f"the payload file {file} is gone")
             store.commit(group)
@@ -312,6 +299,16 @@ def repair(paths: FarmPaths) -> Repaired | None:
         store.close()
     _read(paths)
     return Repaired(aside, tuple(planned.losses), planned.n_kept)
+
+
+def foresee_losses(paths: FarmPaths) -> tuple[str, ...]:
+    """Return the losses that a repair of a damaged store, whose lock the caller holds, would name. Changes nothing.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    note = read_witness(witness_of(paths.journal))
+    return tuple(plan(salvage(paths.journal), note.next_seq if note is not None else 0).losses)
 
 
 def _read(paths: FarmPaths) -> None:

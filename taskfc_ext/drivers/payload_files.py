@@ -13,12 +13,14 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from taskfc_ext.drivers.files import make_private_folder, open_private, sync_path
 from taskfc_ext.drivers.uploads import write_new
+from taskfc_ext.protocol.client_messages import Define, Ended
 from taskfc_ext.protocol.payloads import Payload, PayloadRef, Upload
+from taskfc_ext.protocol.records import Record, Submitted
 
 LARGE = 64 * 2**10
 """Bytes from which a payload has a file: below that, a file would cost more than a row of the journal."""
@@ -209,6 +211,17 @@ class PayloadFiles:
 def number_of(ref: PayloadRef) -> int:
     """Return the number of the file of `ref`."""
     return int(ref.file, 16)
+
+
+def refs_in(record: Record) -> Iterator[PayloadRef]:
+    """Yield the payloads of `record` that stand in files."""
+    match record:
+        case Submitted():
+            yield from (body for body in record.bodies if isinstance(body, PayloadRef))
+        case Ended():
+            yield from (value for value in record.values if isinstance(value, PayloadRef))
+        case Define(body=PayloadRef() as body):
+            yield body
 
 
 def _number(name: str) -> int:
