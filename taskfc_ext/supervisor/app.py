@@ -37,8 +37,9 @@ def main(commands: Commands = python_command) -> None:
     with open(os.devnull, "r+b", buffering=0) as null:
         os.dup2(null.fileno(), 0)
         os.dup2(null.fileno(), 1)
-    paths = farm_paths(sys.argv[1])
+    name = sys.argv[1]
     try:
+        paths = farm_paths(name)
         prepare(paths)
         log_fd = open_log(paths.supervisor_log)
         os.dup2(log_fd, 2)
@@ -46,7 +47,7 @@ def main(commands: Commands = python_command) -> None:
         _supervise(paths, given, secrets, status, commands, umask)
     except (TaskFCError, ValueError, OSError) as error:
         if isinstance(error, OSError):
-            error = _explain(error, paths)
+            error = _explain(error, farm_paths(name))
         status.send(LaunchStatus(error=getattr(error, "message", str(error)), hint=getattr(error, "hint", "")))
         log(f"ended: {error}")
         sys.exit(1)

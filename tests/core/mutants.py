@@ -89,7 +89,7 @@ MUTANTS = (
         "a task is unreachable although there is no worker",
     ),
     Mutant(
-        "handle",
+        "_follow_up",
         "refusals.stop_clocks(self.farm)",
         "",
         "a task is unreachable as soon as its worker, which was busy, refuses it",
@@ -132,7 +132,7 @@ MUTANTS = (
     ),
     Mutant(
         "dispatch",
-        "if farm.stop_asked:\n    return",
+        "if farm.stop_asked or farm.no_room is not None:\n    return",
         "",
         "tasks are dispatched after the stop",
     ),
@@ -623,7 +623,7 @@ MUTANTS = (
         "the recovery runs twice though it may run only once",
     ),
     Mutant(
-        "on_farm",
+        "on_worker_vanished",
         "started=_NO_PAGE",
         "started=0",
         "what may run only once runs again when everything died",
