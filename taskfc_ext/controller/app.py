@@ -15,7 +15,7 @@ import msgspec
 
 from taskfc_ext.controller.loop import Controller, SupervisorLost
 from taskfc_ext.core.scheduler import Scheduler
-from taskfc_ext.core.state.limits import DAY, HOUR, Limits
+from taskfc_ext.core.state.limits import Limits
 from taskfc_ext.drivers.connection_file import (
     ConnectionInfo,
     boot_id,
@@ -39,7 +39,7 @@ from taskfc_ext.drivers.uploads import remove_dead
 from taskfc_ext.errors import StorageFull, StoreError, TaskFCError
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.ids import PROTOCOL
-from taskfc_ext.protocol.options import FarmOptions
+from taskfc_ext.protocol.options import DAY, HOUR, FarmOptions
 from taskfc_ext.protocol.resources import slot_totals
 from taskfc_ext.protocol.supervisor_messages import Serving, StoreRefused
 from taskfc_ext.version import __version__

@@ -10,6 +10,9 @@ from taskfc_ext.protocol.ids import Seconds, Workers
 from taskfc_ext.protocol.limits import MAX_AMOUNT, MAX_DAYS, MAX_RESOURCES
 from taskfc_ext.protocol.resources import ResourceAmount, ResourceName
 
+DAY, HOUR = 86_400.0, 3_600.0
+"""Seconds of a day and of an hour."""
+
 UNREACHABLE_AFTER = 30.0
 """Default of `unreachable_after`: seconds after which a task fails that all workers reject."""
 
@@ -81,3 +84,10 @@ class FarmOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     keep_days: Annotated[float, Meta(ge=0, le=MAX_DAYS)] = KEEP_DAYS
     idle_stop: Annotated[float, Meta(ge=0, le=24 * MAX_DAYS)] = IDLE_STOP
     keep_bytes: Annotated[int, Meta(ge=0, le=MAX_AMOUNT)] = KEEP_BYTES
+
+
+def age_text(seconds: float) -> str:
+    """Return an age in words: `7 days`, `12 hours`, `90 seconds`."""
+    unit, size = ("day", DAY) if seconds >= DAY else ("hour", HOUR) if seconds >= HOUR else ("second", 1.0)
+    n = f"{seconds / size:.3g}"
+    return f"{n} {unit}" if n == "1" else f"{n} {unit}s"

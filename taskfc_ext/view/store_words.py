@@ -6,9 +6,8 @@ import argparse
 import math
 from typing import Any, Protocol
 
-from taskfc_ext.core.state.limits import DAY, HOUR, age_text
 from taskfc_ext.protocol.limits import MAX_DAYS
-from taskfc_ext.protocol.options import FarmOptions
+from taskfc_ext.protocol.options import DAY, HOUR, FarmOptions, age_text
 from taskfc_ext.protocol.resources import format_size, parse_size
 from taskfc_ext.view.argument import Argument, argument
 

@@ -9,12 +9,13 @@ import pytest
 
 from taskfc_ext.controller.retention import CHECK_AGE_EVERY, Retention
 from taskfc_ext.core.events import StoreRead
-from taskfc_ext.core.state.limits import DAY, Limits
+from taskfc_ext.core.state.limits import Limits
 from taskfc_ext.drivers.files import bytes_in
 from taskfc_ext.drivers.paths import payloads_of
 from taskfc_ext.drivers.payload_files import LARGE
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.protocol import client_messages as messages
+from taskfc_ext.protocol.options import DAY
 from taskfc_ext.protocol.payloads import Payload
 from tests.core.conversation import Conversation, spec
 

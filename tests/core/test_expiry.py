@@ -7,9 +7,10 @@ import pytest
 from taskfc_ext.core.effects import Effects
 from taskfc_ext.core.events import OldTask, StoreRead
 from taskfc_ext.core.journal import baseline
-from taskfc_ext.core.state.limits import DAY, YOUNG, Limits
+from taskfc_ext.core.state.limits import YOUNG, Limits
 from taskfc_ext.protocol import client_messages as messages
 from taskfc_ext.protocol.client_messages import Changed, ErrorKind, Refused
+from taskfc_ext.protocol.options import DAY
 from taskfc_ext.protocol.records import Expired
 from tests.core.conversation import BOB, Conversation, messages_to, spec
 

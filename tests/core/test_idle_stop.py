@@ -6,9 +6,10 @@ import pytest
 
 from taskfc_ext.core.effects import Effects
 from taskfc_ext.core.events import FromClient
-from taskfc_ext.core.state.limits import HOUR, Limits
+from taskfc_ext.core.state.limits import Limits
 from taskfc_ext.protocol.client_messages import Hello, Stopping
 from taskfc_ext.protocol.ids import PROTOCOL, Session
+from taskfc_ext.protocol.options import HOUR
 from taskfc_ext.protocol.records import StopAsked
 from taskfc_ext.protocol.supervisor_messages import Shutdown
 from tests.core.conversation import ALICE, BOB, Conversation, messages_to, to_supervisor

@@ -195,7 +195,7 @@ assert not {name.partition(".")[0] for name in new} & slow, new
 light = {"taskfc_ext.client", "taskfc_ext.client.context", "taskfc_ext.client.context.owner",
          "taskfc_ext.client.progress", "taskfc_ext.client.progress.switch"}
 light |= {"taskfc_ext.client.group", "taskfc_ext.client.group.front"}
-light |= {"taskfc_ext.drivers", "taskfc_ext.drivers.environment"}
+light |= {"taskfc_ext.drivers", "taskfc_ext.drivers.environment", "taskfc_ext.drivers.cores"}
 assert not [name for name in new - light if name.startswith(("taskfc_ext.client", "taskfc_ext.drivers"))]
 assert threading.active_count() == 1
 """

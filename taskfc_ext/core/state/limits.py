@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from taskfc_ext.protocol.ids import list_ids
+from taskfc_ext.protocol.options import age_text
 from taskfc_ext.protocol.resources import format_size
-
-DAY, HOUR = 86_400.0, 3_600.0
 
 YOUNG = 10.0
 """Seconds after its end in which a task is not expired for room: who waits for it receives the result first."""
@@ -55,10 +54,3 @@ class Limits(NamedTuple):
             return f"{named} expired {why}", "start(keep_bytes=...) sets how much is kept"
         why = f"after {age_text(self.seconds)}" if self.seconds else "by age"
         return f"{named} expired {why}", "start(keep_days=...) sets how long finished tasks are kept"
-
-
-def age_text(seconds: float) -> str:
-    """Return an age in words: `7 days`, `12 hours`, `90 seconds`."""
-    unit, size = ("day", DAY) if seconds >= DAY else ("hour", HOUR) if seconds >= HOUR else ("second", 1.0)
-    n = f"{seconds / size:.3g}"
-    return f"{n} {unit}" if n == "1" else f"{n} {unit}s"
