@@ -281,7 +281,7 @@ class Connection:
 
     def _on_refused(self, message: Refused) -> None:
         if message.error is ErrorKind.SAY_HELLO:
-            if self._phase is Phase.SERVING:
+            if self._phase in (Phase.CONNECTING, Phase.SERVING):  # the welcome may be among the dropped messages
                 self._phase = Phase.CONNECTING
                 self._send([self._hello])
         else:  # it speaks another protocol: no open request would ever be answered
