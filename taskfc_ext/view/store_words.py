@@ -70,6 +70,7 @@ OF_STORE: tuple[Argument, ...] = (
     argument(
         "--durability",
         help="what accepted tasks survive: the death of any process, or of the disk's power too",
+        metavar="process|disk",
         choices=("process", "disk"),
     ),
 )

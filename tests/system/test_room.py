@@ -22,7 +22,9 @@ SIZE = 4 * MB
 
 
 def store_files() -> list[Path]:
-    return [path for path in farm_paths("default").store.rglob("*") if path.is_file()]
+    """Return the files of the store, without its reserve, which always has the same size."""
+    paths = farm_paths("default")
+    return [path for path in paths.store.rglob("*") if path.is_file() and path != paths.reserve]
 
 
 def store_bytes() -> int:

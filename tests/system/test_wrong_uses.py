@@ -127,7 +127,7 @@ MAGICS = [
     ),
     (
         "%task start --store x",
-        "%task start: unknown option --store; it is `%task start [-n N] [--name NAME] [--fresh] [--on ENGINE] [--resources NAME=N,...] [--idle S]`",
+        "%task start: unknown option --store; it is `%task start [-n N] [--name NAME] [--fresh] [--keep-days N] [--keep-bytes SIZE] [--idle-stop H] [--durability process|disk] [--on ENGINE] [--resources NAME=N,...] [--idle S]`",
     ),
     ("%task start -n 99999", "%task start: -n: must be a whole number from 0 to 10000, not '99999'"),
     ("%task start --engine tcp://x", "%task start: unknown option --engine; did you mean --on?"),
