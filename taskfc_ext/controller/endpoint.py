@@ -118,13 +118,19 @@ class FCTaskControllerFromTaskController:
     Args:
         taskController: makes the decisions; the scheduler.
         stage: puts large arguments into files and returns references in their place.
+        restore: called with the digest and the staged body of large code, whose file may have been removed.
     """
 
     def __init__(
-        self, taskController: TaskController, *, stage: Callable[[tuple[Payload, ...]], tuple[Payload, ...]] = tuple
+        self,
+        taskController: TaskController,
+        *,
+        stage: Callable[[tuple[Payload, ...]], tuple[Payload, ...]] = tuple,
+        restore: Callable[[bytes, Payload], None] = lambda digest, body: None,
     ) -> None:
         self._task_controller = taskController
         self._stage = stage
+        self._restore = restore
         self._methods: dict[type, Callable[[Session, Message, Now], Effects]] = {
             message: getattr(self, method) for message, method in MESSAGES.items()
         }
@@ -153,6 +159,7 @@ class FCTaskControllerFromTaskController:
                 message = msgspec.structs.replace(message, bodies=self._stage(message.bodies))
             elif isinstance(message, said.Define) and isinstance(message.body, Upload):
                 message = said.Define(message.digest, *self._stage((message.body,)))
+                self._restore(message.digest, message.body)
         except UploadGone as error:
             if isinstance(message, said.Submit):
                 return Handled(refusal=_refuse_missing_file(message.seq, error))

@@ -100,7 +100,9 @@ class Controller:
         self._clients = clients
         self._workers = workers
         self._supervisor = supervisor
-        endpoint = FCTaskControllerFromTaskController(scheduler, stage=self._staging.arguments)
+        endpoint = FCTaskControllerFromTaskController(
+            scheduler, stage=self._staging.arguments, restore=store.restore_code
+        )
         self._reception = Reception(clients, endpoint, stopwatch, self._room.expect)
         self._to_clients = self._reception.outbox
         self._junk_log = RareLog(logger)

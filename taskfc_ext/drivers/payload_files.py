@@ -123,6 +123,12 @@ class PayloadFiles:
             with open(source, "rb") as content, open(open_private(path, os.O_WRONLY), "wb") as copy:
                 shutil.copyfileobj(content, copy)
 
+    def restore(self, number: int, ref: PayloadRef) -> None:
+        """Make file `number` again with the content of `ref` if it is missing."""
+        if not self.size(number):
+            with contextlib.suppress(OSError):
+                self._link(self._path(number_of(ref)), number)
+
     def take(self, path: Path) -> bool:
         """Take over a file of another store under its name; return whether it was there."""
         self._new()

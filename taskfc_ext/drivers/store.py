@@ -276,6 +276,13 @@ class Store:
         self._journal.insert_code(record.digest, number, size, body)
         self._written += size
 
+    def restore_code(self, digest: bytes, payload: Payload) -> None:
+        """Make the file of known code again from `payload` if it is missing, as after a removal of the store."""
+        query = "SELECT file FROM code WHERE digest = ? AND file IS NOT NULL"
+        row = self._db.execute(query, (digest,)).fetchone() if isinstance(payload, PayloadRef) else None
+        if row is not None and isinstance(payload, PayloadRef):
+            self._files.restore(row[0], payload)
+
     def _keep_files(self, taskids: Iterable[int], payloads: Iterable[Payload]) -> None:
         for taskid, payload in zip(taskids, payloads, strict=True):
             if isinstance(payload, PayloadRef) and number_of(payload) in self._files.staged:

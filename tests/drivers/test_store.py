@@ -347,6 +347,18 @@ def test_code_in_a_file_of_its_sender_becomes_a_file_of_the_store(store, path):
     assert files(store) == []
 
 
+def test_code_whose_file_was_removed_is_back_when_a_client_defines_it_again(store):
+    large = os.urandom(LARGE)
+    store.commit([Define(b"l" * 16, large)])
+    (payload,) = files(store)
+    payload.unlink()
+    store.restore_code(b"l" * 16, *store.stage([large]))
+    store.restore_code(b"x" * 16, *store.stage([large]))
+    store.unstage()
+    assert code_of(store, b"l" * 16) == large
+    assert files(store) == [payload]
+
+
 def test_broadcasts_that_are_forgotten_are_gone(store, path):
     store.commit(
         [Broadcasted(number=1, session="a", seq=6, kind=Kind.STRING, label="x", code=b"secret", body=b"names")]

@@ -148,6 +148,9 @@ class VirtualStore:
     def use_checks(self, knows: Callable[[int], bool], has_ended: Callable[[int], bool]) -> None:
         """Ignore them: nothing is removed here."""
 
+    def restore_code(self, digest: bytes, payload: Payload) -> None:
+        """Do nothing: no file is ever removed here."""
+
     def stage(self, payloads: Sequence[Payload]) -> tuple[Payload, ...]:
         """Return `payloads`: none is large."""
         return tuple(payloads)
