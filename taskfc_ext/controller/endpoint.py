@@ -20,7 +20,7 @@ from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused
 from taskfc_ext.protocol.ids import PROTOCOL, Session
 from taskfc_ext.protocol.message import Message
-from taskfc_ext.protocol.payloads import Payload, PayloadRef, Upload
+from taskfc_ext.protocol.payloads import Payload, PayloadRef
 from taskfc_ext.protocol.spec import Spec
 
 MAX_STRIKES = 10
@@ -157,7 +157,7 @@ class FCTaskControllerFromTaskController:
         try:
             if isinstance(message, said.Submit) and may_be_large(n_bytes, message.bodies):
                 message = msgspec.structs.replace(message, bodies=self._stage(message.bodies))
-            elif isinstance(message, said.Define) and isinstance(message.body, Upload):
+            elif isinstance(message, said.Define) and may_be_large(n_bytes, (message.body,)):
                 message = said.Define(message.digest, *self._stage((message.body,)))
                 self._restore(message.digest, message.body)
         except UploadGone as error:
