@@ -69,6 +69,7 @@ class Witness:
         self._note = note
         self._use_head(note)
         self._at = 0
+        self._fd = -1
         self._fd = open_private(path)
         try:
             first, second = read_notes(path)
@@ -79,7 +80,7 @@ class Witness:
                 os.pwrite(self._fd, bytes(2 * _PAGE), 0)
             self.note(note.totals)
         except BaseException:
-            os.close(self._fd)
+            self._release()
             raise
 
     def note(self, totals: bytes) -> None:
@@ -98,17 +99,25 @@ class Witness:
         self._head = _head(note)
         self._check_of_head = crc32(self._head)
 
+    def _release(self) -> None:
+        """Close the file; also when nobody has the witness any more."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    __del__ = _release
+
     def close(self, totals: bytes) -> None:
         """Note the totals of a journal that is synced, and close the file."""
         self._use_head(replace(self._note, synced=True))
         self.note(totals)
         with suppress(OSError):
             os.fsync(self._fd)
-        os.close(self._fd)
+        self._release()
 
     def abandon(self) -> None:
         """Close the file as it is."""
-        os.close(self._fd)
+        self._release()
 
 
 @dataclass(frozen=True)
