@@ -20,7 +20,7 @@ EXECUTABLE = os.fsencode(sys.executable or "python")
 PREFIX = os.fsencode(os.path.realpath(sys.prefix))
 """The environment of the interpreter, the same for every link to it."""
 
-NEVER_SENT = ("TASKFC_", "JPY_")
+_NEVER_SENT = ("TASKFC_", "JPY_")
 """Prefixes of variables that are of this process, and of keys to the notebook's server."""
 
 _MANY = 2**20
@@ -29,20 +29,20 @@ _MANY = 2**20
 
 def base_environment() -> tuple[tuple[bytes, bytes], ...]:
     """Return the variables of `AT_START` for a greeting, by name."""
-    found = [
-        (os.fsencode(name), os.fsencode(value)) for name, value in AT_START.items() if not name.startswith(NEVER_SENT)
-    ]
-    return tuple(sorted(found)) if sum(len(name) + len(value) for name, value in found) < _MANY else ()
+    found = sorted(sendable(AT_START).items())
+    return tuple(found) if sum(len(name) + len(value) for name, value in found) < _MANY else ()
 
 
 def farm_environment() -> dict[bytes, bytes]:
     """Return the variables of this process that a session may have otherwise: not those that a farm sets."""
     ours = {os.fsencode(name) for name in THREAD_POOLS}
-    return {name: value for name, value in os.environb.items() if name not in ours and not _is_never_sent(name)}
+    return {name: value for name, value in sendable(os.environ).items() if name not in ours}
 
 
-def _is_never_sent(name: bytes) -> bool:
-    return name.startswith(tuple(map(os.fsencode, NEVER_SENT)))
+def sendable(environ: Mapping[str, str]) -> dict[bytes, bytes]:
+    """Return the variables that a farm may receive."""
+    items = environ.items()
+    return {os.fsencode(name): os.fsencode(value) for name, value in items if not name.startswith(_NEVER_SENT)}
 
 
 def begin_with(environ: Mapping[bytes, bytes]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -14,6 +14,23 @@ OsText = Annotated[bytes, Meta(max_length=2**20)]
 
 Edits = tuple[tuple[OsText, OsText | None], ...]
 """Changes of an environment, by name: the new value of a variable, or `None` for one that is removed."""
+
+
+def edits_between(before: Mapping[bytes, bytes], now: Mapping[bytes, bytes]) -> Edits:
+    """Return the changes that make the environment `before` into `now`."""
+    gone = [(name, None) for name in before if name not in now]
+    return tuple(sorted([*[item for item in now.items() if before.get(item[0]) != item[1]], *gone]))
+
+
+def apply_edits(environ: Mapping[bytes, bytes], edits: Edits) -> dict[bytes, bytes]:
+    """Return an environment with the changes."""
+    changed = dict(environ)
+    for name, value in edits:
+        if value is None:
+            changed.pop(name, None)
+        else:
+            changed[name] = value
+    return changed
 
 
 class Context(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from taskfc_ext.protocol.limits import MAX_DAYS
@@ -32,24 +33,24 @@ class StoreWords(Protocol):
         """What accepted tasks survive: `process` or `disk`."""
 
 
-def _days(text: str) -> float:
-    try:
-        days = float(text)
-    except ValueError:
-        days = math.nan
-    if not 0 <= days <= MAX_DAYS:
-        raise argparse.ArgumentTypeError(f"takes a number of days, such as 7 or 0.5, not {text!r}; 0: for ever")
-    return days
+def _number_of(unit: str, *, such_as: int, at_most: float, zero: str) -> Callable[[str], float]:
+    """Return the type of an argument that is a number of `unit`; `zero`: the meaning of 0."""
+
+    def convert(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not 0 <= number <= at_most:
+            takes = f"takes a number of {unit}, such as {such_as} or 0.5"
+            raise argparse.ArgumentTypeError(f"{takes}, not {text!r}; 0: {zero}")
+        return number
+
+    return convert
 
 
-def _hours(text: str) -> float:
-    try:
-        hours = float(text)
-    except ValueError:
-        hours = math.nan
-    if not 0 <= hours <= 24 * MAX_DAYS:
-        raise argparse.ArgumentTypeError(f"takes a number of hours, such as 12 or 0.5, not {text!r}; 0: never")
-    return hours
+_days = _number_of("days", such_as=7, at_most=MAX_DAYS, zero="for ever")
+_hours = _number_of("hours", such_as=12, at_most=24 * MAX_DAYS, zero="never")
 
 
 def _size(text: str) -> int:

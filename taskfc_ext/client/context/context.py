@@ -19,11 +19,11 @@ from taskfc_ext import serialize
 from taskfc_ext.client.context.imports import imported_names
 from taskfc_ext.client.context.modules import Packs, Sources
 from taskfc_ext.client.context.pauses import last_submission
-from taskfc_ext.drivers.environment import AT_START, NEVER_SENT
+from taskfc_ext.drivers.environment import AT_START, sendable
 from taskfc_ext.drivers.user_folder import is_installed
 from taskfc_ext.lru import ByteLRU
 from taskfc_ext.protocol.client_messages import Define
-from taskfc_ext.protocol.context import Context, encode_context
+from taskfc_ext.protocol.context import Context, Edits, edits_between, encode_context
 from taskfc_ext.settings.travel import LOG_MARK, Marks, getcontext, getlimit, root_cache
 from taskfc_ext.settings.travel import here as settings_here
 
@@ -213,15 +213,9 @@ def _context(cwd: str, path: list[str], environ: Mapping[str, str], settings: by
     )
 
 
-def environment_edits(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[tuple[bytes, bytes | None], ...]:
+def environment_edits(before: Mapping[str, str], now: Mapping[str, str]) -> Edits:
     """Return the variables that were set since `before`, and `None` for removed ones, by name."""
-    edits: dict[bytes, bytes | None] = {
-        os.fsencode(name): os.fsencode(value)
-        for name, value in now.items()
-        if before.get(name) != value and not name.startswith(NEVER_SENT)
-    }
-    gone = (name for name in before if name not in now and not name.startswith(NEVER_SENT))
-    return tuple(sorted((edits | {os.fsencode(name): None for name in gone}).items()))
+    return edits_between(sendable(before), sendable(now))
 
 
 def _folder(cwd: str) -> str:

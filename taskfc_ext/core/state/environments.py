@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from taskfc_ext.protocol.context import Edits
+from taskfc_ext.protocol.context import Edits, edits_between
 
 
 class Environments:
@@ -26,7 +26,7 @@ class Environments:
         """Note the variables of a session; none: they are not known, and the farm's own count."""
         if self._own is None:
             return
-        edits = _edits_of(self._own, dict(environ)) if environ else ()
+        edits = edits_between(self._own, dict(environ)) if environ else ()
         if edits:
             self._edits[session] = edits
         else:
@@ -40,8 +40,3 @@ class Environments:
         """Forget all other sessions. To be called when no task is unfinished, as a task outlives its session."""
         for session in [session for session in self._edits if session not in sessions]:
             del self._edits[session]
-
-
-def _edits_of(before: Mapping[bytes, bytes], now: Mapping[bytes, bytes]) -> Edits:
-    gone = [(name, None) for name in before if name not in now]
-    return tuple(sorted([*[item for item in now.items() if before.get(item[0]) != item[1]], *gone]))

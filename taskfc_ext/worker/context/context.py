@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from taskfc_ext.drivers.environment import begin_with
 from taskfc_ext.location import add_sources
-from taskfc_ext.protocol.context import Edits, decode_context
+from taskfc_ext.protocol.context import Edits, apply_edits, decode_context
 from taskfc_ext.worker.context.elsewhere import PrivateFolder, path_here
 
 _untyped_environ: Any = os.environ
@@ -88,7 +88,7 @@ class ExecutionContext:
         if place is self._place:
             return False
         if base != self._key[1]:
-            begin_with(_apply_edits(self._own.environ, base))
+            begin_with(apply_edits(self._own.environ, base))
         before, self._place, self._key = self._place, place, key
         return before.path != place.path or before.folder != place.folder
 
@@ -118,7 +118,7 @@ class ExecutionContext:
 
     def _place_of(self, key: _Key, body_of: Callable[[bytes], bytes]) -> _Place:
         digest, base = key
-        environ = _apply_edits(self._own.environ, base)
+        environ = apply_edits(self._own.environ, base)
         if digest is None:
             return self._own._replace(environ=environ)
         context = decode_context(body_of(digest))
@@ -127,7 +127,7 @@ class ExecutionContext:
             path = path_here(path)
         add_sources(path)
         path += [entry for entry in self._added if entry not in path]
-        environ = _apply_edits(environ, context.environ)
+        environ = apply_edits(environ, context.environ)
         return _Place(os.fsdecode(context.cwd), path, environ, os.fsdecode(context.folder), context.settings)
 
     def _change_folder(self, folder: str) -> None:
@@ -142,17 +142,6 @@ class ExecutionContext:
                 "the task from another one"
             )
             raise FileNotFoundError(errno.ENOENT, text, folder) from None
-
-
-def _apply_edits(environ: dict[bytes, bytes], edits: Edits) -> dict[bytes, bytes]:
-    """Return `environ` with `edits`."""
-    environ = dict(environ)
-    for name, value in edits:
-        if value is None:
-            environ.pop(name, None)
-        else:
-            environ[name] = value
-    return environ
 
 
 def _cwd() -> str:
