@@ -33,16 +33,21 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing, and exit with 1 if the page is stale")
     options = parser.parse_args(argv)
     results = load(options.file or FIGURES)
-    page = PAGE.read_text()
-    wanted = insert(page, tables(results))
+    wanted = insert(PAGE.read_text(), tables(results))
     if options.check:
-        if page != wanted:
-            print(f"{PAGE.relative_to(ROOT)} is stale: run python -m benchmarks.publish", file=sys.stderr)
-        return int(page != wanted)
+        return compare(PAGE, wanted, command="python -m benchmarks.publish")
     results.save(FIGURES)
     PAGE.write_text(wanted)
     draw(results, PICTURE)
     return 0
+
+
+def compare(page: Path, wanted: str, *, command: str) -> int:
+    """Return 0 if a page has the `wanted` text, else 1 after a line with the command that writes it."""
+    if page.read_text() == wanted:
+        return 0
+    print(f"{page.relative_to(ROOT)} is stale: run {command}", file=sys.stderr)
+    return 1
 
 
 def insert(page: str, text: str, *, begin: str = BEGIN) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.picture import INK, OURS_COLOUR, SECOND_COLOUR, STYLE
-from benchmarks.publish import insert
+from benchmarks.publish import compare, insert
 from benchmarks.report import BY_SECOND, DEATHS, figures, table
 from benchmarks.results import Results, load
 from benchmarks.rounds import ROOT
@@ -42,12 +42,9 @@ def main(argv: list[str] | None = None) -> int:
     for file in options.files:
         (CHAOS if "reports" in json.loads(file.read_text()) else PEERS).write_text(file.read_text())
     results, chaos = load(PEERS), json.loads(CHAOS.read_text())
-    page = PAGE.read_text()
-    wanted = insert(page, tables(results, chaos), begin=BEGIN)
+    wanted = insert(PAGE.read_text(), tables(results, chaos), begin=BEGIN)
     if options.check:
-        if page != wanted:
-            print(f"{PAGE.relative_to(ROOT)} is stale: run python -m benchmarks.reliability", file=sys.stderr)
-        return int(page != wanted)
+        return compare(PAGE, wanted, command="python -m benchmarks.reliability")
     PAGE.write_text(wanted)
     draw(results, PICTURE)
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,12 +15,14 @@ from taskfc_ext.client.farm.launch import LocalFarm, require_known, stored_optio
 from taskfc_ext.controller.repair import foresee_losses
 from taskfc_ext.drivers.connection_file import boot_id
 from taskfc_ext.drivers.examination import Examination, examine
+from taskfc_ext.drivers.files import try_lock
 from taskfc_ext.drivers.paths import FarmPaths, network_file_system
 from taskfc_ext.drivers.room import LOW, free_bytes, megabytes
 from taskfc_ext.drivers.survey import Sizes, find_exposed, find_lock_holder, measure
 from taskfc_ext.errors import TaskFCError
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.text import one_line, plural, table
+from taskfc_ext.view.store_words import limits_of
 
 _AT_MOST = 50
 """Lines of one kind that are printed; `--json` has all."""
@@ -96,10 +97,7 @@ def _hold(paths: FarmPaths) -> Iterator[bool]:
         yield True
         return
     try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        yield True
-    except BlockingIOError:
-        yield False
+        yield try_lock(lock, shared=True)
     finally:
         os.close(lock)
 
@@ -122,7 +120,6 @@ def _witness_word(found: Examination) -> str:
 
 def _facts(name: str, diagnosis: Diagnosis) -> dict[str, object]:
     found, options, folder = diagnosis.found, diagnosis.options, diagnosis.paths.store
-    kept = ("durability", "keep_days", "keep_bytes", "idle_stop")
     return {
         "name": name,
         "state": diagnosis.state,
@@ -137,7 +134,7 @@ def _facts(name: str, diagnosis: Diagnosis) -> dict[str, object]:
         "bytes": asdict(diagnosis.sizes),
         "free": free_bytes(folder),
         "network_file_system": network_file_system(folder) or None,
-        "options": None if options is None else {word: getattr(options, word) for word in kept},
+        "options": None if options is None else limits_of(options),
         "witness": _witness_word(found),
         "locked": diagnosis.is_locked,
         "lock_holder": diagnosis.holder,

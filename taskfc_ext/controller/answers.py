@@ -28,7 +28,7 @@ from taskfc_ext.core.effects import (
 from taskfc_ext.core.events import Recalled
 from taskfc_ext.core.handlers.requests import details_answer, outputs_answer
 from taskfc_ext.core.handlers.retry_request import find_failed_because_of
-from taskfc_ext.core.journal.endings import select_rows
+from taskfc_ext.core.journal.endings import failed_unseen, select_rows
 from taskfc_ext.core.state.task import end_state
 from taskfc_ext.core.views.rows import N_FINISHED, with_finished
 from taskfc_ext.drivers.store import Store
@@ -40,7 +40,7 @@ from taskfc_ext.protocol.ids import list_ids
 from taskfc_ext.protocol.infos import Details, SubmittedTask, TaskInfo
 from taskfc_ext.protocol.limits import MAX_FRAME
 from taskfc_ext.protocol.owners import is_called
-from taskfc_ext.protocol.payloads import Failure, Payload, PayloadRef, Reason, decode_failure, encode_failure, size_of
+from taskfc_ext.protocol.payloads import Failure, Payload, PayloadRef, Reason, decode_failure, size_of
 from taskfc_ext.protocol.records import Submitted
 from taskfc_ext.protocol.spec import Kind, is_from
 from taskfc_ext.protocol.states import UNFINISHED
@@ -343,19 +343,8 @@ def _refuse_damaged(seq: int, error: StoreError) -> Refused:
 
 
 def _damaged_end(taskid: int, error: StoreError) -> Ended:
-    failure = Failure(Reason.ERROR, f"task {taskid} has ended, but {error.message}", type_name="StoreError")
-    return Ended(
-        ids=(taskid,),
-        reasons=(Reason.ERROR,),
-        values=(encode_failure(failure),),
-        workers=(-1,),
-        attempts=(0,),
-        submitted=(0.0,),
-        completed=0.0,
-        seconds=(0.0,),
-        outputs={},
-        displays={},
-    )
+    text = f"task {taskid} has ended, but {error.message}"
+    return failed_unseen((taskid,), Failure(Reason.ERROR, text, type_name="StoreError"))
 
 
 def _cleared_just_now(seq: int, *taskids: int) -> Refused:

@@ -12,13 +12,12 @@ import logging
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from taskfc_ext.core.journal.apply import apply
-from taskfc_ext.core.journal.endings import select_rows
+from taskfc_ext.core.journal.endings import failed_unseen, has_failed, select_rows
 from taskfc_ext.core.scheduler import Scheduler
 from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.drivers.aside import put_aside
@@ -30,8 +29,8 @@ from taskfc_ext.drivers.store import Store
 from taskfc_ext.drivers.witness import read_witness
 from taskfc_ext.errors import StoreError
 from taskfc_ext.protocol.client_messages import Define, Ended
-from taskfc_ext.protocol.ids import list_ids
-from taskfc_ext.protocol.payloads import Failure, PayloadRef, Reason, encode_failure
+from taskfc_ext.protocol.ids import list_ids, spans_of
+from taskfc_ext.protocol.payloads import Failure, PayloadRef, Reason
 from taskfc_ext.protocol.records import (
     Baseline,
     Began,
@@ -127,7 +126,7 @@ class _Planner:
         ended = [r for r in records if isinstance(r, Ended) and not known.isdisjoint(r.ids)]
         unsubmitted = known - {taskid for record in submitted for taskid in _ids_of(record)}
         unended = known - {taskid for record in ended for taskid in record.ids}
-        standing = [_stand_in(first, n) for first, n in _runs(sorted(unsubmitted))]
+        standing = [_stand_in(first, n) for first, n in spans_of(unsubmitted)]
         ends = [_make_failure(sorted(unended), _LOST_END)] if unended else []
         if unsubmitted:
             self._lose(f"{_tasks(unsubmitted)}: the submission is lost, and with it the name")
@@ -198,9 +197,7 @@ class _Planner:
             self._lose(f"{_tasks(again)}: no end is left; runs again at the next start")
 
     def _has_failed(self, taskid: int, inputs: tuple[int, ...]) -> bool:
-        if not self._farm.knows(taskid):
-            return taskid in inputs
-        return bool(self._farm.end_of(taskid))
+        return has_failed(self._farm, taskid) or (taskid in inputs and not self._farm.knows(taskid))
 
     def _end(self, taskid: int, text: str, what: str) -> None:
         self._lose(f"{_task(taskid, self._farm.tasks[taskid].batch.name)}: {what}")
@@ -217,28 +214,8 @@ def _stand_in(first: int, n: int) -> Submitted:
 
 
 def _make_failure(ids: Iterable[int], text: str, reason: Reason = Reason.ERROR, *, parent: int | None = None) -> Ended:
-    taskids = tuple(ids)
-    n = len(taskids)
     type_name = "StoreError" if reason is Reason.ERROR else ""
-    return Ended(
-        ids=taskids,
-        reasons=(reason,) * n,
-        values=(encode_failure(Failure(reason, text, type_name=type_name, parent=parent)),) * n,
-        workers=(-1,) * n,
-        attempts=(0,) * n,
-        submitted=(0.0,) * n,
-        completed=0.0,
-        seconds=(0.0,) * n,
-        outputs={},
-        displays={},
-    )
-
-
-def _runs(taskids: list[int]) -> Iterator[tuple[int, int]]:
-    """Yield the first id and the length of each range of consecutive ids."""
-    for _, group in groupby(enumerate(taskids), key=lambda pair: pair[1] - pair[0]):
-        ids = [taskid for _, taskid in group]
-        yield ids[0], len(ids)
+    return failed_unseen(tuple(ids), Failure(reason, text, type_name=type_name, parent=parent))
 
 
 def _task(taskid: int, name: str | None) -> str:
@@ -279,7 +256,7 @@ def repair(paths: FarmPaths) -> Repaired | None:
         return None
     except StoreError as error:
         logger.info("repairing: %s", error.message)
-    note = read_witness(witness_of(paths.journal))
+    next_seq = _expected_seq(paths.journal)
     aside = put_aside(paths)
     if aside is None:
         raise StoreError(f"the store {paths.store} is empty", hint="start the farm")
@@ -287,7 +264,7 @@ def repair(paths: FarmPaths) -> Repaired | None:
         if (aside / name).exists():
             shutil.copy2(aside / name, paths.store / name)
     damaged = aside / paths.journal.name
-    planned = plan(salvage(damaged), note.next_seq if note is not None else 0)
+    planned = plan(salvage(damaged), next_seq)
     store = Store(paths.journal)
     try:
         for group in planned.groups:
@@ -307,8 +284,13 @@ def foresee_losses(paths: FarmPaths) -> tuple[str, ...]:
     Raises:
         OSError: a file cannot be read.
     """
-    note = read_witness(witness_of(paths.journal))
-    return tuple(plan(salvage(paths.journal), note.next_seq if note is not None else 0).losses)
+    return tuple(plan(salvage(paths.journal), _expected_seq(paths.journal)).losses)
+
+
+def _expected_seq(journal: Path) -> int:
+    """Return the number of the next record by the witness; 0: not known."""
+    note = read_witness(witness_of(journal))
+    return note.next_seq if note is not None else 0
 
 
 def _read(paths: FarmPaths) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from taskfc_ext.core.events import Now, OldTask, StoreRead
-from taskfc_ext.core.handlers.expiry import needed_inputs
+from taskfc_ext.core.handlers.expiry import may_expire, needed_inputs
 from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.core.state.limits import YOUNG
 from taskfc_ext.drivers.store import Store
@@ -59,21 +59,21 @@ class Retention:
         farm = self._farm
         needed: set[int] | None = None
 
-        def may_expire(taskid: int) -> bool:
+        def is_wanted(taskid: int) -> bool:
             nonlocal needed
             if needed is None:
                 needed = needed_inputs(farm)
-            return taskid not in farm.tasks and taskid not in needed and farm.knows(taskid)
+            return may_expire(farm, needed, taskid)
 
         found: list[OldTask] = []
         n_read = 0
-        for record in self._store.usage.oldest_ended(may_expire):
+        for record in self._store.usage.oldest_ended(is_wanted):
             is_crowded = has_excess and record.completed <= now.wall - YOUNG
             if not is_crowded and not farm.limits.is_aged(record.completed, now.wall):
                 break
             n_before = len(found)
             for taskid, value in zip(record.ids, record.values, strict=True):
-                if may_expire(taskid):
+                if is_wanted(taskid):
                     found.append(OldTask(taskid, record.completed, self._store.usage.bytes_of(taskid, value)))
             if len(found) > n_before:  # else it must not stand in the way of those behind it
                 n_read += sum(len(value) for value in record.values if isinstance(value, bytes))

@@ -131,18 +131,15 @@ class Room:
         no_room = NoRoom(
             message=error.message, hint=error.hint, path=error.path, free=error.free, is_stuck=self.is_stuck
         )
-        if self._no_room is None or (no_room.message, no_room.is_stuck) != (
-            self._no_room.message,
-            self._no_room.is_stuck,
-        ):
+        before, self._no_room = self._no_room, no_room
+        if before is None or (no_room.message, no_room.is_stuck) != (before.message, before.is_stuck):
             self._tell(no_room)
-        self._no_room = no_room
 
     def _look_for_room(self) -> None:
         reserve = self._store.reserve
         needed = 2 * LOW + (0 if reserve.exists else RESERVE)
-        if self._store.reserve.free_beside() >= needed and reserve.make() and reserve.has_room_beside():
-            logger.info("there is room again: %s free", megabytes(self._store.reserve.free_beside()))
+        if reserve.free_beside() >= needed and reserve.make() and reserve.has_room_beside():
+            logger.info("there is room again: %s free", megabytes(reserve.free_beside()))
             self._no_room, self._failed = None, False
             self._tell(None)
         else:

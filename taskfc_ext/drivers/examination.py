@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from taskfc_ext.drivers.connection_file import boot_id
 from taskfc_ext.drivers.journal import Journal, damage, refuse_lost_journal, unreadable
-from taskfc_ext.drivers.paths import payloads_of, witness_of
+from taskfc_ext.drivers.paths import log_index_of, log_of, payloads_of, witness_of
 from taskfc_ext.drivers.payload_files import number_of, refs_in
 from taskfc_ext.drivers.schema import BASELINE, MIGRATIONS, SCHEMA_VERSION
 from taskfc_ext.drivers.witness import Note, find_loss, read_witness
@@ -91,7 +91,7 @@ def _open_reading(journal: Path, *, is_idle: bool) -> Iterator[sqlite3.Connectio
     Raises:
         sqlite3.Error: it cannot be read.
     """
-    log, index = (journal.with_name(f"{journal.name}-{end}") for end in ("wal", "shm"))
+    log, index = log_of(journal), log_index_of(journal)
     # without a log SQLite would make one, unless it is told that nobody writes
     needs_log = log.exists() and (not is_idle or log.stat().st_size > 0)
     is_new_index = is_idle and not index.exists()

@@ -93,10 +93,10 @@ def path_of_descriptor(descriptor: int) -> Path:
     return Path(f"/proc/self/fd/{descriptor}" if sys.platform == "linux" else f"/dev/fd/{descriptor}")
 
 
-def try_lock(fd: int) -> bool:
-    """Lock a file for this process alone; return `False` if another one has it."""
+def try_lock(fd: int, *, shared: bool = False) -> bool:
+    """Lock a file, for this process alone unless it is `shared`; return `False` if another one has it."""
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

@@ -164,6 +164,16 @@ def payloads_of(journal: Path) -> Path:
     return journal.with_name(journal.name + "-payloads")
 
 
+def log_of(journal: Path) -> Path:
+    """Return SQLite's log of `journal`, which has what the database does not have yet."""
+    return journal.with_name(journal.name + "-wal")
+
+
+def log_index_of(journal: Path) -> Path:
+    """Return SQLite's index of the log of `journal`."""
+    return journal.with_name(journal.name + "-shm")
+
+
 def witness_of(journal: Path) -> Path:
     """Return the file beside `journal` that tells how far the journal has to go."""
     return journal.with_name(journal.name + "-witness")

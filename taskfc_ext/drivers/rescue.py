@@ -15,6 +15,7 @@ from contextlib import closing
 from pathlib import Path
 
 from taskfc_ext.drivers.files import make_private_folder, open_private, try_lock
+from taskfc_ext.drivers.paths import log_index_of, log_of
 from taskfc_ext.errors import StoreError, TaskFCError
 
 _Identity = tuple[int, int] | None
@@ -39,7 +40,7 @@ class JournalFiles:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._log = path.with_name(f"{path.name}-wal")
+        self._log = log_of(path)
         self._names = str(path), str(self._log)
         self._opened = tuple(map(_identity, self._names))
         self.due = 0.0
@@ -65,7 +66,7 @@ class JournalFiles:
             make_private_folder(path.parent)
             rescued = path.with_name(f"{path.name}-rescued")
             _write(db, rescued)
-            for name in (self._log, path.with_name(f"{path.name}-shm")):
+            for name in (self._log, log_index_of(path)):
                 name.unlink(missing_ok=True)  # SQLite would add the old log to the new file
             rescued.rename(path)
         except (OSError, sqlite3.Error) as error:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from taskfc_ext.drivers.journal import Row, is_whole
+from taskfc_ext.drivers.paths import log_of
 from taskfc_ext.drivers.row_checks import check_code
 
 _PAGE = 4096
@@ -72,7 +73,7 @@ class _Pages:
         content = journal.read_bytes() if journal.exists() else b""
         self._of = {at // _PAGE + 1: content[at : at + _PAGE] for at in range(0, len(content), _PAGE)}
         self._older = list(self._of.items())
-        log = journal.with_name(journal.name + "-wal")
+        log = log_of(journal)
         content = log.read_bytes() if log.exists() else b""
         for at in range(_LOG_HEADER, len(content) - _FRAME - _PAGE + 1, _FRAME + _PAGE):
             number = int.from_bytes(content[at : at + 4], "big")

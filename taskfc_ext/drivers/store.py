@@ -23,7 +23,7 @@ from taskfc_ext.drivers.connection_file import boot_id
 from taskfc_ext.drivers.files import open_private, sync_path
 from taskfc_ext.drivers.journal import Journal, is_damage, refuse_lost_journal, unreadable
 from taskfc_ext.drivers.kinds import KINDS, span_of
-from taskfc_ext.drivers.paths import payloads_of, reserve_of, uploads_of, witness_of
+from taskfc_ext.drivers.paths import log_index_of, log_of, payloads_of, reserve_of, uploads_of, witness_of
 from taskfc_ext.drivers.payload_files import LARGE, PayloadFiles, number_of
 from taskfc_ext.drivers.rescue import JournalFiles
 from taskfc_ext.drivers.room import FindingNoRoom, Reserve, is_io_error, refuse_full_disk
@@ -67,16 +67,16 @@ class Store:
         note = read_witness(witness_of(path))
         refuse_lost_journal(path)
         try:
-            for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
-                if name == path.name or path.with_name(name).exists():
-                    os.close(open_private(path.with_name(name)))  # SQLite makes the others as this one
-            self._db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+            for file in (path, log_of(path), log_index_of(path)):
+                if file == path or file.exists():
+                    os.close(open_private(file))  # SQLite makes the others as this one
+            self._db = sqlite3.connect(self.path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:
             raise unreadable(path, error) from error
         except OSError as error:
             raise StoreError(f"the store {path} cannot be opened: {error.strerror}") from error
         try:
-            set_up(self._db, CHECKPOINT_BYTES, is_synced=is_synced)
+            set_up(self._db, CHECKPOINT_BYTES, is_synced=self._is_synced)
             prepare(self._db, path)
             self._journal = Journal(self._db, path)
             self._journal.load()
@@ -278,10 +278,10 @@ class Store:
 
     def restore_code(self, digest: bytes, payload: Payload) -> None:
         """Make the file of known code again from `payload` if it is missing, as after a removal of the store."""
-        query = "SELECT file FROM code WHERE digest = ? AND file IS NOT NULL"
-        row = self._db.execute(query, (digest,)).fetchone() if isinstance(payload, PayloadRef) else None
-        if row is not None and isinstance(payload, PayloadRef):
-            self._files.restore(row[0], payload)
+        if isinstance(payload, PayloadRef):
+            query = "SELECT file FROM code WHERE digest = ? AND file IS NOT NULL"
+            for (number,) in self._db.execute(query, (digest,)):
+                self._files.restore(number, payload)
 
     def _keep_files(self, taskids: Iterable[int], payloads: Iterable[Payload]) -> None:
         for taskid, payload in zip(taskids, payloads, strict=True):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from taskfc_ext.drivers.aside import find_aside
 from taskfc_ext.drivers.files import bytes_in
-from taskfc_ext.drivers.paths import FarmPaths
+from taskfc_ext.drivers.paths import FarmPaths, log_of
 
 _OTHERS = 0o077
 
@@ -41,7 +41,7 @@ def measure(paths: FarmPaths) -> Sizes:
     """Return the bytes that the files of a farm take."""
     return Sizes(
         journal=_size(paths.journal),
-        log=_size(paths.journal.with_name(f"{paths.journal.name}-wal")),
+        log=_size(log_of(paths.journal)),
         payloads=bytes_in(paths.payloads),
         uploads=bytes_in(paths.uploads),
         reserve=_size(paths.reserve),

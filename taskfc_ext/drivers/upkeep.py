@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from taskfc_ext.drivers.memory import MUCH, give_back_memory, resident
+from taskfc_ext.drivers.paths import log_of
 
 CHECKPOINT_BYTES = 16 * 2**20
 """Bytes of the write-ahead log at which it is moved into the database; it keeps this size."""
@@ -36,7 +37,7 @@ class Upkeep:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._wal = path.with_name(path.name + "-wal")
+        self._wal = log_of(path)
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
         self._lock = threading.Lock()

@@ -13,7 +13,7 @@ from operator import attrgetter
 from taskfc_ext.core.effects import SendEnded, Step
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.handlers.workers import on_worker_vanished
-from taskfc_ext.core.journal.endings import Endings, answer_request, dependency_failure
+from taskfc_ext.core.journal.endings import Endings, answer_request, dependency_failure, has_failed
 from taskfc_ext.core.state.farm import LIVE_CODE, Farm
 from taskfc_ext.core.state.task import Task
 from taskfc_ext.core.state.worker import Worker
@@ -114,7 +114,7 @@ def _audit_dependencies(farm: Farm, step: Step, tasks: list[Task], now: Now) -> 
             )
             past.unmet = set(unmet)
             needed = batch.inputs if batch.after_any else parents
-            failed = [parent for parent in needed if parent not in unmet and _has_failed(farm, parent)]
+            failed = [parent for parent in needed if parent not in unmet and has_failed(farm, parent)]
             if failed:
                 endings.fail(task, Reason.DEPENDENCY, dependency_failure(task, min(failed)))
             elif not unmet:
@@ -122,10 +122,6 @@ def _audit_dependencies(farm: Farm, step: Step, tasks: list[Task], now: Now) -> 
     farm.transition(ready, State.SCHEDULED)
     farm.enqueue(ready)
     endings.settle()
-
-
-def _has_failed(farm: Farm, taskid: int) -> bool:
-    return farm.knows(taskid) and bool(farm.end_of(taskid))
 
 
 def _audit_ready(farm: Farm, step: Step, tasks: list[Task], now: Now) -> None:

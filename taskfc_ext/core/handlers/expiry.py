@@ -6,6 +6,8 @@ never expires, and neither does a result that one takes.
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from taskfc_ext.core.effects import Step
 from taskfc_ext.core.events import Now, StoreRead
 from taskfc_ext.core.journal.endings import commit
@@ -20,6 +22,11 @@ def needed_inputs(farm: Farm) -> set[int]:
     return {parent for task in farm.tasks.values() for parent in task.batch.inputs}
 
 
+def may_expire(farm: Farm, needed: Container[int], taskid: int) -> bool:
+    """Return whether a task has ended, is known, and is not among the `needed` ones."""
+    return taskid not in farm.tasks and taskid not in needed and farm.knows(taskid)
+
+
 def on_store_read(farm: Farm, step: Step, event: StoreRead, now: Now) -> None:
     """Expire those of the oldest finished tasks that the limits demand."""
     limits, needed = farm.limits, needed_inputs(farm) if event.oldest else set()
@@ -29,7 +36,7 @@ def on_store_read(farm: Farm, step: Step, event: StoreRead, now: Now) -> None:
     for taskid, completed, n_bytes in event.oldest:
         is_aged = limits.is_aged(completed, now.wall)
         is_crowded = excess > 0 and completed <= now.wall - YOUNG
-        if (is_aged or is_crowded) and taskid not in farm.tasks and taskid not in needed and farm.knows(taskid):
+        if (is_aged or is_crowded) and may_expire(farm, needed, taskid):
             (aged if is_aged else crowded).add(taskid)
             excess -= n_bytes
     for taskids, for_room in ((aged, False), (crowded, True)):

@@ -239,6 +239,28 @@ def select_rows(record: Ended, rows: list[int]) -> Ended:
     )
 
 
+def failed_unseen(taskids: tuple[int, ...], failure: Failure) -> Ended:
+    """Return the ends of tasks of whose attempts nothing is known, all with the same failure."""
+    n = len(taskids)
+    return Ended(
+        ids=taskids,
+        reasons=(failure.reason,) * n,
+        values=(encode_failure(failure),) * n,
+        workers=(-1,) * n,
+        attempts=(0,) * n,
+        submitted=(0.0,) * n,
+        completed=0.0,
+        seconds=(0.0,) * n,
+        outputs={},
+        displays={},
+    )
+
+
+def has_failed(farm: Farm, taskid: int) -> bool:
+    """Return whether a task has ended without a result; not so if it is not known any more."""
+    return farm.knows(taskid) and bool(farm.end_of(taskid))
+
+
 def commit_code(farm: Farm, step: Step, defines: Iterable[Define]) -> None:
     """Commit the code that is not in the store yet."""
     for define in defines:
