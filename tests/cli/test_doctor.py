@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import sqlite3
 
 import pytest
 
@@ -14,6 +13,7 @@ from taskfc_ext.drivers.paths import farm_paths, prepare
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.protocol.client_messages import Define
 from taskfc_ext.protocol.records import Began
+from tests.damage.damages import change
 from tests.drivers.test_store import make_ended, make_submitted
 
 
@@ -29,13 +29,6 @@ def paths(tmp_path, monkeypatch):
     store.commit([make_ended(0)])
     store.close()
     return paths
-
-
-def change(paths, statement: str) -> None:
-    db = sqlite3.connect(paths.journal)
-    db.execute(statement)
-    db.commit()
-    db.close()
 
 
 def examine(capsys, *words: str) -> tuple[int, dict]:
@@ -54,7 +47,7 @@ def test_a_whole_store_is_exit_code_0(paths, capsys, words):
 
 
 def test_damage_is_exit_code_1_and_names_what_a_repair_would_lose(paths, capsys):
-    change(paths, "UPDATE journal SET body = x'00' WHERE seq = 4")
+    change(paths.journal, "UPDATE journal SET body = x'00' WHERE seq = 4")
     before = paths.journal.read_bytes()
     code, facts = examine(capsys, "night")
     assert (code, facts["whole"]) == (1, False)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 import pytest
 
 from taskfc_ext.controller.repair import repair
@@ -15,6 +13,7 @@ from taskfc_ext.errors import StoreError
 from taskfc_ext.protocol.client_messages import Define
 from taskfc_ext.protocol.payloads import decode_failure
 from taskfc_ext.protocol.records import Began, Leased
+from tests.damage.damages import change
 from tests.drivers.test_store import find_values, make_ended, make_submitted
 
 
@@ -30,13 +29,6 @@ def paths(tmp_path, monkeypatch):
     store.commit([Leased(3, (2,), 0), make_ended(2), make_ended(4)])  # 9 to 11
     store.close()
     return paths
-
-
-def damage(paths, statement: str) -> None:
-    db = sqlite3.connect(paths.journal)
-    db.execute(statement)
-    db.commit()
-    db.close()
 
 
 def open_repaired(paths) -> tuple[Store, Scheduler]:
@@ -64,7 +56,7 @@ SUBMISSION = "tasks 2, 3: the submission is lost, and with it the name"
 )
 @pytest.mark.parametrize("how", ["UPDATE journal SET body = x'00'", "DELETE FROM journal"])
 def test_one_damaged_row_is_named_and_all_others_stay(paths, how, row, loss, values, unfinished):
-    damage(paths, f"{how} WHERE seq = {row}")
+    change(paths.journal, f"{how} WHERE seq = {row}")
     with pytest.raises(StoreError):
         open_repaired(paths)
     repaired = repair(paths)

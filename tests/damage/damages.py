@@ -6,13 +6,37 @@ import random
 import shutil
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
+from taskfc_ext.drivers.schema import TABLES
 from tests.damage.stores import JOURNAL, Sample
 
 PAGE = 4096
 
 Damage = Callable[[random.Random, Path, Sample], object]
+
+
+def open_database(journal: Path) -> closing[sqlite3.Connection]:
+    """Open a database of nobody else; each statement is a transaction, and closing it leaves no log."""
+    return closing(sqlite3.connect(journal, isolation_level=None))
+
+
+def change(journal: Path, statement: str) -> None:
+    """Execute a statement in a database of nobody else."""
+    with open_database(journal) as db:
+        db.execute(statement)
+
+
+def leave_out(db: sqlite3.Connection, index: str, condition: str) -> None:
+    """Let an index lack the rows that meet a condition."""
+    sql = TABLES[index]
+    for text in (f"{sql} AND NOT ({condition})", sql):
+        db.execute("PRAGMA writable_schema=ON")
+        db.execute("UPDATE sqlite_master SET sql = ? WHERE name = ?", (text, index))
+        db.execute("PRAGMA writable_schema=RESET")
+        if text != sql:
+            db.execute("REINDEX")
 
 
 def flip_a_bit(draw: random.Random, folder: Path, sample: Sample) -> None:
@@ -44,14 +68,14 @@ def overwrite_a_page(draw: random.Random, folder: Path, sample: Sample) -> None:
 
 def lose_a_row(draw: random.Random, folder: Path, sample: Sample) -> None:
     table, column = draw.choice((("journal", "seq"),) * 4 + (("ended", "seq"), ("code", "digest"), ("files", "number")))
-    with _database(folder) as db:
+    with open_database(folder / JOURNAL) as db:
         values = [value for (value,) in db.execute(f"SELECT {column} FROM {table}")]
         if values:
             db.execute(f"DELETE FROM {table} WHERE {column} = ?", (draw.choice(values),))
 
 
 def double_or_change_a_row(draw: random.Random, folder: Path, sample: Sample) -> None:
-    with _database(folder) as db:
+    with open_database(folder / JOURNAL) as db:
         seq = draw.choice([value for (value,) in db.execute("SELECT seq FROM journal")])
         statement = draw.choice(
             (
@@ -69,16 +93,10 @@ def double_or_change_a_row(draw: random.Random, folder: Path, sample: Sample) ->
 
 def lose_an_index_entry(draw: random.Random, folder: Path, sample: Sample) -> None:
     index = draw.choice(("submitted", "hollow", "files_of"))
-    with _database(folder) as db:
-        (sql,) = db.execute("SELECT sql FROM sqlite_master WHERE name = ?", (index,)).fetchone()
+    with open_database(folder / JOURNAL) as db:
         table, column = ("files", "number") if index == "files_of" else ("journal", "seq")
         values = [value for (value,) in db.execute(f"SELECT {column} FROM {table}")]
-        for text in (f"{sql} AND {column} <> {draw.choice(values)}", sql):
-            db.execute("PRAGMA writable_schema=ON")
-            db.execute("UPDATE sqlite_master SET sql = ? WHERE name = ?", (text, index))
-            db.execute("PRAGMA writable_schema=RESET")
-            if text != sql:
-                db.execute("REINDEX")
+        leave_out(db, index, f"{column} = {draw.choice(values)}")
 
 
 def lose_a_file(draw: random.Random, folder: Path, sample: Sample) -> None:
@@ -128,16 +146,3 @@ def _database_file(draw: random.Random, folder: Path) -> Path:
 def _log_or_journal(folder: Path) -> Path:
     log = folder / f"{JOURNAL}-wal"
     return log if log.exists() and log.stat().st_size else folder / JOURNAL
-
-
-class _database:
-    """A connection that changes a database where it is, and leaves no log."""
-
-    def __init__(self, folder: Path) -> None:
-        self._db = sqlite3.connect(folder / JOURNAL, isolation_level=None)
-
-    def __enter__(self) -> sqlite3.Connection:
-        return self._db
-
-    def __exit__(self, *error: object) -> None:
-        self._db.close()

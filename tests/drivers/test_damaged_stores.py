@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 
@@ -19,6 +18,7 @@ from taskfc_ext.drivers.witness import Note, find_loss, read_witness
 from taskfc_ext.errors import StoreError
 from taskfc_ext.protocol.client_messages import Define
 from taskfc_ext.protocol.records import Leased
+from tests.damage.damages import change, leave_out, open_database
 from tests.drivers.test_store import find_values, make_ended, make_submitted
 
 
@@ -33,13 +33,6 @@ def make_store(path) -> None:
     for first in range(0, 40, 4):
         store.commit([make_submitted(first, 4), Leased(first + 1, (first,), 0), make_ended(first, first + 1)])
     store.close()
-
-
-def change(path, statement: str) -> None:
-    db = sqlite3.connect(path)
-    db.execute(statement)
-    db.commit()
-    db.close()
 
 
 @pytest.mark.parametrize(
@@ -74,15 +67,8 @@ def test_changed_tables_are_refused_when_the_store_is_opened(path, statement):
 @pytest.mark.parametrize("index", ["submitted", "hollow"])
 def test_an_index_that_lacks_an_entry_is_refused(path, index):
     make_store(path)
-    db = sqlite3.connect(path, isolation_level=None)
-    (sql,) = db.execute("SELECT sql FROM sqlite_master WHERE name = ?", (index,)).fetchone()
-    for text in (f"{sql} AND seq < 0", sql):
-        db.execute("PRAGMA writable_schema=ON")
-        db.execute("UPDATE sqlite_master SET sql = ? WHERE name = ?", (text, index))
-        db.execute("PRAGMA writable_schema=RESET")
-        if text != sql:
-            db.execute("REINDEX")
-    db.close()
+    with open_database(path) as db:
+        leave_out(db, index, "seq >= 0")
     with pytest.raises(StoreError, match="index does not agree"):
         Store(path)
 

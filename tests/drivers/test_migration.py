@@ -17,6 +17,7 @@ from taskfc_ext.errors import StoreError
 from taskfc_ext.protocol.client_messages import Define
 from taskfc_ext.protocol.payloads import PayloadRef
 from taskfc_ext.protocol.records import Began, Cleared, Leased
+from tests.damage.damages import change
 from tests.drivers.old_stores import make_schema_2
 from tests.drivers.test_store import find_values, make_ended, make_submitted
 
@@ -73,10 +74,7 @@ def test_a_migrated_store_has_the_schema_of_a_new_one(path):
 
 def test_an_old_store_that_is_damaged_is_refused_and_stays_as_it_was(path):
     make_old(path)
-    db = sqlite3.connect(path)
-    db.execute("UPDATE journal SET body = x'00ff' WHERE seq = 3")
-    db.commit()
-    db.close()
+    change(path, "UPDATE journal SET body = x'00ff' WHERE seq = 3")
     before = path.read_bytes()
     with pytest.raises(StoreError):
         Store(path)
