@@ -10,9 +10,8 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
-from taskfc_ext.drivers.paths import farm_paths
+from taskfc_ext.drivers.paths import FarmPaths, farm_paths
 from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.spec import Kind, Spec
@@ -23,12 +22,14 @@ RESULTS = "results"
 
 SPEC = Spec(kind=Kind.STRING, code=b"c" * 16, label="f")
 
-Attack = Callable[[Path, float], str]
+Attack = Callable[[FarmPaths, float], str]
 
 
-def _flood(path: Path, until: float, n: int, ask: Callable[[Peer], said.Request], *, per_frame: int = 1000) -> str:
+def _flood(
+    paths: FarmPaths, until: float, n: int, ask: Callable[[Peer], said.Request], *, per_frame: int = 1000
+) -> str:
     """Send `n` requests as fast as the controller takes them, and read nothing."""
-    peer, sent = Peer(path), 0
+    peer, sent = Peer(paths.clients), 0
     peer.greet()
     while sent < n and time.monotonic() < until:
         if not peer.send_raw(codec.encode([ask(peer) for _ in range(min(per_frame, n - sent))])):
@@ -41,34 +42,34 @@ def _flood(path: Path, until: float, n: int, ask: Callable[[Peer], said.Request]
     return f"{sent:,} requests"
 
 
-def pings(path: Path, until: float) -> str:
+def pings(paths: FarmPaths, until: float) -> str:
     """A million pings."""
-    return _flood(path, until, 1_000_000, lambda peer: peer.ask(said.Ping))
+    return _flood(paths, until, 1_000_000, lambda peer: peer.ask(said.Ping))
 
 
-def barriers(path: Path, until: float) -> str:
+def barriers(paths: FarmPaths, until: float) -> str:
     """A hundred thousand barriers on all tasks."""
-    return _flood(path, until, 100_000, lambda peer: peer.ask(said.Barrier, taskids=(0,)))
+    return _flood(paths, until, 100_000, lambda peer: peer.ask(said.Barrier, taskids=(0,)))
 
 
-def lists(path: Path, until: float) -> str:
+def lists(paths: FarmPaths, until: float) -> str:
     """Lists of a long queue, with a filter that nothing passes."""
-    return _flood(path, until, 2_000, lambda peer: peer.ask(said.ListTasks, name="nobody"), per_frame=100)
+    return _flood(paths, until, 2_000, lambda peer: peer.ask(said.ListTasks, name="nobody"), per_frame=100)
 
 
-def long_lists(path: Path, until: float) -> str:
+def long_lists(paths: FarmPaths, until: float) -> str:
     """Lists of ten thousand tasks each."""
-    return _flood(path, until, 500, lambda peer: peer.ask(said.ListTasks, limit=10_000), per_frame=50)
+    return _flood(paths, until, 500, lambda peer: peer.ask(said.ListTasks, limit=10_000), per_frame=50)
 
 
-def watches(path: Path, until: float) -> str:
+def watches(paths: FarmPaths, until: float) -> str:
     """Subscriptions to a long queue, again and again."""
-    return _flood(path, until, 500, lambda peer: peer.ask(said.Watch), per_frame=50)
+    return _flood(paths, until, 500, lambda peer: peer.ask(said.Watch), per_frame=50)
 
 
-def submits(path: Path, until: float) -> str:
+def submits(paths: FarmPaths, until: float) -> str:
     """Submissions in messages of one task, on a code that is defined; none of them ever starts."""
-    peer, sent = Peer(path), 0
+    peer, sent = Peer(paths.clients), 0
     peer.greet()
     peer.send(said.Define(SPEC.code, b"pass"))
     while sent < 200_000 and time.monotonic() < until:
@@ -80,11 +81,11 @@ def submits(path: Path, until: float) -> str:
     return f"{sent:,} submissions"
 
 
-def sessions(path: Path, until: float) -> str:
+def sessions(paths: FarmPaths, until: float) -> str:
     """Fifty thousand sessions that say hello and leave."""
     n = 0
     while n < 50_000 and time.monotonic() < until:
-        peers = [Peer(path) for _ in range(100)]
+        peers = [Peer(paths.clients) for _ in range(100)]
         for peer in peers:
             peer.greet()
             peer.close()
@@ -92,9 +93,9 @@ def sessions(path: Path, until: float) -> str:
     return f"{n:,} sessions"
 
 
-def hellos(path: Path, until: float) -> str:
+def hellos(paths: FarmPaths, until: float) -> str:
     """Fifty thousand sessions over one connection."""
-    peer, n = Peer(path), 0
+    peer, n = Peer(paths.clients), 0
     while n < 50_000 and time.monotonic() < until:
         frame = [hello(f"{n + i:016x}") for i in range(500)]
         if not peer.send_raw(codec.encode(frame)):
@@ -105,9 +106,9 @@ def hellos(path: Path, until: float) -> str:
     return f"{n:,} sessions"
 
 
-def results(path: Path, until: float) -> str:
+def results(paths: FarmPaths, until: float) -> str:
     """Sixty times forty megabytes of results, of which nothing is read."""
-    peer = Peer(path, keep=1)
+    peer = Peer(paths.clients, keep=1)
     peer.greet()
     peer.send(peer.ask(said.ListTasks, name=RESULTS, limit=10_000))
     (reply,) = peer.answers_to([peer.seq], 30.0).values()
@@ -119,9 +120,9 @@ def results(path: Path, until: float) -> str:
     return f"60 x {len(ids)} results"
 
 
-def large_frames(path: Path, until: float) -> str:
+def large_frames(paths: FarmPaths, until: float) -> str:
     """Twenty frames of a hundred megabytes: one submission each."""
-    peer, n = Peer(path, keep=1), 0
+    peer, n = Peer(paths.clients, keep=1), 0
     peer.greet()
     frame = codec.encode([peer.ask(said.Submit, spec=SPEC, bodies=(bytes(100 * 2**20),))])
     for _ in range(20):
@@ -133,34 +134,30 @@ def large_frames(path: Path, until: float) -> str:
     return f"{n} frames"
 
 
-def junk(path: Path, until: float) -> str:
+def junk(paths: FarmPaths, until: float) -> str:
     """A million frames that are no messages."""
-    peer, n = Peer(path), 0
-    while n < 1_000_000 and time.monotonic() < until:
-        if not peer.send_raw(b"\xc1junk" * 3, 1.0):
-            break
-        n += 1
-    peer.close()
-    return f"{n:,} frames"
+    return _send_junk(Peer(paths.clients), until, 1_000_000)
 
 
-def worker_junk(path: Path, until: float) -> str:
+def worker_junk(paths: FarmPaths, until: float) -> str:
     """A hundred thousand frames of junk on the socket of the workers."""
-    peer, n = Peer(path.with_name(path.name.replace("clients", "workers"))), 0
-    while n < 100_000 and time.monotonic() < until:
-        if not peer.send_raw(b"\xc1junk" * 3, 1.0):
-            break
-        n += 1
-    time.sleep(1.0)
+    return _send_junk(Peer(paths.workers), until, 100_000)
+
+
+def _send_junk(peer: Peer, until: float, n: int) -> str:
+    sent = 0
+    while sent < n and time.monotonic() < until and peer.send_raw(b"\xc1junk" * 3, 1.0):
+        sent += 1
+    time.sleep(min(1.0, max(0.0, until - time.monotonic())))
     peer.close()
-    return f"{n:,} frames"
+    return f"{sent:,} frames"
 
 
-def connections(path: Path, until: float) -> str:
+def connections(paths: FarmPaths, until: float) -> str:
     """A thousand connections at once."""
     peers = []
     while len(peers) < 900 and time.monotonic() < until:
-        peer = Peer(path)
+        peer = Peer(paths.clients)
         peer.greet()
         peers.append(peer)
     for peer in peers:
@@ -180,10 +177,9 @@ ATTACKS: dict[str, Attack] = {
 def main() -> None:
     """Run one attack when a line comes."""
     name, farm, seconds = sys.argv[1:4]
-    paths = farm_paths(farm)
     print("ready", flush=True)
     sys.stdin.readline()
-    print(ATTACKS[name](paths.clients, time.monotonic() + float(seconds)), flush=True)
+    print(ATTACKS[name](farm_paths(farm), time.monotonic() + float(seconds)), flush=True)
 
 
 if __name__ == "__main__":

@@ -98,4 +98,4 @@ def test_junk_on_the_workers_socket_fills_no_log_and_ends_nothing(attacked):
     for number in range(20):
         assert client.submit(echo, number).result(timeout=DEADLINE) == number
     peer.close()
-    assert log.stat().st_size - before < 100_000
+    assert 0 < log.stat().st_size - before < 100_000, "it arrives, and is hardly worth a line"
