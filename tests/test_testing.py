@@ -23,6 +23,7 @@ from taskfc_ext import (
     UnpicklableResult,
 )
 from taskfc_ext.client.farm.interface import Condition
+from taskfc_ext.protocol.client_messages import Ping
 from taskfc_ext.testing import FakeFarm
 from tests.processes import DEADLINE, until
 
@@ -321,6 +322,21 @@ def test_a_task_that_runs_goes_on_while_others_are_held_back(farm: FakeFarm, cli
     assert client.queue_status()["scheduled"] == 1
     farm.running = True
     assert held.result(DEADLINE) == 2
+
+
+def test_a_message_that_waits_for_a_later_turn_is_not_counted_as_handled(
+    farm: FakeFarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    farm.running = False
+    monkeypatch.setattr("taskfc_ext.controller.reception.TURN", 1e-5)  # as on a machine a hundred times slower
+    asynchronous = farm.async_client()
+    client = BlockingTaskClient(asynchronous)
+    for n in range(1, 31):
+        for _ in range(3):
+            client.submit(add, n)
+        asynchronous.remote_reference.call(Ping)
+        farm.controller.wait_for(Ping, n)
+        assert farm.controller.n_accepted == 3 * n
 
 
 EVENTS: dict[str, threading.Event] = {}

@@ -219,6 +219,8 @@ class ControllerThread:
     def _after_turn(self) -> None:
         self._carry_out_orders()
         self._clients.send_answers()
+        if not self._controller.has_handled_all:
+            return  # a slow turn leaves messages to the next one
         with self._changed:
             self._n_handled = len(self.received)
             self._changed.notify_all()
@@ -288,6 +290,11 @@ class _Controller(Controller):
     """A controller that calls `after_turn` after each turn, and can be killed."""
 
     after_turn: Callable[[], None]
+
+    @property
+    def has_handled_all(self) -> bool:
+        """Whether no message that was received waits for its turn."""
+        return self._reception.turns.is_empty
 
     def turn(self) -> None:
         super().turn()
