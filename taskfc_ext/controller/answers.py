@@ -48,7 +48,7 @@ from taskfc_ext.protocol.worker_messages import Code, Run
 
 logger = logging.getLogger(__name__)
 
-_Question = SendList | SendLog | SendSubmission | SendOutputs | SendDetails | SendSnapshot
+_Question = SendLog | SendSubmission | SendOutputs | SendDetails | SendSnapshot
 
 _DAMAGED = PayloadRef("0", 1)
 """Stands for a payload that is damaged: there is never such a file."""
@@ -58,6 +58,10 @@ _READ_AT_ONCE = 1024
 
 MAX_SCANNED = 20_000
 """Finished tasks that a filtered list searches, newest first, so that one request cannot stop the farm."""
+
+_ROWS_OF_PART, _BYTES_OF_PART = 100, 256 * 2**10
+"""Finished tasks that one part of the work on a list looks at, and bytes of results that it reads with them: a
+millisecond, after which others have their turn."""
 
 _CODE_BYTES = 16 * 2**20
 """Bytes of code in memory, for the next worker that needs it."""
@@ -105,15 +109,17 @@ class Answers:
             case _:
                 assert_never(message)
 
-    def complete_for_client(self, message: ToComplete) -> Iterable[Ended | Reply | Refused | Watching | Changed]:
+    def complete_for_client(self, message: ToComplete) -> Iterable[Ended | Reply | Refused | Watching | Changed | None]:
         """Return the messages that `message` stands for: a refusal if the part of the store is damaged.
 
-        Results are read when they are taken from it.
+        Results are read when they are taken from it. A list is made in parts, with a `None` after each.
         """
         if isinstance(message, SendEnded):
             return chain.from_iterable(map(self._ends, chunks(message.ids, _READ_AT_ONCE)))
         if isinstance(message, SendUnfinished):
             return map(self._list_unfinished, (message,))
+        if isinstance(message, SendList):
+            return self._list(message)
         try:
             return self._complete(message)
         except StoreError as error:
@@ -137,8 +143,6 @@ class Answers:
 
     def _complete(self, message: _Question) -> list[Ended | Reply | Refused | Watching | Changed]:
         match message:
-            case SendList():
-                return [Reply(message.seq, self._list(message))]
             case SendLog(seq, taskid):
                 texts = (record.outputs.get(taskid, ()) for record, _ in self._store.find_ended([taskid]))
                 return [Reply(seq, next(texts, ()))]
@@ -270,12 +274,26 @@ class Answers:
             self._recent_code.put(digest, code, len(code))
         return code
 
-    def _list(self, message: SendList) -> list[TaskInfo]:
-        """Return the `limit` tasks with the highest ids that match, by id."""
+    def _list(self, message: SendList) -> Iterator[Reply | Refused | None]:
+        n_cleared = self._store.usage.n_cleared
+        try:
+            yield from self._list_in_parts(message)
+        except StoreError as error:
+            if n_cleared == self._store.usage.n_cleared:
+                yield _refuse_damaged(message.seq, error)
+            else:  # what it was about to read was cleared between two parts
+                yield from filter(None, self._list(message))
+
+    def _list_in_parts(self, message: SendList) -> Iterator[Reply | None]:
+        """Yield `None` after each part of the work; at last the `limit` tasks with the highest ids that match."""
         live = [info.taskid for info in message.live]  # ascending
         known, finished = set(live), list[TaskInfo]()
         only_live = message.states is not None and set(message.states) <= set(UNFINISHED)
-        for record, row in () if only_live else self._candidates(message):
+        for candidate in () if only_live else self._candidates(message):
+            if candidate is None:
+                yield None
+                continue
+            record, row = candidate
             taskid = record.ids[row]
             n_newer = len(finished) + len(live) - bisect(live, taskid)
             if n_newer >= message.limit and message.taskids is None:
@@ -288,19 +306,29 @@ class Answers:
             info = _finished_info(record, row, batch, self._failure_of(record, row))
             if _passes(info, message):
                 finished.append(info)
-        return sorted((*finished, *message.live), key=operator.attrgetter("taskid"))[-message.limit :]
+        found = sorted((*finished, *message.live), key=operator.attrgetter("taskid"))[-message.limit :]
+        yield Reply(message.seq, found)
 
-    def _candidates(self, message: SendList) -> Iterator[tuple[Ended, int]]:
-        """Yield the ends of the requested tasks, in any order; without a request, those with the highest ids first."""
-        if message.taskids is not None:
-            for record, rows in self._store.find_ended(message.taskids):
-                for row in rows:
-                    if self._is_known(record.ids[row]):
-                        yield record, row
-            return
-        for record, row in islice(self._store.ended_by_id(), MAX_SCANNED):
+    def _candidates(self, message: SendList) -> Iterator[tuple[Ended, int] | None]:
+        """Yield the ends of the requested tasks, in any order; without a request, those with the highest ids first.
+
+        After each part of the work it yields `None`.
+        """
+        n_rows, n_bytes, last = 0, 0, None
+        for record, row in self._ends_for(message):
+            n_rows += 1
+            if record is not last:
+                last, n_bytes = record, n_bytes + _inline_bytes(record)
+            if n_rows >= _ROWS_OF_PART or n_bytes >= _BYTES_OF_PART:
+                n_rows = n_bytes = 0
+                yield None
             if self._is_known(record.ids[row]):  # a cleared task stays in a record that others share
                 yield record, row
+
+    def _ends_for(self, message: SendList) -> Iterator[tuple[Ended, int]]:
+        if message.taskids is None:
+            return islice(self._store.ended_by_id(), MAX_SCANNED)
+        return ((record, row) for record, rows in self._store.find_ended(message.taskids) for row in rows)
 
     def _newest_ended(self) -> Iterator[tuple[Ended, int]]:
         """Yield the newest finished tasks for a snapshot; fewer if they are in many records or have large results."""
@@ -310,9 +338,14 @@ class Answers:
                 if left and self._is_known(record.ids[row]):
                     left -= 1
                     yield record, row
-            n_bytes += sum(len(value) for value in record.values if isinstance(value, bytes))
+            n_bytes += _inline_bytes(record)
             if not left or n_read >= 2 * N_FINISHED or n_bytes > _MAX_READ:
                 return
+
+
+def _inline_bytes(record: Ended) -> int:
+    """Return the bytes of the results that the record itself holds."""
+    return sum(len(value) for value in record.values if isinstance(value, bytes))
 
 
 def _finished_info(record: Ended, row: int, batch: Submitted, failure: Failure | None) -> TaskInfo:

@@ -19,11 +19,15 @@ _LEAST = 100
 """Bytes of memory that a waiting message takes at least."""
 
 
+_NO_MORE = object()
+"""Stands for the end of messages that are made."""
+
+
 class _Peer:
     """The messages of one peer that wait, and the frames that it has not confirmed.
 
     Attributes:
-        queue: messages, and iterators that make the following ones when they can be sent.
+        queue: messages, and iterators that make the following ones when they can be sent; see `Outbox.add_made`.
         queued: bytes of the messages among them that were added while the peer was full.
         untaken: bytes sent that are not confirmed.
         unasked: bytes sent since the last `Confirm`.
@@ -33,7 +37,7 @@ class _Peer:
     __slots__ = ("asked", "queue", "queued", "unasked", "untaken")
 
     def __init__(self) -> None:
-        self.queue: deque[Message | Iterator[Message]] = deque()
+        self.queue: deque[Message | Iterator[Message | None]] = deque()
         self.queued = 0
         self.untaken = 0
         self.unasked = 0
@@ -55,6 +59,7 @@ class Outbox:
 
     Attributes:
         full: the full peers.
+        paused: the peers with a message that is being made.
         lagging: the lagging peers.
         gone: the peers that could not be reached.
     """
@@ -69,6 +74,7 @@ class Outbox:
         self._deferred: dict[bytes, Message] = {}
         self._n_asked = 0
         self.full: set[bytes] = set()
+        self.paused: set[bytes] = set()
         self.lagging: set[bytes] = set()
         self.gone: set[bytes] = set()
 
@@ -76,14 +82,24 @@ class Outbox:
         """Add `message` for this peer."""
         peer = self._peer(identity)
         peer.queue.append(message)
-        if identity in self.full:
+        if identity in self.full or identity in self.paused:
             peer.queued += _LEAST + _weight(message)
             if peer.queued > MAX_UNTAKEN:
                 self._lag(identity, peer)
 
-    def add_made(self, identity: bytes, messages: Iterable[Message]) -> None:
-        """Add messages that are made one by one, when they can be sent."""
+    def add_made(self, identity: bytes, messages: Iterable[Message | None]) -> None:
+        """Add messages that are made one by one, when they can be sent.
+
+        At a `None` the next message is not ready yet: the peer is *paused*, and `resume` goes on with it.
+        """
         self._peer(identity).queue.append(iter(messages))
+
+    def resume(self, identity: bytes) -> None:
+        """Go on with the message of a paused peer, at the next flush."""
+        self.paused.discard(identity)
+        peer = self._peers.get(identity)
+        if peer is not None and identity not in self.full:
+            self._waiting[identity] = peer
 
     def add_frame(self, identity: bytes, frame: bytes) -> None:
         """Add a complete frame for this peer, to be sent after all messages."""
@@ -136,7 +152,8 @@ class Outbox:
             if identity in self.lagging:
                 self.lagging.discard(identity)
                 peer.queue.append(Resync())
-            self._waiting[identity] = peer
+            if identity not in self.paused:
+                self._waiting[identity] = peer
 
     def forget(self, identity: bytes) -> None:
         """Forget a peer that is gone."""
@@ -144,6 +161,7 @@ class Outbox:
         self._waiting.pop(identity, None)
         self._deferred.pop(identity, None)
         self.full.discard(identity)
+        self.paused.discard(identity)
         self.lagging.discard(identity)
 
     def resync_lagging(self) -> None:
@@ -159,31 +177,36 @@ class Outbox:
             self._send(identity, self._package())
 
     def _peer(self, identity: bytes) -> _Peer:
-        """Return the peer, which now has something to send, unless it is full."""
+        """Return the peer, which now has something to send, unless it is full or paused."""
         peer = self._peers.get(identity)
         if peer is None:
             peer = self._peers[identity] = _Peer()
-        if identity not in self.full:
+        if identity not in self.full and identity not in self.paused:
             self._waiting[identity] = peer
         return peer
 
     def _flush_peer(self, identity: bytes, peer: _Peer) -> None:
-        while peer.queue and identity not in self.full:
-            group = self._next_frame(peer.queue)
+        while peer.queue and identity not in self.full and identity not in self.paused:
+            group = self._next_frame(identity, peer.queue)
             if group and not self._send_windowed(identity, peer, self._package(*group)):
                 peer.queue.clear()
+        if not peer.queue:
+            peer.queued = 0
 
-    def _next_frame(self, queue: deque[Message | Iterator[Message]]) -> list[Message]:
-        """Take the messages of the next frame out of `queue`."""
+    def _next_frame(self, identity: bytes, queue: deque[Message | Iterator[Message | None]]) -> list[Message]:
+        """Take the messages of the next frame out of `queue`; note if the next message is not ready."""
         group: list[Message] = []
         n_bytes = 0
         while queue:
             message = queue[0]
             if not isinstance(message, Message):
-                made = next(message, None)
-                if made is None:
+                made = next(message, _NO_MORE)
+                if made is _NO_MORE:
                     queue.popleft()
                     continue
+                if not isinstance(made, Message):
+                    self.paused.add(identity)
+                    break
                 message = made
                 queue.appendleft(message)
             size = _weight(message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from enum import Enum, auto
 
 from taskfc_ext.controller.endpoint import Connection, FCTaskControllerFromTaskController, Handled
 from taskfc_ext.controller.outbox import Outbox
@@ -47,6 +48,13 @@ USUAL_FRAME = 16 * 2**20
 """Bytes of the frames in which our clients submit, and some. A client may submit as much of these as the loop can take,
 while others ask as well."""
 
+
+class _Rest(Enum):
+    """Stands among the messages of a connection for an answer of which a part is made."""
+
+    OF_ANSWER = auto()
+
+
 _FROM_STORE = GetResults | ListTasks | GetLog | GetSubmission | GetOutputs | GetDetails | Watch | Retry
 """Requests whose cost is known only at the end of the turn: the store completes their answers."""
 
@@ -76,7 +84,7 @@ class Reception:
     ) -> None:
         self.connections: dict[bytes, Connection] = {}
         self.outbox = Outbox(router, endpoint.packageSuccess, confirms=True)
-        self.turns: Turns[ClientMessage] = Turns(self.outbox.full)
+        self.turns: Turns[ClientMessage | _Rest] = Turns(self.outbox.full)
         self.probe_after = PROBE_AFTER
         self._router = router
         self._endpoint = endpoint
@@ -131,6 +139,11 @@ class Reception:
             if taken is None:
                 return
             identity, message, n_bytes = taken
+            if isinstance(message, _Rest):
+                self.outbox.resume(identity)
+                self.turns.defer(identity)
+                spent += self._cost_of_answer
+                continue
             connection = self.connections[identity]
             handled = self._endpoint.handle(connection, message, n_bytes, now)
             if handled.refusal is not None:
@@ -150,11 +163,12 @@ class Reception:
         """Send a refusal; drop all that waits of a connection that is cut off, or that has not said hello."""
         if connection.is_cut_off or connection.session is None:
             self.turns.clear(connection.identity)
+            self.outbox.resume(connection.identity)  # else it would be paused for ever
         self.outbox.add_frame(connection.identity, self._endpoint.packageFailure(refusal))
 
     # sending
 
-    def answer(self, identity: bytes, make: Callable[[], Iterable[Message]], now: Now) -> None:
+    def answer(self, identity: bytes, make: Callable[[], Iterable[Message | None]], now: Now) -> None:
         """Send the messages that `make` returns. What it costs to make them is charged to the receiver."""
         before = self._stopwatch()
         self.outbox.add_made(identity, make())
@@ -171,7 +185,10 @@ class Reception:
         """Charge a client for the time since `before`; return the time now."""
         after = self._stopwatch()
         self._cost_of_answer = max(after - before, 0.9 * self._cost_of_answer)
-        self.turns.charge(identity, after - before, now.mono)
+        is_part = identity in self.outbox.paused
+        self.turns.charge(identity, after - before, now.mono, is_part=is_part)
+        if is_part:
+            self.turns.put_back(identity, _Rest.OF_ANSWER)
         return after
 
     # connections

@@ -3,8 +3,9 @@
 A connection is served until it has used its *quantum* of the loop's time, then the next one is: deficit round robin,
 with the cost of each message charged when it is known. So a client that floods the controller waits for itself only.
 
-A request that takes long cannot be interrupted. While others ask as well, its connection rests for some times as long
-afterwards, so that most requests of the others meet no long one. A client that is alone never rests.
+A request that takes long is handled in parts where that is possible. While others ask as well, its connection rests
+for some times as long after each part, so that most requests of the others meet none. A client that is alone never
+rests.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ LONG = 0.002
 """Seconds from which a request is long: more than a round trip of a tiny task takes."""
 
 REST = 20
-"""A connection rests this many times as long as its long request took: of a hundred round trips of others, fewer than
-one meets it."""
+"""A connection rests this many times as long as its long request, or a part of it, took: of a hundred round trips of
+others, fewer than one meets it."""
 
 ACTIVE = 1.0
 """Seconds after its last frame in which a client counts as one that others should not hold up."""
@@ -97,6 +98,15 @@ class Turns(Generic[M]):
         inbox.credit -= n_bytes * PER_BYTE
         return True
 
+    def put_back(self, connection: bytes, message: M) -> None:
+        """Put what is left of a message that was taken before the others of its connection."""
+        inbox = self._inboxes.get(connection)
+        if inbox is None:
+            return
+        if not inbox.messages:
+            (self._new if inbox.credit > 0 else self._ring).append(connection)
+        inbox.messages.appendleft((message, 0, 0))
+
     def take(self, now: float) -> tuple[bytes, M, int] | None:
         """Take the next message: its connection, itself, and the bytes of its frame. `None`: none may go.
 
@@ -123,13 +133,18 @@ class Turns(Generic[M]):
             _give_credit(in_debt)  # now one of them has some
         return None
 
-    def charge(self, connection: bytes, cost: float, now: float, *, can_rest: bool = True) -> None:
-        """Note that a message has cost so many seconds; a connection that may rest does so after a long one."""
+    def charge(
+        self, connection: bytes, cost: float, now: float, *, can_rest: bool = True, is_part: bool = False
+    ) -> None:
+        """Note that a message has cost so many seconds.
+
+        A connection that may rest does so after a long one, and after each part of one that is handled in parts.
+        """
         inbox = self._inboxes.get(connection)
         if inbox is None:
             return
         inbox.credit -= max(cost, LEAST)
-        if cost >= LONG and can_rest:
+        if can_rest and (cost >= LONG or is_part):
             inbox.rests_until = now + REST * cost
 
     def defer(self, connection: bytes) -> None:

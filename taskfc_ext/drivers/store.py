@@ -224,6 +224,7 @@ class Store:
         self.unstage()
         self._upkeep.after_commit(self._written, cleared=is_clearing)
         self.usage.n_written += self._written
+        self.usage.n_cleared += is_clearing
         self._written = 0
 
     def check_files(self) -> None:

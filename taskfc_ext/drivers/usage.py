@@ -23,12 +23,13 @@ class Usage:
 
     Attributes:
         n_written: bytes of records that were written since the store was opened.
+        n_cleared: transactions that have removed something since then.
     """
 
     def __init__(self, journal: Journal, files: PayloadFiles) -> None:
         self._journal = journal
         self._files = files
-        self.n_written = 0
+        self.n_written = self.n_cleared = 0
 
     @property
     def growth(self) -> int:

@@ -280,6 +280,66 @@ def test_a_full_peer_for_which_too_much_waits_begins_again_with_a_resync(router,
     assert (confirmed.lagging, confirmed.full) == (set(), set())
 
 
+def in_parts(n: int):
+    yield from [None] * n
+    yield Reply(n)
+
+
+def sent_to(router: Router, identity: bytes) -> list[object]:
+    return [message for peer, messages in router.frames if peer == identity for message in messages]
+
+
+def test_others_do_not_wait_for_a_message_that_is_made_in_parts(router, confirmed):
+    confirmed.add_made(b"slow", in_parts(2))
+    confirmed.flush()
+    assert confirmed.paused == {b"slow"}
+    confirmed.add(b"slow", Reply(5))
+    confirmed.add(b"quick", Reply(6))
+    confirmed.flush()
+    assert (sent_to(router, b"slow"), sent_to(router, b"quick")) == ([], [Reply(6)])
+    confirmed.resume(b"slow")
+    confirmed.flush()
+    assert confirmed.paused == {b"slow"}, "there was a second part"
+    confirmed.resume(b"slow")
+    confirmed.flush()
+    assert sent_to(router, b"slow") == [Reply(2), Reply(5)]
+    assert confirmed.paused == set()
+
+
+def test_what_waits_behind_a_message_in_parts_has_a_limit(router, confirmed):
+    confirmed.add_made(b"slow", in_parts(1))
+    confirmed.flush()
+    for _ in range(2 * MAX_UNTAKEN // CONFIRM_EVERY):
+        confirmed.add(b"slow", big(CONFIRM_EVERY))
+    assert confirmed.lagging == {b"slow"}
+    confirmed.resume(b"slow")
+    confirmed.flush()
+    assert sent_to(router, b"slow") == []
+    confirmed.resync_lagging()
+    assert sent_to(router, b"slow") == [Resync()]
+
+
+def test_a_peer_that_is_full_and_paused_goes_on_when_both_have_ended(router, confirmed):
+    def confirm() -> None:
+        confirmed.confirm(b"a", asked(router)[-1])
+
+    def resume() -> None:
+        confirmed.resume(b"a")
+
+    for steps in ((confirm, resume), (resume, confirm)):
+        confirmed.add_made(b"a", ends(MAX_UNTAKEN // CONFIRM_EVERY))
+        confirmed.add_made(b"a", in_parts(1))
+        confirmed.flush()
+        assert (confirmed.full, confirmed.paused) == ({b"a"}, {b"a"})
+        for step in steps:
+            assert Reply(1) not in sent_to(router, b"a")
+            step()
+            confirmed.flush()
+        assert Reply(1) in sent_to(router, b"a")
+        confirm()
+        router.frames.clear()
+
+
 def test_a_forgotten_peer_leaves_nothing(router, confirmed):
     confirmed.add_made(b"a", ends(100))
     confirmed.flush()

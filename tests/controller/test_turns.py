@@ -107,6 +107,28 @@ def test_a_connection_that_is_alone_never_rests():
     assert serve(turns, 3, cost=100 * LONG) == [A, A, A]
 
 
+def test_what_is_left_of_a_request_comes_before_the_next_one_after_a_rest():
+    turns: Turns[str] = Turns()
+    turns.add(B, ["b"], 1, 0.0)
+    turns.add(A, ["long", "next"], 1, 0.0)
+    assert serve(turns, 1) == [B]
+    assert turns.take(0.0) == (A, "long", 1)
+    turns.charge(A, LONG / 2, 0.0, is_part=True)
+    turns.put_back(A, "rest")
+    assert turns.take(0.0) is None
+    assert turns.next_at(0.0) == pytest.approx(REST * LONG / 2)
+    turns.add(B, ["b"], 1, 0.0)
+    assert serve(turns, 1) == [B], "the others are served meanwhile"
+    later = REST * LONG
+    assert [turns.take(later) for _ in range(3)] == [(A, "rest", 0), (A, "next", 1), None]
+    turns.put_back(A, "rest")
+    assert not turns.is_empty
+    assert turns.take(later) == (A, "rest", 0), "a connection without other messages gets its turn, too"
+    turns.forget(A)
+    turns.put_back(A, "rest")
+    assert turns.is_empty
+
+
 def test_submissions_do_not_rest():
     turns: Turns[str] = Turns()
     turns.add(B, ["b"], 1, 0.0)

@@ -88,7 +88,10 @@ class HeldFrames:
         self.gone: set[bytes] = set()
 
     def arrive(self, identity: bytes, messages) -> None:
-        self.arrived.append((identity, codec.encode(messages)))
+        self.arrive_frame(identity, codec.encode(messages))
+
+    def arrive_frame(self, identity: bytes, frame: bytes) -> None:
+        self.arrived.append((identity, frame))
         os.write(self._write, b"x")
 
     def receive(self, at_most: int) -> list[tuple[bytes, bytes]]:

@@ -1,0 +1,145 @@
+"""Lists are made in parts, between which others are served; what changes meanwhile breaks none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from taskfc_ext.controller import answers
+from taskfc_ext.controller.answers import Answers
+from taskfc_ext.controller.endpoint import MAX_STRIKES
+from taskfc_ext.core.effects import SendList
+from taskfc_ext.drivers.store import Store
+from taskfc_ext.protocol import codec
+from taskfc_ext.protocol.client_messages import Clear, ErrorKind, ListTasks, Ping, Refused, Reply
+from taskfc_ext.protocol.infos import TaskInfo
+from tests.controller.test_watching import make_ended, make_submitted
+from tests.controller.wire import WireClient, WireFarm
+
+N_TASKS = 40
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "_ROWS_OF_PART", 4)
+
+
+@pytest.fixture
+def ended(farm: WireFarm) -> WireFarm:
+    """A farm of which many tasks have ended, each with a row of its own."""
+    for _ in range(N_TASKS):
+        farm.alice.submit(b"x", name="many")
+        farm.pump()
+    return farm
+
+
+def turn(farm: WireFarm) -> None:
+    farm.controller.turn()
+    farm.alice.receive()
+    farm.bob.receive()
+
+
+def turns_until_answered(farm: WireFarm, client: WireClient, seq: int) -> int:
+    n = 0
+    while seq not in client.answers:
+        turn(farm)
+        n += 1
+        assert n < 10 * N_TASKS
+    return n
+
+
+def ids(answer: object) -> list[int]:
+    assert isinstance(answer, Reply)
+    return [info.taskid if isinstance(info, TaskInfo) else info["taskid"] for info in answer.value]
+
+
+def test_others_are_answered_while_a_list_is_made(ended: WireFarm) -> None:
+    listing = ended.bob.ask(ListTasks, limit=1000)
+    turn(ended)
+    for _ in range(3):
+        ping = ended.alice.ask(Ping)
+        assert turns_until_answered(ended, ended.alice, ping) == 1
+        assert listing not in ended.bob.answers
+    turns_until_answered(ended, ended.bob, listing)
+    assert ids(ended.bob.answers[listing]) == list(range(N_TASKS))
+
+
+def test_the_requests_of_a_client_are_answered_in_their_order(ended: WireFarm) -> None:
+    listing = ended.bob.ask(ListTasks, limit=1000)
+    ping = ended.bob.ask(Ping)
+    last = ended.bob.ask(ListTasks, name="many", limit=3)
+    turns_until_answered(ended, ended.bob, last)
+    assert list(ended.bob.answers)[-3:] == [listing, ping, last]
+    assert ids(ended.bob.answers[last]) == [N_TASKS - 3, N_TASKS - 2, N_TASKS - 1]
+
+
+@pytest.mark.parametrize("cleared", [range(N_TASKS - 8), range(N_TASKS), range(N_TASKS - 8, N_TASKS)])
+def test_tasks_that_are_cleared_between_two_parts_are_left_out(ended: WireFarm, cleared: range) -> None:
+    listing = ended.bob.ask(ListTasks, limit=1000)
+    turn(ended)
+    assert listing not in ended.bob.answers
+    ended.alice.ask(Clear, taskids=tuple(cleared))
+    turn(ended)
+    turns_until_answered(ended, ended.bob, listing)
+    left = set(ids(ended.bob.answers[listing]))
+    assert left.isdisjoint(cleared) or cleared[0] > 0, "only what was read before may still be there"
+    assert left >= set(range(N_TASKS)) - set(cleared)
+
+
+def test_damage_in_a_later_part_is_reported(ended: WireFarm) -> None:
+    listing = ended.bob.ask(ListTasks, limit=1000)
+    turn(ended)
+    ended.store._db.execute("UPDATE journal SET body = x'c1' WHERE kind = 2 AND first = 0")
+    turns_until_answered(ended, ended.bob, listing)
+    refusal = ended.bob.answers[listing]
+    assert isinstance(refusal, Refused)
+    assert (refusal.error, "of tasks 0 to 0" in refusal.message) == (ErrorKind.STORE, True)
+
+
+def test_a_connection_that_is_lost_or_cut_off_meanwhile_leaves_nothing(ended: WireFarm) -> None:
+    ended.bob.ask(ListTasks, limit=1000)
+    turn(ended)
+    ended.bob.connect()  # the old connection is void
+    ended.pump()
+    ended.bob.ask(ListTasks, limit=1000)
+    turn(ended)
+    for _ in range(MAX_STRIKES):
+        ended.clients_end.arrive_frame(ended.bob.identity, b"junk")
+    ended.controller.turn()
+    n_turns = 1
+    while ended.controller._timeout_ms() == 0:
+        ended.controller.turn()
+        n_turns += 1
+        assert n_turns < 10 * N_TASKS, "it goes on and on"
+    bob = ended.clients.pop(ended.bob.session)
+    ended.alice.submit(b"x")
+    ended.pump()
+    assert N_TASKS in ended.alice.ends, "others are served"
+    told = ended.clients_end.take(bob.identity, codec.from_controller)
+    assert [type(message) for message in told if not isinstance(message, Reply)] == [Refused] * MAX_STRIKES
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path / "other")
+    yield store
+    store.close()
+
+
+def test_a_part_ends_with_its_tasks_or_its_bytes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "_BYTES_OF_PART", 3000)
+    value = bytes(1000)
+    store.commit([make_submitted(range(12)), *[make_ended(range(i, i + 1), value) for i in range(12)]])
+    wanted = SendList(3, (), None, None, None, None, 1000)
+
+    def n_parts() -> int:
+        *parts, reply = Answers(store, lambda _: True).complete_for_client(wanted)
+        assert ids(reply) == list(range(12))
+        assert set(parts) == {None}
+        return len(parts)
+
+    assert n_parts() == 4
+    monkeypatch.setattr(answers, "_ROWS_OF_PART", 2)
+    assert n_parts() == 6
