@@ -35,7 +35,7 @@ from taskfc_ext.client.session.controller import RemoteController
 from taskfc_ext.client.session.pending import Call
 from taskfc_ext.client.session.replies import Answer
 from taskfc_ext.client.session.watch import QueueWatch
-from taskfc_ext.client.submit.broadcast import broadcast_fields, workers_that_ran
+from taskfc_ext.client.submit.broadcast import send_broadcast, workers_that_ran
 from taskfc_ext.client.submit.options import Options, Task, TaskOptions, check_id, check_priority, check_wait
 from taskfc_ext.client.submit.submitter import Submitter
 from taskfc_ext.errors import ControllerStopped, TaskFCError
@@ -44,7 +44,6 @@ from taskfc_ext.protocol.client_messages import (
     Abort,
     AwaitBroadcast,
     Barrier,
-    Broadcast,
     Clear,
     ClearBroadcasts,
     GetClientName,
@@ -484,7 +483,7 @@ class FCTaskClient(Unpicklable):
         """
         timeout = check_wait(timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
-        number = int(await self.remote_reference.ask(Broadcast, **broadcast_fields(code_or_function, names, settings)))
+        number = await send_broadcast(self.remote_reference, code_or_function, names, settings)
         if timeout == 0:
             return 0
         waiting = Call(AwaitBroadcast, {"number": number})

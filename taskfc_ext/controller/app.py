@@ -39,6 +39,7 @@ from taskfc_ext.drivers.uploads import remove_dead
 from taskfc_ext.errors import StorageFull, StoreError, TaskFCError
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.ids import PROTOCOL
+from taskfc_ext.protocol.limits import MAX_CLIENT_FRAME
 from taskfc_ext.protocol.options import DAY, HOUR, FarmOptions
 from taskfc_ext.protocol.resources import slot_totals
 from taskfc_ext.protocol.supervisor_messages import Serving, StoreRefused
@@ -108,7 +109,7 @@ def _serve(paths: FarmPaths, supervisor: socket.socket, signals: SignalQueue, lo
         limits=Limits(options.keep_days * DAY, options.keep_bytes, options.idle_stop * HOUR),
         totals=machine_totals(options.resources) if options.engine is None else slot_totals(options.engine.resources),
     )
-    clients, workers = Router(paths.clients), Router(paths.workers)
+    clients, workers = Router(paths.clients, largest=MAX_CLIENT_FRAME), Router(paths.workers)
     controller = Controller(paths.name, scheduler, store, clients, workers, supervisor)
     controller.before_shutdown(lambda is_idle: note_idle_stop(paths) if is_idle else note_stop(paths))
     controller.watch(signals.fileno(), lambda: _on_signals(signals, controller))

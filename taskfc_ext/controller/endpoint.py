@@ -13,14 +13,15 @@ from taskfc_ext.controller.interface import TaskController
 from taskfc_ext.core.effects import Effects
 from taskfc_ext.core.events import FromClient, Now
 from taskfc_ext.drivers.environment import EXECUTABLE, PREFIX
-from taskfc_ext.drivers.payload_files import UploadGone, may_be_large
+from taskfc_ext.drivers.payload_files import may_be_large
+from taskfc_ext.drivers.uploads import UploadGone
 from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused
 from taskfc_ext.protocol.ids import PROTOCOL, Session
 from taskfc_ext.protocol.message import Message
-from taskfc_ext.protocol.payloads import Payload, PayloadRef
+from taskfc_ext.protocol.payloads import Payload, PayloadRef, Upload
 from taskfc_ext.protocol.spec import Spec
 
 MAX_STRIKES = 10
@@ -110,6 +111,13 @@ class Handled(NamedTuple):
     opened: Session | None = None
 
 
+def _content_in_message(payload: bytes | Upload) -> bytes:
+    """Return `payload` where no peer can write files."""
+    if isinstance(payload, Upload):
+        raise UploadGone("this controller reads no files")
+    return payload
+
+
 class FCTaskControllerFromTaskController:
     """Adapter of a task controller to the wire.
 
@@ -118,6 +126,7 @@ class FCTaskControllerFromTaskController:
     Args:
         taskController: makes the decisions; the scheduler.
         stage: puts large arguments into files and returns references in their place.
+        read: returns the content of what may stand in a file.
         restore: called with the digest and the staged body of large code, whose file may have been removed.
     """
 
@@ -126,10 +135,12 @@ class FCTaskControllerFromTaskController:
         taskController: TaskController,
         *,
         stage: Callable[[tuple[Payload, ...]], tuple[Payload, ...]] = tuple,
+        read: Callable[[bytes | Upload], bytes] = _content_in_message,
         restore: Callable[[bytes, Payload], None] = lambda digest, body: None,
     ) -> None:
         self._task_controller = taskController
         self._stage = stage
+        self._read = read
         self._restore = restore
         self._methods: dict[type, Callable[[Session, Message, Now], Effects]] = {
             message: getattr(self, method) for message, method in MESSAGES.items()
@@ -160,8 +171,11 @@ class FCTaskControllerFromTaskController:
             elif isinstance(message, said.Define) and may_be_large(n_bytes, (message.body,)):
                 message = said.Define(message.digest, *self._stage((message.body,)))
                 self._restore(message.digest, message.body)
+            elif isinstance(message, said.Broadcast):
+                code, body = self._read(message.code), self._read(message.body)
+                message = msgspec.structs.replace(message, code=code, body=body)
         except UploadGone as error:
-            if isinstance(message, said.Submit):
+            if isinstance(message, said.Request):
                 return Handled(refusal=_refuse_missing_file(message.seq, error))
             return Handled()  # the submission that names the code is refused
         effects = self._methods[type(message)](connection.session, message, now)
@@ -286,7 +300,7 @@ def _recoveries(spec: Spec) -> Iterator[Spec]:
 
 
 def _refuse_missing_file(seq: int, error: UploadGone) -> Refused:
-    text = f"the file with the arguments is gone: {error}"
+    text = f"the file with the code or the arguments is gone: {error}"
     return Refused(seq, ErrorKind.NOT_ALLOWED, text, "submit again; nothing may be removed from the farm's folder")
 
 

@@ -101,7 +101,7 @@ class Controller:
         self._workers = workers
         self._supervisor = supervisor
         endpoint = FCTaskControllerFromTaskController(
-            scheduler, stage=self._staging.arguments, restore=store.restore_code
+            scheduler, stage=self._staging.arguments, read=self._staging.content, restore=store.restore_code
         )
         self._reception = Reception(clients, endpoint, stopwatch, self._room.expect)
         self._to_clients = self._reception.outbox

@@ -9,11 +9,13 @@ import msgspec
 
 from taskfc_ext.core.effects import Recall
 from taskfc_ext.core.events import Recalled
-from taskfc_ext.drivers.payload_files import UploadGone, may_be_large
+from taskfc_ext.drivers.paths import uploads_of
+from taskfc_ext.drivers.payload_files import may_be_large
 from taskfc_ext.drivers.store import Store
+from taskfc_ext.drivers.uploads import UploadGone, find_upload
 from taskfc_ext.errors import StorageFull
 from taskfc_ext.protocol.client_messages import Refused
-from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure
+from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, Upload, encode_failure
 from taskfc_ext.protocol.worker_messages import Finished, WorkerMessage
 
 logger = logging.getLogger(__name__)
@@ -42,6 +44,19 @@ class Staging:
         except StorageFull as error:
             self._note(error)
             return payloads
+
+    def content(self, payload: bytes | Upload) -> bytes:
+        """Return the content of `payload`.
+
+        Raises:
+            UploadGone: its file is not there, or cannot be read.
+        """
+        if isinstance(payload, bytes):
+            return payload
+        try:
+            return find_upload(uploads_of(self._store.path), payload).read_bytes()
+        except OSError as error:
+            raise UploadGone(str(error)) from error
 
     def again(self, wanted: Recall, recall: Callable[[Recall], Recalled | Refused]) -> Recalled | Refused:
         """Return the answer of `recall` to `wanted`; without room an empty one, and the core refuses the request."""

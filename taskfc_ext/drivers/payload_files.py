@@ -11,13 +11,12 @@ import contextlib
 import errno
 import os
 import shutil
-import stat
 import time
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from taskfc_ext.drivers.files import make_private_folder, open_private, sync_path
-from taskfc_ext.drivers.uploads import write_new
+from taskfc_ext.drivers.uploads import UploadGone, find_upload, write_new
 from taskfc_ext.protocol.client_messages import Define, Ended
 from taskfc_ext.protocol.payloads import Payload, PayloadRef, Upload
 from taskfc_ext.protocol.records import Record, Submitted
@@ -27,10 +26,6 @@ LARGE = 64 * 2**10
 
 _NO_LINKS = (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS)
 """Errors of file systems that have no hard links, or no more of this file."""
-
-
-class UploadGone(Exception):
-    """The file of an `Upload` is not there, or is not the one that was announced."""
 
 
 def may_be_large(n_bytes: int, payloads: Iterable[Payload]) -> bool:
@@ -90,13 +85,7 @@ class PayloadFiles:
             UploadGone: it is not there, or not as it was announced.
             OSError: the store's folder cannot be written.
         """
-        source = self._uploads / upload.folder / upload.file
-        try:
-            found = source.stat(follow_symlinks=False)
-        except OSError as error:
-            raise UploadGone(str(error)) from error
-        if not stat.S_ISREG(found.st_mode) or found.st_size != upload.size:
-            raise UploadGone(f"{source} is not the file of {upload.size:,} bytes that was announced")
+        source = find_upload(self._uploads, upload)
         number = self._new()
         try:
             self._link(source, number)

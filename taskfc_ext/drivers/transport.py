@@ -52,7 +52,7 @@ SEND_QUEUE = 1000
 
 RECEIVE_QUEUE = 16
 """Frames that ZMQ holds of one peer of a `Router`; after that, the peer's own queue fills. It bounds the memory that a
-peer can take before a frame of it is received: frames of our clients have at most 8 MiB, but for broadcasts."""
+peer can take before a frame of it is received: most frames of our clients have at most 8 MiB."""
 
 
 _FILES = 12
@@ -188,20 +188,21 @@ class Router:
 
     Args:
         path: the socket file; an old one is replaced.
+        largest: bytes of the largest frame that a peer may send; one that sends more loses its connection.
 
     Raises:
         FolderRefused: the socket's folder belongs to another user.
         FarmError: this process has too few descriptors or threads left.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, largest: int = MAX_FRAME) -> None:
         _require_limits()
         self.path = path
         self._folder_fd = -1
         self._refusal = ""
         self.socket = _socket(zmq.ROUTER)
         self.socket.rcvhwm = RECEIVE_QUEUE
-        self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME)  # a peer that sends a larger frame is disconnected
+        self.socket.setsockopt(zmq.MAXMSGSIZE, largest)
         self.socket.router_mandatory = True  # else ZMQ silently drops frames for lost peers
         if hasattr(zmq, "IPC_FILTER_UID") and sys.platform == "linux":
             self.socket.setsockopt(zmq.IPC_FILTER_UID, os.geteuid())

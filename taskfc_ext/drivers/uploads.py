@@ -22,6 +22,7 @@ import mmap
 import os
 import resource
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count
@@ -53,6 +54,26 @@ Report = Callable[[int, int], object]
 
 Content = bytes | bytearray | mmap.mmap
 """A received payload."""
+
+
+class UploadGone(Exception):
+    """The file of an `Upload` is not there, or is not the one that was announced."""
+
+
+def find_upload(folder: Path, upload: Upload) -> Path:
+    """Return the file of `upload`. `folder`: that with the folders of all senders.
+
+    Raises:
+        UploadGone: it is not there, or not as it was announced.
+    """
+    path = folder / upload.folder / upload.file
+    try:
+        found = path.stat(follow_symlinks=False)
+    except OSError as error:
+        raise UploadGone(str(error)) from error
+    if not stat.S_ISREG(found.st_mode) or found.st_size != upload.size:
+        raise UploadGone(f"{path} is not the file of {upload.size:,} bytes that was announced")
+    return path
 
 
 class UploadFolder:
@@ -196,6 +217,11 @@ class UploadedFile:
 
 Sent = bytes | UploadedFile
 """A payload at its sender."""
+
+
+def in_message(payload: Sent) -> bytes | Upload:
+    """Return a payload as messages have it."""
+    return payload.upload if isinstance(payload, UploadedFile) else payload
 
 
 def write_new(

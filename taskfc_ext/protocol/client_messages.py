@@ -16,7 +16,7 @@ from taskfc_ext.protocol.context import OsText
 from taskfc_ext.protocol.ids import Count, Digest, IdField, Label, Name, Priority, SessionField, Workers
 from taskfc_ext.protocol.limits import MAX_BATCH, MAX_ID, MAX_IDS, MAX_PACKS, MAX_SOURCE, MAX_VARIABLES
 from taskfc_ext.protocol.message import Message
-from taskfc_ext.protocol.payloads import Payload
+from taskfc_ext.protocol.payloads import Payload, Upload
 from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.protocol.snapshots import QueueDelta, QueueSnapshot
 from taskfc_ext.protocol.spec import NO_CELL, Kind, Origin, Spec
@@ -290,12 +290,13 @@ class Broadcast(Request, frozen=True, kw_only=True):
     """Run this on every worker, including workers that join later. Answered by its number once it is in the store.
 
     `code` and `body` are those of a task of this `code_kind`. It runs in `context`, with `modules`, as a task would.
+    The controller reads their files, since every new worker is sent both.
     """
 
     code_kind: Kind
     label: Label
-    code: bytes
-    body: bytes
+    code: bytes | Upload
+    body: bytes | Upload
     context: Define | None = None
     modules: Annotated[tuple[Define, ...], Meta(max_length=MAX_PACKS)] = ()
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 MAX_FRAME = 256 * 2**20
 """Bytes in one frame."""
 
-MAX_BODY = MAX_FRAME - 2**16
-"""Bytes of one task's arguments: a frame less the fields around them, so a larger `MAX_FRAME` raises it. Checked in
-`client/submit/submitter.py`, and for broadcasts in `broadcast.py`; the error has the figure."""
+MAX_CLIENT_FRAME = 64 * 2**20
+"""Bytes in one frame of a client: their large payloads stand in files, so frames of ours have at most 34 MiB. ZMQ ends
+the connection of a client that announces more, before it takes any memory."""
+
+MAX_BROADCAST = MAX_FRAME - 2**16
+"""Bytes of a broadcast: a frame to a worker less the fields around them. The error has the figure."""
+
+MAX_RECOVERY = 8 * 2**20
+"""Bytes of a recovery task's arguments, which are a part of the spec. The error has the figure."""
 
 MAX_VALUE = MAX_FRAME - 24 * 2**20
 """Bytes of one result. It must fit into one frame, with up to 4 MiB of output and 8 MiB of displays. The error has the

@@ -18,6 +18,7 @@ from taskfc_ext.errors import DependencyFailed, RequestRefused, StoreError, Unkn
 from taskfc_ext.protocol.client_messages import (
     Abort,
     Accepted,
+    Broadcast,
     Define,
     Ended,
     ErrorKind,
@@ -26,12 +27,13 @@ from taskfc_ext.protocol.client_messages import (
     Refused,
     Released,
     Reply,
+    Retry,
     Submit,
 )
 from taskfc_ext.protocol.limits import MAX_BATCH
 from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.payloads import Failure, Reason, encode_failure
-from taskfc_ext.protocol.spec import Kind, Spec
+from taskfc_ext.protocol.spec import Kind, Recovery, Spec
 
 CODE = b"c" * 16
 
@@ -380,3 +382,26 @@ def test_frames_are_bounded() -> None:
     large = message(f, 1, b"x" * (5 * 2**20))
     small: list[Message] = [Reply(1)] * 1500  # type: ignore[list-item]
     assert [len(frame) for frame in frames([large, large, *small])] == [1, 1024, 477]
+
+
+LARGE_CODE = Define(b"m" * 16, bytes(5 * 2**20))
+WITH_RECOVERY = Spec(
+    kind=Kind.STRING,
+    code=b"c" * 16,
+    label="f",
+    recovery=Recovery(Spec(kind=Kind.STRING, code=b"r" * 16, label="r"), bytes(5 * 2**20)),
+)
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        LARGE_CODE,
+        Submit(seq=1, spec=WITH_RECOVERY, bodies=(b"",)),
+        Retry(seq=1, taskid=1, context=Define(b"c" * 16, b""), modules=(LARGE_CODE,)),
+        Broadcast(seq=1, code_kind=Kind.STRING, label="x", code=b"", body=b"", modules=(LARGE_CODE,)),
+    ],
+    ids=lambda message: type(message).__name__,
+)
+def test_all_that_is_large_counts_towards_a_frame(large: Message) -> None:
+    assert [len(frame) for frame in frames([large, large])] == [1, 1]

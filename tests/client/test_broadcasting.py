@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,11 +11,14 @@ import pytest
 from taskfc_ext.client.aio import FCTaskClient
 from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.client.session.controller import RemoteController
-from taskfc_ext.errors import BroadcastFailed, UnpicklableArgument
+from taskfc_ext.drivers.paths import uploads_of
+from taskfc_ext.errors import BroadcastFailed, RequestRefused, UnpicklableArgument
 from taskfc_ext.protocol.client_messages import AwaitBroadcast, Broadcast, ClearBroadcasts, Reply, Submit, Unwait
 from taskfc_ext.protocol.infos import BroadcastReport
+from taskfc_ext.protocol.payloads import Upload
 from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.serialize import load_call, load_cell, load_function
+from taskfc_ext.tasks import StringTask
 from taskfc_ext.testing import FakeFarm
 
 
@@ -118,3 +122,46 @@ def test_an_impossible_broadcast_is_an_error_before_anything_is_sent(
     with pytest.raises(error, match=text):
         client.broadcast(what, names)
     assert not [message for message in farm.controller.received if isinstance(message, Broadcast)]
+
+
+def test_a_large_broadcast_goes_in_files_which_are_removed(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    folder = uploads_of(farm.journal)
+    kept: list[list[Path]] = []
+
+    def note_files(message: Any) -> None:
+        if isinstance(message, Broadcast):
+            kept.append([path for path in folder.rglob("*") if path.is_file()])
+
+    farm.controller.rule = note_files
+    array = bytes(range(256)) * 4096
+    assert client.broadcast("size = len(array)", {"array": array}) == 1
+    message = wait_for_broadcast(farm)
+    assert isinstance(message.body, Upload)
+    assert isinstance(message.code, bytes)
+    assert message.body.size > len(array)
+    assert [len(files) for files in kept] == [1]
+    assert [path for path in folder.rglob("*") if path.is_file()] == []
+    taskid = client.run(StringTask("pair = size, array[-1]", pull=("pair",)))
+    assert client.get_task_result(taskid, block=True)["pair"] == (len(array), 255)
+
+
+def test_a_broadcast_whose_file_is_gone_is_refused(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    def remove_file(message: Any) -> None:
+        if isinstance(message, Broadcast):
+            for path in uploads_of(farm.journal).rglob("*"):
+                if path.is_file():
+                    path.unlink()
+
+    farm.controller.rule = remove_file
+    with pytest.raises(RequestRefused, match="the file with the code or the arguments is gone"):
+        client.broadcast("x", {"x": bytes(100_000)})
+    farm.controller.rule = None
+    assert client.broadcast("y", {"y": bytes(100_000)}) == 1
+
+
+def test_one_that_fits_into_no_frame_to_a_worker_is_an_error(
+    client: BlockingTaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskfc_ext.client.submit.broadcast.MAX_BROADCAST", 100_000)
+    with pytest.raises(UnpicklableArgument, match=r"is 100,\d{3} bytes pickled, over the limit of 100,000"):
+        client.broadcast("x", {"x": bytes(100_000)})

@@ -13,7 +13,7 @@ from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.submit.labels import label_of, label_of_source
 from taskfc_ext.client.submit.options import Options, check_no_option
 from taskfc_ext.client.submit.submitter import Submitter
-from taskfc_ext.errors import TaskTimeout
+from taskfc_ext.errors import TaskTimeout, UnpicklableArgument
 from taskfc_ext.near_misses import START_OPTIONS
 from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.tasks import MapTask, StringTask
@@ -145,6 +145,14 @@ def test_a_recovery_task_is_sent_with_its_code() -> None:
     deep = MapTask(double, [1], recovery_task=MapTask(double, [2]))
     with pytest.raises(ValueError, match="of its own"):
         Submitter(sink, Options().with_changes({"recovery_task": deep})).submit(double, (1,), {})
+
+
+def test_the_arguments_of_a_recovery_task_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("taskfc_ext.client.submit.submitter.MAX_RECOVERY", 1000)
+    recovery = MapTask(double, [bytes(1000)])
+    text = r"the recovery task double are 1,\d{3} bytes pickled, over the limit of 1,000"
+    with pytest.raises(UnpicklableArgument, match=text):
+        Submitter(Sink(), Options().with_changes({"recovery_task": recovery})).submit(double, (1,), {})
 
 
 def test_labels() -> None:

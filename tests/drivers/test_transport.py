@@ -1,9 +1,10 @@
-"""Tests of sockets whose files are removed."""
+"""Tests of sockets: removed files, and frames that are too large."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +12,9 @@ import pytest
 
 from taskfc_ext.drivers.transport import Dealer, Router
 from taskfc_ext.protocol import codec
-from taskfc_ext.protocol.client_messages import ClientMessage, ControllerMessage, QueueStatus, Reply
+from taskfc_ext.protocol.client_messages import ClientMessage, ControllerMessage, Define, QueueStatus, Reply
 from taskfc_ext.protocol.codec import from_controller
-from tests.processes import until
+from tests.processes import DEADLINE, until
 
 
 @pytest.fixture
@@ -55,3 +56,23 @@ def test_a_removed_socket_is_bound_again_and_its_peers_stay(folder: Path) -> Non
     old.close()
     router.close()
     assert not router.path.exists()
+
+
+def test_a_peer_that_announces_too_large_a_frame_loses_its_connection(folder: Path) -> None:
+    router = Router(folder / "c", largest=2**20)
+    dealer: Dealer[ControllerMessage] = Dealer(router.path, from_controller)
+    dealer.send([QueueStatus(seq=1)])
+    first, _ = receive(router)
+    dealer.send([Define(bytes(16), bytes(2**20))])
+    deadline = time.monotonic() + DEADLINE
+    received: list[tuple[bytes, bytes]] = []
+    while not received:  # ZMQ connects again, after a while
+        assert time.monotonic() < deadline
+        dealer.send([QueueStatus(seq=2)])
+        time.sleep(0.01)
+        received = [(peer, frame) for peer, frame in router.receive(1) if peer != first]
+    assert codec.from_client.decode(received[0][1]) == [QueueStatus(seq=2)]
+    with pytest.raises(ConnectionError):
+        router.send(first, codec.encode([Reply(1)]))
+    dealer.close()
+    router.close()

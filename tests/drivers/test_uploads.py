@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from taskfc_ext.drivers.paths import payloads_of, uploads_of
-from taskfc_ext.drivers.payload_files import UploadGone
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.drivers.uploads import (
     READ_UP_TO,
     LargePayloads,
     UploadFolder,
+    UploadGone,
     read_content,
     remove_dead,
     write_new,

@@ -15,6 +15,7 @@ from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import ErrorKind
 from taskfc_ext.protocol.limits import MAX_UNTAKEN, MAX_WAITS
+from tests.hostile.attacks import SPEC
 from tests.hostile.measure import RESULT_BYTES, echo, farm
 from tests.hostile.peer import Peer
 from tests.processes import DEADLINE, until
@@ -86,6 +87,19 @@ def test_results_that_nobody_reads_take_no_memory_and_come_when_they_are_read(at
                 open_requests.discard(message.seq)
     assert n_ended == N_GETS * N_RESULTS
     peer.close()
+
+
+def test_frames_larger_than_any_of_ours_take_no_memory_and_end_their_connection(attacked):
+    controller, client = attacked
+    peer = Peer(farm_paths("hostile").clients, keep=1)
+    peer.greet()
+    before = resident(controller.pid)
+    frame = codec.encode([peer.ask(said.Submit, spec=SPEC, bodies=(bytes(100 * 2**20),))])
+    for number in range(5):
+        peer.send_raw(frame, 1.0)
+        assert client.submit(echo, number).result(timeout=DEADLINE) == number
+    peer.close()
+    assert resident(controller.pid) - before < 50 * 2**20
 
 
 def test_junk_on_the_workers_socket_fills_no_log_and_ends_nothing(attacked):

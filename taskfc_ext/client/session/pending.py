@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.session.replies import Answer
-from taskfc_ext.drivers.uploads import Sent, UploadedFile
+from taskfc_ext.drivers.uploads import Sent, UploadedFile, in_message
 from taskfc_ext.errors import DependencyFailed, StoreError
 from taskfc_ext.protocol.client_messages import Request, Submit, TaskRef
 from taskfc_ext.protocol.payloads import Payload
@@ -54,7 +54,7 @@ class Submission:
             seq=self.seq,
             acked=acked,
             spec=self.template.spec,
-            bodies=tuple([body.upload if isinstance(body, UploadedFile) else body for body in self.bodies]),
+            bodies=tuple(map(in_message, self.bodies)),
             name=self.template.name,
             after=after,
             after_any=self.template.after_any,
@@ -133,8 +133,6 @@ def as_sent(code: Sent) -> Payload:
     Raises:
         StoreError: its file is gone.
     """
-    if not isinstance(code, UploadedFile):
-        return code
-    if not code.exists:
+    if isinstance(code, UploadedFile) and not code.exists:
         raise StoreError("the file with the task's code is gone", hint="submit again; the code is written again")
-    return code.upload
+    return in_message(code)

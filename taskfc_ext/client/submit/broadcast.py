@@ -1,16 +1,19 @@
-"""Fields of a broadcast's message, and the result of its report."""
+"""Sending of a broadcast, and the result of its report."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from taskfc_ext import serialize
 from taskfc_ext.client.context import context
 from taskfc_ext.client.submit.labels import label_of, label_of_source
+from taskfc_ext.client.submit.sending import Uploader, to_send
+from taskfc_ext.drivers.uploads import in_message
 from taskfc_ext.errors import BroadcastFailed, UnpicklableArgument
+from taskfc_ext.protocol.client_messages import Broadcast, Request
 from taskfc_ext.protocol.infos import BroadcastReport
-from taskfc_ext.protocol.limits import MAX_BODY
+from taskfc_ext.protocol.limits import MAX_BROADCAST
 from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.serialize import CellOptions
 from taskfc_ext.serialize.packed_names import PackedNames
@@ -19,9 +22,29 @@ _SHOWN = 3
 """Failed workers in the message; the error has all of them."""
 
 
-def broadcast_fields(
-    code_or_function: object, names: Mapping[str, Any] | None, settings: CellOptions | None
-) -> dict[str, Any]:
+class Remote(Uploader, Protocol):
+    """The part of a session that this needs."""
+
+    async def ask(self, kind: type[Request], *, ahead: bool = False, **fields: Any) -> Any: ...
+
+
+async def send_broadcast(
+    remote: Remote, code_or_function: object, names: Mapping[str, Any] | None, settings: CellOptions | None
+) -> int:
+    """Return the number of the broadcast, once it is in the store.
+
+    Raises:
+        UnpicklableArgument: the function or a value cannot be sent, or is too large.
+        TypeError: it is neither a text nor a function.
+    """
+    fields = _fields(code_or_function, names, settings)
+    what = f"the broadcast {fields['label']}"
+    # their files stay until the answer has come, since the message may have to be repeated
+    code, body = to_send(remote, fields.pop("code"), what), to_send(remote, fields.pop("body"), what)
+    return int(await remote.ask(Broadcast, code=in_message(code), body=in_message(body), **fields))
+
+
+def _fields(code_or_function: object, names: Mapping[str, Any] | None, settings: CellOptions | None) -> dict[str, Any]:
     """Return the fields of the message."""
     if isinstance(code_or_function, str):
         label = label_of_source(code_or_function)
@@ -39,9 +62,9 @@ def broadcast_fields(
         code = serialize.join(serialize.dump_function(code_or_function)[1])
     else:
         raise TypeError(f"broadcast takes source text or a function, not {code_or_function!r}")
-    if len(code) + len(body) > MAX_BODY:
+    if len(code) + len(body) > MAX_BROADCAST:
         raise UnpicklableArgument(
-            f"the broadcast {label} is {len(code) + len(body):,} bytes pickled, over the limit of {MAX_BODY:,}",
+            f"the broadcast {label} is {len(code) + len(body):,} bytes pickled, over the limit of {MAX_BROADCAST:,}",
             hint="write the data to a file, and let the broadcast read it",
         )
     source = code_or_function if isinstance(code_or_function, str) else ""

@@ -16,10 +16,10 @@ from taskfc_ext.client.future.template import Owner, Template
 from taskfc_ext.client.future.template_cache import LastFunction, TemplateCache
 from taskfc_ext.client.submit.labels import label_of, label_of_source, shorten
 from taskfc_ext.client.submit.options import Options, Task, check_no_option
-from taskfc_ext.drivers.payload_files import LARGE
+from taskfc_ext.client.submit.sending import Uploader, to_send
 from taskfc_ext.drivers.uploads import Sent, UploadedFile
 from taskfc_ext.errors import UnpicklableArgument
-from taskfc_ext.protocol.limits import MAX_BODY
+from taskfc_ext.protocol.limits import MAX_RECOVERY
 from taskfc_ext.protocol.spec import NO_CELL, Kind, Origin, Recovery, Spec
 from taskfc_ext.serialize.bound import Bound
 from taskfc_ext.serialize.chance import carried as carried_generators
@@ -37,7 +37,7 @@ _NO_CODE = serialize.digest(b""), b""
 Defines = list[tuple[bytes, serialize.Body]]
 
 
-class Sink(Owner, Protocol):
+class Sink(Owner, Uploader, Protocol):
     """A connection that takes submissions."""
 
     @property
@@ -45,18 +45,6 @@ class Sink(Owner, Protocol):
 
     def submit(self, template: Template, body: Sent) -> TaskFuture:
         """Queue one task."""
-        ...
-
-    def upload(self, body: serialize.Body, *, what: str) -> Sent:
-        """Return a large body as it is sent.
-
-        Args:
-            body: the body.
-            what: how messages call it.
-
-        Raises:
-            StoreError: there is no room for it.
-        """
         ...
 
 
@@ -176,7 +164,7 @@ class Submitter:
         body = serialize.dump_call(args, _NO_KWARGS, what=template.label)
         if carried_generators:
             report_repeats()
-        return self._to_send(body, f"the arguments of {template.label}")
+        return to_send(self._sink, body, f"the arguments of {template.label}")
 
     def _keep_sent(self, digest: bytes, template: Template) -> None:
         code = dict(template.defines)[digest]
@@ -209,7 +197,7 @@ class Submitter:
             raise ValueError("put() stores a value at once, so it cannot come after a task: leave out after=")
         carried_generators.clear()  # as for functions
         label = shorten(f"put({type(value).__name__})")
-        body = self._to_send(serialize.dump_put(value), f"the value of {label}")
+        body = to_send(self._sink, serialize.dump_put(value), f"the value of {label}")
         spec = Spec(kind=Kind.VALUE, code=_NO_CODE[0], label=encodable(label))
         name = self.options.name
         return self._send(Template(self._sink, spec, label=spec.label, name=name, defines=[_NO_CODE]), body)
@@ -247,7 +235,7 @@ class Submitter:
     ) -> tuple[Template, Sent]:
         code, label = source.encode("utf-8", "surrogatepass"), label_of_source(source)
         packed, inputs = self._source_body(kind, names, outs, settings)
-        body = self._to_send(packed, f"the arguments of {label}")
+        body = to_send(self._sink, packed, f"the arguments of {label}")
         if carried_generators:
             report_repeats()
         self._update_context(source)
@@ -287,7 +275,7 @@ class Submitter:
                 name=self.options.name,
                 defines=[
                     *self._context.defines,
-                    *((name, self._to_send(body, f"the code of {label}")) for name, body in defines),
+                    *((name, to_send(self._sink, body, f"the code of {label}")) for name, body in defines),
                 ],
                 after=self._after,
                 after_any=self.options.after_any,
@@ -305,13 +293,7 @@ class Submitter:
                 template = template.with_inputs(inputs)
                 break
         body = serialize.dump_call(args, kwargs, what=template.label)
-        return template, self._to_send(body, f"the arguments of {template.label}")
-
-    def _to_send(self, body: serialize.Body, what: str) -> Sent:
-        """Return `body` as it is sent: a large one in a file."""
-        if isinstance(body, bytes) and len(body) < LARGE:
-            return body
-        return self._sink.upload(body, what=what)
+        return template, to_send(self._sink, body, f"the arguments of {template.label}")
 
     def _inputs(self, arguments: Mapping[Any, Any]) -> tuple[dict[Any, Any], tuple[Task, ...]]:
         """Return the arguments with a reference in place of each future, and the tasks that these refer to."""
@@ -411,9 +393,10 @@ def _recovery(task: BaseTask, here: context.EncodedContext) -> tuple[Recovery, D
 
 
 def _check_size(body: bytes, label: str) -> bytes:
-    if len(body) > MAX_BODY:
+    if len(body) > MAX_RECOVERY:
         raise UnpicklableArgument(
-            f"the arguments of {label} are {len(body):,} bytes pickled, over the limit of {MAX_BODY:,}",
+            f"the arguments of the recovery task {label} are {len(body):,} bytes pickled, over the limit of "
+            f"{MAX_RECOVERY:,}",
             hint="write them to a file, and give the task the file's path",
         )
     return body

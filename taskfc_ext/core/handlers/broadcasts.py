@@ -28,6 +28,9 @@ def on_broadcast(farm: Farm, step: Step, client: ClientSession, message: Broadca
     if len(farm.broadcasts) >= MAX_BROADCASTS:
         text = f"there are {MAX_BROADCASTS:,} broadcasts, the most that a farm keeps: every new worker runs them"
         return Refused(message.seq, ErrorKind.TOO_MUCH, text, "forget them with clear_broadcasts()")
+    code, body = message.code, message.body
+    assert isinstance(code, bytes)  # the endpoint has read their files
+    assert isinstance(body, bytes)
     if message.context is not None:
         commit_code(farm, step, (*message.modules, message.context))
     record = Broadcasted(
@@ -36,8 +39,8 @@ def on_broadcast(farm: Farm, step: Step, client: ClientSession, message: Broadca
         seq=message.seq,
         kind=message.code_kind,
         label=message.label,
-        code=message.code,
-        body=message.body,
+        code=code,
+        body=body,
         context=None if message.context is None else message.context.digest,
         modules=tuple(define.digest for define in message.modules),
     )
