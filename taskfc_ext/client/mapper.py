@@ -16,6 +16,7 @@ from taskfc_ext.client.progress.long_wait import LongWait
 from taskfc_ext.client.progress.upload import submitting
 from taskfc_ext.client.submit.options import check_sequences
 from taskfc_ext.client.submit.submitter import Submitter
+from taskfc_ext.protocol.limits import MAX_UNFINISHED
 from taskfc_ext.serialize.bound import bind_shared
 from taskfc_ext.serialize.chance import carried as carried_generators
 from taskfc_ext.serialize.chance import report_repeats
@@ -108,7 +109,7 @@ def submit_items(
 
     Raises:
         TypeError: there is no sequence, or an argument is not one.
-        ValueError: they are of different lengths.
+        ValueError: they are of different lengths, or more tasks than a client may have.
     """
     if not callable(func):
         raise TypeError(f"map takes the function first: map(f, [1, 2]); {func!r} cannot be called")
@@ -117,6 +118,12 @@ def submit_items(
     lengths = [len(column) for column in columns]
     if len(set(lengths)) > 1:
         raise ValueError(f"the sequences are of different lengths: {', '.join(map(str, lengths))}")
+    n_tasks = -(-lengths[0] // chunksize)
+    if n_tasks > MAX_UNFINISHED:
+        raise ValueError(
+            f"a map of {n_tasks:,} tasks, where a client may have {MAX_UNFINISHED:,} unfinished ones: give "
+            f"chunksize={-(-lengths[0] // MAX_UNFINISHED)} or more, or use imap(), which keeps only some in the queue"
+        )
     call = Call(func, columns, lengths[0], chunksize)
     func, different = bind_shared(func, columns, (TaskFuture,))
     template = submitter.function_template(func if chunksize == 1 else ForChunk(func))

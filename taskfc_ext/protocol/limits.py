@@ -99,6 +99,12 @@ MAX_WAITS = 1000
 MAX_AWAITED = 2_000_000
 """Tasks in all open barriers of one client: 64 bytes each. One barrier may have more."""
 
+MAX_UNFINISHED = 1_000_000
+"""Unfinished tasks of one client: some 400 bytes of the controller's memory each."""
+
+MAX_UNFINISHED_BYTES = 2 * 2**30
+"""Bytes of the arguments of one client's unfinished tasks that the controller keeps in memory: those not in files."""
+
 MAX_SESSIONS = 10_000
 """Clients of one farm, with those that left in the last ten minutes: more than any class or cluster has."""
 

@@ -198,6 +198,31 @@ def test_a_map_in_chunks_gives_the_same(client: BlockingTaskClient, chunksize: i
         client.map(pow, numbers, [1, 2], chunksize=chunksize)
 
 
+def test_a_map_of_more_tasks_than_a_client_may_have_is_an_error_before_any_is_sent(
+    client: BlockingTaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskfc_ext.client.mapper.MAX_UNFINISHED", 10)
+    with pytest.raises(ValueError, match=r"a map of 11 tasks, where .* 10 unfinished ones: give chunksize=2 or more"):
+        client.map(double, range(11))
+    assert client.list_tasks() == []
+    assert client.map(double, range(11), chunksize=2) == list(range(0, 22, 2))
+
+
+def test_a_task_beyond_the_quota_is_refused_and_the_others_run(
+    farm: FakeFarm, client: BlockingTaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskfc_ext.core.state.quotas.MAX_UNFINISHED", 2)
+    farm.running = False
+    accepted = [client.submit(double, number) for number in range(2)]
+    client.flush()
+    refused = client.submit(double, 2)
+    with pytest.raises(RequestRefused, match="this client has 2 unfinished tasks"):
+        refused.result(DEADLINE)
+    farm.running = True
+    assert [future.result(DEADLINE) for future in accepted] == [0, 2]
+    assert client.submit(double, 2).result(DEADLINE) == 4
+
+
 def test_a_chunk_is_one_task(client: BlockingTaskClient) -> None:
     client.map(double, range(10), chunksize=4)
     assert client.queue_status()["succeeded"] == 3

@@ -15,6 +15,7 @@ from taskfc_ext.core.events import Now
 from taskfc_ext.core.handlers.workers import on_worker_vanished
 from taskfc_ext.core.journal.endings import Endings, answer_request, dependency_failure, has_failed
 from taskfc_ext.core.state.farm import LIVE_CODE, Farm
+from taskfc_ext.core.state.quotas import Quotas
 from taskfc_ext.core.state.task import Task
 from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.protocol.client_messages import Reply
@@ -193,8 +194,12 @@ def _audit_barriers(farm: Farm, step: Step) -> None:
 
 
 def _audit_counts(farm: Farm, step: Step) -> None:
-    """Correct the counts of tasks by state."""
+    """Correct the counts of tasks by state, and by client."""
     for state, n in farm.recount().items():
         if farm.counts[state] != n:
             step.repairs.append(f"{farm.counts[state]} tasks were counted as {state}, and {n} are: corrected")
             farm.counts[state] = n
+    quotas = Quotas(farm.tasks.values())
+    if quotas.shares != farm.quotas.shares:
+        step.repairs.append(f"the shares of clients were counted as {farm.quotas.shares}: {quotas.shares} now")
+        farm.quotas = quotas

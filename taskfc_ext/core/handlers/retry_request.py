@@ -61,8 +61,9 @@ def on_recalled(farm: Farm, step: Step, event: Recalled, now: Now) -> None:
         return
     place = len(step.sends)
     if seq not in client.answers:  # a repeat may have been recalled as well
-        refusal = no_room.refusal_of(farm, event.request) or _refusal(farm, event.request)
-        refusal = refusal or _resubmit(farm, step, client, event, now)
+        bodies = [batch.bodies[taskid - batch.first] for batch, taskids in event.batches for taskid in taskids]
+        refusal = no_room.refusal_of(farm, event.request) or farm.quotas.refusal(seq, event.session, bodies)
+        refusal = refusal or _refusal(farm, event.request) or _resubmit(farm, step, client, event, now)
         if refusal is not None:
             client.remember(refusal)
     step.to_client(client.session, client.answers[seq], place)

@@ -137,6 +137,7 @@ def _apply_submitted(farm: Farm, record: Submitted) -> list[Task]:
     state = State.WAITING if unmet else State.SCHEDULED
     tasks = [Task(taskid, batch, body, state) for taskid, body in enumerate(record.bodies, start=record.first)]
     farm.add(tasks)
+    farm.quotas.add(record.session, record.bodies)
     if unmet:
         for task in tasks:
             task.past().unmet = unmet  # shared by the batch: one set for each task would take n x m entries
@@ -160,6 +161,7 @@ def _apply_leased(farm: Farm, record: Leased) -> None:
 
 
 def _apply_ended(farm: Farm, record: Ended) -> list[Task]:
+    farm.quotas.remove([farm.tasks[taskid] for taskid in record.ids])
     farm.finish(record.ids, record.reasons)
     if not farm.children:
         return []

@@ -15,6 +15,7 @@ from taskfc_ext.core.state.environments import Environments
 from taskfc_ext.core.state.limits import Limits
 from taskfc_ext.core.state.lines import Line, Lines
 from taskfc_ext.core.state.queue import ReadyQueue
+from taskfc_ext.core.state.quotas import Quotas
 from taskfc_ext.core.state.refusals import Refusals
 from taskfc_ext.core.state.resources import Holding, Resources
 from taskfc_ext.core.state.sessions import ClientSession
@@ -71,7 +72,7 @@ class Farm:
         moved: task id -> its priority, where it differs from that of its submission.
         retried: task id -> its newest retry.
         limits: the limits of a farm that nobody clears or stops.
-        environments: those of sessions that differ from the farm's.
+        environments: those of sessions that differ from the farm's; `quotas`: the shares of sessions in the queue.
         alone_since: monotonic time since when there is no client and no unfinished task; `None`: it was not noticed.
         broadcasts: by number, in order.
         broadcast_waits: open `AwaitBroadcast`s, (session, seq) -> number.
@@ -101,7 +102,7 @@ class Farm:
         self.name = name
         self.unreachable_after = unreachable_after
         self.max_deaths = max_deaths
-        self.limits, self.environments = limits, Environments()
+        self.limits, self.environments, self.quotas = limits, Environments(), Quotas()
         self.alone_since: float | None = None
         self.tasks: dict[int, Task] = {}
         self.ended = bytearray()
@@ -117,7 +118,6 @@ class Farm:
         self.moved: dict[int, int] = {}
         self.retried: dict[int, int] = {}
         self.leases: dict[int, Task] = {}
-        self.next_lease = 1
         self.stopping_leases: dict[int, Stopping] = {}
         self.workers: dict[int, Worker] = {}
         self.n_workers = 0
@@ -126,7 +126,7 @@ class Farm:
         self.barriers: dict[Key, OpenBarrier] = {}
         self.waits: Waits | None = None
         self.broadcasts: dict[int, KeptBroadcast] = {}
-        self.next_broadcast = 1
+        self.next_broadcast = self.next_lease = 1
         self.broadcast_waits: dict[tuple[str, int], int] = {}
         self.codes = Codes()
         self.n_records = 0

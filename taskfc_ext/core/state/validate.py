@@ -9,6 +9,7 @@ from taskfc_ext.core.state.codes import all_bodies, code_of
 from taskfc_ext.core.state.engine import AHEAD, count_demand
 from taskfc_ext.core.state.farm import GONE_CODES, LIVE_CODE, Farm, TimerKind
 from taskfc_ext.core.state.lending import n_needed, valid_barriers
+from taskfc_ext.core.state.quotas import Quotas
 from taskfc_ext.protocol.options import MAX_PLACE_LOSSES
 from taskfc_ext.protocol.states import State
 
@@ -29,6 +30,7 @@ def validate(farm: Farm) -> None:
         BrokenInvariant: one does not hold; the text says which.
     """
     _check_tasks(farm)
+    _check_quotas(farm)
     _check_leases(farm)
     _check_timers(farm)
     _check_queue(farm)
@@ -77,6 +79,11 @@ def _check_tasks(farm: Farm) -> None:
         _check(
             code == LIVE_CODE or code in GONE_CODES or farm.end_of(taskid) is not None, f"task {taskid}: code {code}"
         )
+
+
+def _check_quotas(farm: Farm) -> None:
+    counted = farm.quotas.shares
+    _check(counted == Quotas(farm.tasks.values()).shares, f"the shares of clients are counted as {counted}")
 
 
 def _check_leases(farm: Farm) -> None:

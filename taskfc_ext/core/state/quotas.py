@@ -1,0 +1,78 @@
+"""Quotas of clients: how many unfinished tasks each has, and the bytes of arguments that these keep in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from operator import attrgetter
+
+from msgspec import Struct
+
+from taskfc_ext.core.state.task import Task
+from taskfc_ext.protocol.client_messages import ErrorKind, Refused
+from taskfc_ext.protocol.limits import MAX_UNFINISHED, MAX_UNFINISHED_BYTES
+from taskfc_ext.protocol.payloads import Payload
+
+_batch_of = attrgetter("batch")
+
+
+class Share(Struct, gc=False):
+    """The share of one client in the queue.
+
+    Attributes:
+        n_tasks: its unfinished tasks.
+        n_bytes: the bytes of their arguments, without those in files.
+    """
+
+    n_tasks: int = 0
+    n_bytes: int = 0
+
+
+class Quotas:
+    """The shares of all clients that have unfinished tasks.
+
+    Attributes:
+        shares: by session.
+    """
+
+    def __init__(self, tasks: Iterable[Task] = ()) -> None:
+        self.shares: dict[str, Share] = {}
+        for batch, group in groupby(tasks, key=_batch_of):
+            self.add(batch.session, [task.body for task in group])
+
+    def add(self, session: str, bodies: Sequence[Payload]) -> None:
+        """Count new tasks of a client, by their arguments."""
+        share = self.shares.setdefault(session, Share())
+        share.n_tasks += len(bodies)
+        share.n_bytes += _inline_bytes(bodies)
+
+    def remove(self, tasks: Iterable[Task]) -> None:
+        """Count tasks that end no more."""
+        for batch, group in groupby(tasks, key=_batch_of):
+            share = self.shares[batch.session]
+            bodies = [task.body for task in group]
+            share.n_tasks -= len(bodies)
+            share.n_bytes -= _inline_bytes(bodies)
+            if not share.n_tasks:
+                del self.shares[batch.session]
+
+    def refusal(self, seq: int, session: str, bodies: Sequence[Payload]) -> Refused | None:
+        """Return the refusal of a request for new tasks with these arguments; `None` if the client may have them."""
+        share = self.shares.get(session)
+        if share is None:
+            return None  # a single message is far below the limits
+        if share.n_tasks + len(bodies) > MAX_UNFINISHED:
+            text = f"this client has {share.n_tasks:,} unfinished tasks; with {len(bodies):,} more it would have "
+            text += f"over {MAX_UNFINISHED:,}, the most of one client"
+            hint = "submit them later, or with a chunksize; imap() keeps only a part of its tasks in the queue"
+            return Refused(seq, ErrorKind.TOO_MUCH, text, hint)
+        n_new = _inline_bytes(bodies)
+        if share.n_bytes + n_new > MAX_UNFINISHED_BYTES:
+            text = f"the arguments of this client's unfinished tasks take {share.n_bytes:,} bytes of memory; with "
+            text += f"{n_new:,} more they would take over {MAX_UNFINISHED_BYTES:,}, the most of one client"
+            return Refused(seq, ErrorKind.TOO_MUCH, text, "submit them later; imap() keeps only a part in the queue")
+        return None
+
+
+def _inline_bytes(bodies: Iterable[Payload]) -> int:
+    return sum([len(body) for body in bodies if isinstance(body, bytes)])
