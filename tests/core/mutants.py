@@ -53,6 +53,12 @@ MUTANTS = (
         "the output of a success is lost",
     ),
     Mutant(
+        "_tasks_of_successes",
+        "or message.displays",
+        "",
+        "a figure of a success is lost",
+    ),
+    Mutant(
         "on_finished",
         "if message.seq > worker.finished_seq:",
         "if message.seq >= worker.finished_seq:",

@@ -536,6 +536,20 @@ def test_parts_of_a_report_keep_their_columns_together():
     assert (mine.displays, theirs.displays) == ({}, {3: (b"figure",)})
 
 
+@pytest.mark.parametrize(("field", "value"), [("outputs", ("hi",)), ("displays", (b"figure",))])
+def test_successes_alone_keep_their_output(field, value):
+    talk = finish_tasks(1)
+    talk.farm.mean_seconds[spec().code] = 0.0001
+    talk.submit(2)
+    first, second = talk.leases_of(0)
+    report = Finished(
+        seq=99, leases=(first, second), outcomes=(0, 0), values=(b"x", b"y"), seconds=(1.0, 1.0),
+        **{field: {second: value}},
+    )  # fmt: skip
+    (ended,) = messages_to(talk.worker(0, report), ALICE)
+    assert (ended.ids, ended.reasons, getattr(ended, field)) == ((1, 2), ("", ""), {2: value})
+
+
 # one answer each
 
 
