@@ -11,13 +11,13 @@ BUILT := taskfc_ext/labextension/package.json
 FRONTEND := $(shell find labextension -name node_modules -prune -o -name lib -prune -o -name tests -prune -o -type f -print)
 LABEXTENSIONS := $(VENV)/share/jupyter/labextensions
 
-# Three tests at a time, as most wait for processes: two leave a machine of two cores idle. A file's tests stay together,
+# Four tests at a time, as most wait for processes: three leave half of a machine of two cores idle. A file's tests stay together,
 # as they share a farm or a server. The files come in their order, those with the browser first: they take longest.
-SIDE_BY_SIDE := --numprocesses 3 --dist loadfile --no-loadscope-reorder
+SIDE_BY_SIDE := --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo docs same test lint format frontend bench compare-reliability engines browsers chaos damage fuzz hostile simulate soak mutants clean chromium kernels disk
+.PHONY: help demo docs same test lint format frontend bench compare-reliability engines browsers chaos crashes damage fuzz hostile simulate soak mutants clean chromium kernels disk
 
 help: ## say what there is
 	@echo 'taskfc_ext: a task farm for notebooks'
@@ -71,6 +71,9 @@ chaos: $(VENV)/.stamp-test frontend ## kill -9 of everything, again and again (C
 	$(BIN)/python -m tests.engines.two_hosts
 	$(BIN)/python -m tests.engines.chaos --runs $(or $(COUNT),10)
 	for i in $$(seq $(or $(COUNT),20)); do echo "round $$i"; $(BIN)/python -m pytest -q -x tests/system $(ARGS) || exit 1; done
+
+crashes: $(VENV)/.stamp-test ## the controller killed at each commit of 23 scripts, and again while it recovers (POINTS=60000: half an hour)
+	$(BIN)/python -m tests.controller.every_crash --points $(or $(POINTS),60000) $(if $(SEED),--seed $(SEED))
 
 damage: $(VENV)/.stamp-test ## stores damaged at random, 10,000 times: nothing may be silently different (CASES=, LOGS=, SEED=)
 	$(BIN)/python -m tests.damage --cases $(or $(CASES),10000) $(if $(SEED),--seed $(SEED))

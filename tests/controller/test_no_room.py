@@ -18,7 +18,7 @@ from taskfc_ext.errors import StorageFull
 from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol.client_messages import Ended, ErrorKind, Reply
 from taskfc_ext.protocol.records import Leased, Submitted
-from tests.controller.test_crash_points import SCRIPTS, check
+from tests.controller.crash_scripts import SCRIPTS, check
 from tests.controller.wire import CrashingStore, WireFarm
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

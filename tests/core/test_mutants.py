@@ -26,8 +26,8 @@ from tests.core.mutate import find, mutate
 
 PACKAGE = Path(taskfc_ext.__file__).parent
 TESTS = Path(__file__).parent
-N_CHOSEN = 5
-"""Mutants of an ordinary run: they take about 15 s."""
+N_CHOSEN = 3
+"""Mutants of an ordinary run: they take about half a minute."""
 
 HANGS_AFTER = 10
 """Times what the tests take without a mistake, after which they hang: the load of the machine may change meanwhile."""
