@@ -11,8 +11,6 @@ import socket
 import sys
 from contextlib import suppress
 
-import msgspec
-
 from taskfc_ext.controller.loop import Controller, SupervisorLost
 from taskfc_ext.core.scheduler import Scheduler
 from taskfc_ext.core.state.limits import Limits
@@ -27,6 +25,7 @@ from taskfc_ext.drivers.connection_file import (
 from taskfc_ext.drivers.environment import farm_environment
 from taskfc_ext.drivers.machine import machine_totals
 from taskfc_ext.drivers.memory import keep_little_memory
+from taskfc_ext.drivers.options_file import read_options
 from taskfc_ext.drivers.paths import FarmPaths, check_store, farm_paths
 from taskfc_ext.drivers.process_limits import raise_file_limit
 from taskfc_ext.drivers.rescue import HeldLock
@@ -40,7 +39,7 @@ from taskfc_ext.errors import StorageFull, StoreError, TaskFCError
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.limits import MAX_CLIENT_FRAME
-from taskfc_ext.protocol.options import DAY, HOUR, FarmOptions
+from taskfc_ext.protocol.options import DAY, HOUR
 from taskfc_ext.protocol.resources import slot_totals
 from taskfc_ext.protocol.supervisor_messages import Serving, StoreRefused
 from taskfc_ext.version import __version__
@@ -95,7 +94,7 @@ def serve(paths: FarmPaths, supervisor: socket.socket, lock_fd: int) -> None:
 
 def _serve(paths: FarmPaths, supervisor: socket.socket, signals: SignalQueue, lock_fd: int) -> None:
     keep_little_memory()
-    options = msgspec.json.decode(paths.options.read_bytes(), type=FarmOptions)
+    options = read_options(paths)
     store = _open_store(paths, is_synced=options.durability == "disk")
     for warning in store.warnings:
         logger.warning("%s", warning)
@@ -183,9 +182,9 @@ def _connection_info(paths: FarmPaths, supervisor_pid: int) -> ConnectionInfo:
         host=host_name(),
         boot_id=boot_id(),
         pid=os.getpid(),
-        pid_started=process_started(os.getpid()),
+        pid_started=process_started(os.getpid()) or 0,
         supervisor_pid=supervisor_pid,
-        supervisor_started=process_started(supervisor_pid),
+        supervisor_started=process_started(supervisor_pid) or 0,  # it has ended: it is no process of any time
         clients=str(paths.clients),
         python=platform.python_version(),
         store=str(paths.store),

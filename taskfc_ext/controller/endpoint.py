@@ -168,18 +168,33 @@ class FCTaskControllerFromTaskController:
         try:
             if isinstance(message, said.Submit) and may_be_large(n_bytes, message.bodies):
                 message = msgspec.structs.replace(message, bodies=self._stage(message.bodies))
-            elif isinstance(message, said.Define) and may_be_large(n_bytes, (message.body,)):
-                message = said.Define(message.digest, *self._stage((message.body,)))
-                self._restore(message.digest, message.body)
-            elif isinstance(message, said.Broadcast):
-                code, body = self._read(message.code), self._read(message.body)
-                message = msgspec.structs.replace(message, code=code, body=body)
+            elif isinstance(message, said.Define):
+                message = self._stage_code(message, n_bytes)
+            elif isinstance(message, said.Broadcast | said.Retry):
+                modules = tuple([self._stage_code(define, n_bytes) for define in message.modules])
+                context = None if message.context is None else self._stage_code(message.context, n_bytes)
+                message = msgspec.structs.replace(message, context=context, modules=modules)
+                if isinstance(message, said.Broadcast):
+                    code, body = self._read(message.code), self._read(message.body)
+                    message = msgspec.structs.replace(message, code=code, body=body)
         except UploadGone as error:
             if isinstance(message, said.Request):
                 return Handled(refusal=_refuse_missing_file(message.seq, error))
             return Handled()  # the submission that names the code is refused
         effects = self._methods[type(message)](connection.session, message, now)
         return Handled(effects, opened=connection.session if isinstance(message, said.Hello) else None)
+
+    def _stage_code(self, define: said.Define, n_bytes: int) -> said.Define:
+        """Return `define` with its body in a file of the store, if that is large.
+
+        Raises:
+            UploadGone: the file of its `Upload` is not there.
+        """
+        if not may_be_large(n_bytes, (define.body,)):
+            return define
+        staged = said.Define(define.digest, *self._stage((define.body,)))
+        self._restore(staged.digest, staged.body)
+        return staged
 
     def cut_off(self, connection: Connection, text: str) -> Refused:
         """Ignore this connection from now on; return the refusal that tells it."""
@@ -218,9 +233,7 @@ class FCTaskControllerFromTaskController:
             return Refused(seq, ErrorKind.VERSION, text + "may differ, so code does not travel between them", _OWN_FARM)
         if isinstance(message, said.Submit):
             return self._unfit(connection, (message.spec, *_recoveries(message.spec)), message.bodies, seq)
-        if isinstance(message, said.Define):
-            return self._unfit(connection, (), (message.body,), seq)
-        return None
+        return self._unfit(connection, (), [define.body for define in _code_in(message)], seq)
 
     def _unfit(
         self, connection: Connection, specs: Sequence[Spec], bodies: Iterable[Payload], seq: int
@@ -297,6 +310,17 @@ def _recoveries(spec: Spec) -> Iterator[Spec]:
     while spec.recovery is not None:
         spec = spec.recovery.spec
         yield spec
+
+
+def _code_in(message: Message) -> tuple[said.Define, ...]:
+    """Return the code that `message` defines."""
+    match message:
+        case said.Define():
+            return (message,)
+        case said.Broadcast() | said.Retry():
+            return message.modules if message.context is None else (*message.modules, message.context)
+        case _:
+            return ()
 
 
 def _refuse_missing_file(seq: int, error: UploadGone) -> Refused:

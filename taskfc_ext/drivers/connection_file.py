@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 
@@ -36,8 +37,8 @@ _NOT_UNDERSTOOD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 class ConnectionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """The content of a connection file.
 
-    Pids are reused, so each comes with the start time of its process (`process_started`). Both repeat after a boot, so
-    the file has the boot id.
+    Pids are reused, so each comes with the start time of its process (`process_started`): who signals a process by a
+    connection file, damaged or not, never meets another one. Both repeat after a boot, so the file has the boot id.
 
     Attributes:
         pid: that of the controller.
@@ -52,9 +53,9 @@ class ConnectionInfo(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     boot_id: str
     pid: int
-    pid_started: int | None
+    pid_started: int
     supervisor_pid: int
-    supervisor_started: int | None
+    supervisor_started: int
     clients: str
     python: str
     store: str = ""
@@ -144,7 +145,8 @@ def remove_connection(paths: FarmPaths) -> None:
     """Remove the connection file, if there is one, and its record in the store."""
     record = _read_record(paths)
     if record.connection_file:
-        Path(record.connection_file).unlink(missing_ok=True)
+        with suppress(OSError):  # what cannot be removed leads to no process that runs
+            Path(record.connection_file).unlink()
     if paths.lock.exists():
         _write_record(paths, b"")
 
@@ -161,9 +163,12 @@ def _write_record(paths: FarmPaths, content: bytes) -> None:
 
 def _read_record(paths: FarmPaths) -> _LockContent:
     try:
-        return msgspec.json.decode(paths.lock.read_bytes(), type=_LockContent)
+        record = msgspec.json.decode(paths.lock.read_bytes(), type=_LockContent)
     except (OSError, *_NOT_UNDERSTOOD):
         return _LockContent()  # no store yet, or no record in it
+    if Path(record.connection_file).name == paths.connection_file.name and "\0" not in record.connection_file:
+        return record
+    return _LockContent("", record.info)  # damaged: no other file is read, nor removed
 
 
 def _read_file(file: Path) -> ConnectionInfo | None:
@@ -173,14 +178,16 @@ def _read_file(file: Path) -> ConnectionInfo | None:
         return None
     except OSError as error:
         raise FarmError(f"cannot read {file}: {error.strerror}", hint=f"remove {file}") from error
-    with open(fd, "rb") as stream:
+    try:
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
             raise FarmError(
                 f"{file} is not a file of this user alone (user {found.st_uid}, mode {stat.S_IMODE(found.st_mode):o})",
                 hint="another user who can write it could make you run code: remove it, unless you know its origin",
             )
-        content = stream.read(_SIZE_LIMIT)
+        content = os.read(fd, _SIZE_LIMIT)
+    finally:
+        os.close(fd)
     try:
         return msgspec.json.decode(content, type=ConnectionInfo)
     except _NOT_UNDERSTOOD as error:

@@ -13,9 +13,8 @@ import sys
 from hashlib import blake2b
 from typing import Any
 
-import msgspec
-
 from taskfc_ext.drivers.memory import give_back_memory, keep_little_memory
+from taskfc_ext.drivers.options_file import read_options
 from taskfc_ext.drivers.paths import FarmPaths, check_store, farm_paths
 from taskfc_ext.drivers.processes import die_with_parent
 from taskfc_ext.engines.adapter import Adapter, Events
@@ -40,7 +39,7 @@ def main() -> None:
     given = json.loads(sys.stdin.buffer.read() or b"{}")
     paths = farm_paths(name)
     check_store(paths)
-    options = msgspec.json.decode(paths.options.read_bytes(), type=FarmOptions)
+    options = read_options(paths)
     if options.engine is None:
         raise SystemExit(f"farm {name!r} has no engine")
     run = name_bridge(paths.tag, socket.gethostname())

@@ -57,16 +57,19 @@ class FrameDecoder(Generic[M]):
     Args:
         union: the message types, as a union.
         limit: bytes of a frame. The controller's own frames may be larger: they collect parts of accepted frames.
+
+    Attributes:
+        union: as given.
     """
 
     def __init__(self, union: object, *, limit: int = MAX_FRAME) -> None:
-        self._union = union
+        self.union = union
         self._limit = limit
 
     @cached_property
     def _decoder(self) -> msgspec.msgpack.Decoder[list[M]]:
         # Built on first use: it takes 2 ms, and no process needs all decoders.
-        union = self._union
+        union = self.union
         bounded = Annotated[list[union], Meta(max_length=MAX_MESSAGES)]  # type: ignore[valid-type]
         return msgspec.msgpack.Decoder(bounded)
 

@@ -6,10 +6,9 @@ import os
 import time
 from contextlib import suppress
 
-import msgspec
-
 from taskfc_ext.drivers.connection_file import boot_id, last_connection, read_connection, remove_connection
 from taskfc_ext.drivers.files import open_private, remove_if_empty, replace_file, try_lock, unlock
+from taskfc_ext.drivers.options_file import decode_options, read_options
 from taskfc_ext.drivers.paths import FarmPaths
 from taskfc_ext.drivers.processes import WatchedPage, sweep
 from taskfc_ext.drivers.socket_folder import FolderRefused, hold_folder, is_served, remove_below
@@ -65,18 +64,12 @@ def settle_options(paths: FarmPaths, given: bytes) -> FarmOptions:
     """Return the given options and store them; without given ones, return the stored ones.
 
     Raises:
-        StartFailed: there are none, or they cannot be decoded.
+        StartFailed: there are none, or they cannot be read or decoded.
     """
-    try:
-        content = given or paths.options.read_bytes()
-    except FileNotFoundError:
-        raise StartFailed(f"farm {paths.name!r} was never started here", hint="start it with its options") from None
-    try:
-        options = msgspec.json.decode(content, type=FarmOptions)
-    except msgspec.DecodeError as error:
-        raise StartFailed(f"the options of farm {paths.name!r} are not understood: {error}") from error
-    if given:
-        replace_file(paths.options, given, sync=options.durability == "disk")
+    if not given:
+        return read_options(paths)
+    options = decode_options(paths.name, given)
+    replace_file(paths.options, given, sync=options.durability == "disk")
     return options
 
 

@@ -12,10 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, TextIO, cast
 
-import msgspec
-
 from taskfc_ext import worker
 from taskfc_ext.drivers.memory import offer_to_be_ended
+from taskfc_ext.drivers.options_file import read_options
 from taskfc_ext.drivers.paths import check_store, farm_paths
 from taskfc_ext.drivers.process_tree import become_subreaper
 from taskfc_ext.drivers.processes import FARM_PID, Page, die_with_parent
@@ -60,7 +59,7 @@ def main() -> None:
     os.close(page_fd)
     run_worker(
         worker_id,
-        msgspec.json.decode(paths.options.read_bytes(), type=FarmOptions),
+        read_options(paths),
         page=page,
         life=LifePipe(life_fd),
         connect=lambda: WorkerDealer(paths.workers, life_fd),

@@ -6,6 +6,7 @@ import inspect
 import sys
 import typing
 
+import msgspec
 import pytest
 
 from taskfc_ext.controller.endpoint import (
@@ -19,12 +20,13 @@ from taskfc_ext.controller.interface import IFCTaskController
 from taskfc_ext.core.effects import Effects
 from taskfc_ext.core.events import FromClient, Now
 from taskfc_ext.drivers.environment import PREFIX
+from taskfc_ext.drivers.uploads import UploadGone
 from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused
 from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.message import Message
-from taskfc_ext.protocol.payloads import PayloadRef
+from taskfc_ext.protocol.payloads import PayloadRef, Upload
 from taskfc_ext.protocol.spec import Kind, Recovery, Spec
 from tests.controller.wire import CODE, PYTHON
 
@@ -289,3 +291,44 @@ def test_packages_are_frames_and_hold_values_as_they_are():
     answer, refusal = said.Reply(1, {"n": 3}), Refused(2, ErrorKind.TYPE, "no", "hint")
     assert codec.from_controller.decode(endpoint.packageSuccess(answer, said.Resync())) == [answer, said.Resync()]
     assert codec.from_controller.decode(endpoint.packageFailure(refusal)) == [refusal]
+
+
+CARRIERS = {
+    "context": said.Retry(seq=7, taskid=0, context=said.Define(CODE, b"x")),
+    "modules": said.Broadcast(
+        seq=7, code_kind=Kind.STRING, label="x", code=b"x", body=b"x", modules=(said.Define(CODE, b"x"),)
+    ),
+}
+
+
+def with_body(field: str, body: object) -> Message:
+    define = said.Define(CODE, body)  # type: ignore[arg-type]
+    return msgspec.structs.replace(CARRIERS[field], **{field: define if field == "context" else (define,)})
+
+
+@pytest.mark.parametrize("field", CARRIERS)
+def test_a_reference_within_another_message_is_refused(field):
+    desk = Desk()
+    (refusal,) = desk.send(with_body(field, PayloadRef("1", 5)))
+    assert (refusal.seq, refusal.error) == (7, ErrorKind.NOT_ALLOWED)
+    assert desk.received == []
+
+
+@pytest.mark.parametrize("field", CARRIERS)
+def test_a_file_within_another_message_is_made_one_of_the_store(field):
+    desk = Desk()
+    desk.endpoint._stage = lambda bodies: tuple(PayloadRef("2", 5) for _ in bodies)
+    assert desk.send(with_body(field, Upload("a", "1", 5))) == []
+    assert desk.received == [with_body(field, PayloadRef("2", 5))]
+
+
+@pytest.mark.parametrize("field", CARRIERS)
+def test_a_file_within_another_message_that_is_gone_is_refused(field):
+    def lose(bodies):
+        raise UploadGone("it is gone")
+
+    desk = Desk()
+    desk.endpoint._stage = lose
+    (refusal,) = desk.send(with_body(field, Upload("a", "1", 5)))
+    assert (refusal.seq, refusal.error) == (7, ErrorKind.NOT_ALLOWED)
+    assert desk.received == []

@@ -225,3 +225,30 @@ def test_after_a_restart_a_wait_is_open_until_the_workers_have_come_back():
     assert messages_to(talk.ask(AwaitBroadcast, number=1)) == [], "it has yet to say what it has run"
     answers = messages_to(talk.worker(0, Ready(protocol=PROTOCOL, worker=0, pid=1, python="3.11", broadcasts={1: ""})))
     assert [answer.value for answer in answers] == [BroadcastReport(1)]
+
+
+def test_modules_without_a_context_are_kept_as_well():
+    talk = Conversation(workers=1)
+    effects = talk.ask(Broadcast, **FIELDS, modules=(Define(b"m" * 16, b"modules"),))
+    assert Define(b"m" * 16, b"modules") in effects.records
+    assert WorkerSend(0, SendCode(b"m" * 16)) in effects.sends
+    talk.restart(alive=[0])
+    assert b"m" * 16 in talk.farm.codes
+
+
+def test_a_worker_that_reports_broadcasts_to_come_is_sent_them_when_they_come():
+    talk = Conversation()
+    talk.up(0)
+    ready = Ready(protocol=PROTOCOL, worker=0, pid=100, python="3.11", broadcasts={7: None})
+    talk.worker(0, ready)
+    assert broadcasts_sent(talk.ask(Broadcast, **FIELDS)) == [(0, 1)]
+
+
+def test_a_worker_that_lacks_an_earlier_broadcast_is_sent_it():
+    talk = Conversation()
+    for _ in range(2):
+        talk.ask(Broadcast, **FIELDS)
+    talk.up(0)
+    effects = talk.worker(0, Ready(protocol=PROTOCOL, worker=0, pid=100, python="3.11", broadcasts={2: None}))
+    assert broadcasts_sent(effects) == [(0, 1)]
+    assert talk.farm.workers[0].pending == [1, 2]

@@ -162,3 +162,43 @@ def test_removing_leaves_nothing_but_an_empty_lock(paths):
     assert read_connection("default") is None
     assert list(paths.connection_file.parent.iterdir()) == []
     assert paths.lock.read_bytes() == b""
+
+
+def test_a_folder_in_its_place_is_an_error(paths):
+    paths.connection_file.parent.mkdir(parents=True, exist_ok=True)
+    paths.connection_file.mkdir()
+    with pytest.raises(FarmError, match="is not a file of this user alone"):
+        read_connection("default")
+    remove_connection(paths)  # it leads to no process
+
+
+@pytest.mark.parametrize("other", ["notes.txt", "taskfc-other.json"])
+def test_a_damaged_record_leads_to_no_other_file(paths, other):
+    write_connection(paths, make_info())
+    valued = paths.connection_file.with_name(other)
+    valued.write_bytes(msgspec.json.encode(make_info(version="of another")))
+    valued.chmod(0o600)
+    paths.lock.write_bytes(paths.lock.read_bytes().replace(paths.connection_file.name.encode(), other.encode()))
+    assert read_connection("default") == make_info()
+    remove_connection(paths)
+    assert valued.exists()
+
+
+def test_a_record_that_is_no_path_is_no_record(paths):
+    write_connection(paths, make_info())
+    content = paths.lock.read_bytes().replace(b"taskfc-default", b"\\u0000/taskfc-default", 1)
+    paths.lock.write_bytes(content)
+    assert b"u0000" in content
+    assert read_connection("default") == make_info()
+    remove_connection(paths)
+
+
+@pytest.mark.parametrize("field", ["pid_started", "supervisor_started"])
+def test_a_process_without_its_start_time_is_no_process_to_signal(paths, field):
+    write_connection(paths, make_info())
+    paths.lock.write_bytes(b"")
+    content = paths.connection_file.read_bytes()
+    started = f'"{field}":{getattr(make_info(), field)}'.encode()
+    paths.connection_file.write_bytes(content.replace(started, f'"{field}":null'.encode()))
+    with pytest.raises(FarmError, match="is not understood"):
+        read_connection("default")

@@ -88,7 +88,7 @@ def test_a_second_supervisor_reports_that_the_farm_runs(farm):
         host=os.uname().nodename,
         boot_id=connection_file.boot_id(),
         pid=controller.pid,
-        pid_started=None,
+        pid_started=0,
         supervisor_pid=supervisor.pid,
         supervisor_started=started,
         clients=str(farm.paths.clients),

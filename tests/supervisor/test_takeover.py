@@ -9,6 +9,7 @@ import sys
 import msgspec
 import pytest
 
+from taskfc_ext.client.farm.launch import stored_options
 from taskfc_ext.drivers.processes import Page
 from taskfc_ext.drivers.worker_ids import reserve_ids
 from taskfc_ext.errors import StartFailed
@@ -127,3 +128,18 @@ def test_nobody_has_to_read_the_status():
     reader, writer = os.pipe()
     os.close(reader)
     StatusPipe(writer).send(LaunchStatus(ready=5))
+
+
+@pytest.mark.parametrize("content", [b"\xff{}", b"", b"[" * 100_000, b"\x00"], ids=["text", "empty", "deep", "zero"])
+def test_options_that_are_not_understood_end_a_start_with_a_sentence(paths, content):
+    paths.options.write_bytes(content)
+    with pytest.raises(StartFailed, match=r"options of farm '.*' are not understood"):
+        settle_options(paths, b"")
+    assert stored_options(paths) is None
+
+
+def test_options_that_cannot_be_read_end_a_start_with_a_sentence(paths):
+    paths.options.mkdir()
+    with pytest.raises(StartFailed, match=r"cannot read .*options"):
+        settle_options(paths, b"")
+    assert stored_options(paths) is None

@@ -16,6 +16,7 @@ from taskfc_ext.client.farm.interface import Condition
 from taskfc_ext.drivers.connection_file import ConnectionInfo, last_connection, read_connection
 from taskfc_ext.drivers.cores import thread_pool_environment
 from taskfc_ext.drivers.files import open_private
+from taskfc_ext.drivers.options_file import read_options
 from taskfc_ext.drivers.paths import FarmPaths, farm_paths, known_farms, prepare
 from taskfc_ext.drivers.processes import environment_outside_farms, python_command
 from taskfc_ext.drivers.stops import count_stops, has_stopped_idle
@@ -214,8 +215,8 @@ def _interpreter(options: FarmOptions | None) -> str:
 def stored_options(paths: FarmPaths) -> FarmOptions | None:
     """Return the options of a farm's last start; `None` where they are not known."""
     try:
-        return msgspec.json.decode(paths.options.read_bytes(), type=FarmOptions)
-    except (OSError, msgspec.DecodeError):
+        return read_options(paths)
+    except StartFailed:
         return None
 
 

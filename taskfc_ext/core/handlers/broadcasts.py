@@ -31,8 +31,7 @@ def on_broadcast(farm: Farm, step: Step, client: ClientSession, message: Broadca
     code, body = message.code, message.body
     assert isinstance(code, bytes)  # the endpoint has read their files
     assert isinstance(body, bytes)
-    if message.context is not None:
-        commit_code(farm, step, (*message.modules, message.context))
+    commit_code(farm, step, message.modules if message.context is None else (*message.modules, message.context))
     record = Broadcasted(
         number=farm.next_broadcast,
         session=client.session,
@@ -73,11 +72,13 @@ def resume(farm: Farm, step: Step, worker: Worker, known: Mapping[int, str | Non
     Args:
         known: broadcasts of the worker -> the problem, "" for none, `None` while it has not run.
     """
-    worker.pending = sorted(number for number, problem in known.items() if problem is None)
-    worker.set_up = {number: problem for number, problem in known.items() if problem is not None}
+    sent = {number: problem for number, problem in known.items() if number < farm.next_broadcast}  # others are a lie
+    worker.pending = [number for number, problem in sent.items() if problem is None]
+    worker.set_up = {number: problem for number, problem in sent.items() if problem is not None}
     for number in farm.broadcasts:
-        if number not in known:
+        if number not in sent:
             _send(farm, step, worker, number)
+    worker.pending.sort()
     answer_waits(farm, step)
 
 
