@@ -52,8 +52,20 @@ store among all under "identity".
 
 IDENTITY_BYTES = 16
 
+_BUSY_TIMEOUT = 60.0
+"""Seconds that a commit waits for the upkeep of the file."""
+
 _PROGRESS_EVERY = 2.0
 """Seconds between two lines of the log while a large store is migrated."""
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open a store's database.
+
+    Raises:
+        sqlite3.Error: it cannot be opened.
+    """
+    return sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
 
 
 def set_up(db: sqlite3.Connection, log_bytes: int, *, is_synced: bool = False) -> None:

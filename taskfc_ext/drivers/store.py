@@ -27,7 +27,7 @@ from taskfc_ext.drivers.paths import log_index_of, log_of, payloads_of, reserve_
 from taskfc_ext.drivers.payload_files import LARGE, PayloadFiles, number_of
 from taskfc_ext.drivers.rescue import JournalFiles
 from taskfc_ext.drivers.room import FindingNoRoom, Reserve, is_io_error, refuse_full_disk
-from taskfc_ext.drivers.schema import BLOCK_BITS, ENDED, prepare, set_up
+from taskfc_ext.drivers.schema import BLOCK_BITS, ENDED, connect, prepare, set_up
 from taskfc_ext.drivers.upkeep import CHECKPOINT_BYTES, Upkeep
 from taskfc_ext.drivers.usage import Usage
 from taskfc_ext.drivers.witness import Note, Witness, find_loss, read_witness
@@ -35,9 +35,6 @@ from taskfc_ext.errors import StoreError
 from taskfc_ext.protocol.client_messages import Define, Ended
 from taskfc_ext.protocol.payloads import Payload, PayloadRef, Upload, size_of
 from taskfc_ext.protocol.records import Record, Submitted, encode_record
-
-_BUSY_TIMEOUT = 60.0
-"""Seconds that a commit waits for the upkeep of the file."""
 
 
 class Store:
@@ -70,7 +67,7 @@ class Store:
             for file in (path, log_of(path), log_index_of(path)):
                 if file == path or file.exists():
                     os.close(open_private(file))  # SQLite makes the others as this one
-            self._db = sqlite3.connect(self.path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+            self._db = connect(path)
         except sqlite3.Error as error:
             raise unreadable(path, error) from error
         except OSError as error:
@@ -99,9 +96,8 @@ class Store:
         self._clearing = Clearing(self._db, self._journal)
         self._has_ended: Callable[[int], bool] = lambda taskid: False
         self.usage = Usage(self._journal, self._files)
-        self._written = 0
-        self._names = JournalFiles(path)
-        self._upkeep = Upkeep(path)
+        self._written, self._has_failed = 0, False
+        self._names, self._upkeep = JournalFiles(path), Upkeep(path)
         self._without_bodies = lru_cache(maxsize=256)(self._read_without_bodies)
         if n_free:
             self._upkeep.after_commit(0, cleared=True)
@@ -110,13 +106,18 @@ class Store:
         """Open the database again after a failed write: what a failed sync has left of its pages is not to be trusted.
 
         Raises:
-            sqlite3.Error: it cannot be opened.
+            sqlite3.Error: it cannot be opened; the old connection stays, for those who read.
         """
+        db = connect(self.path)
+        try:
+            set_up(db, CHECKPOINT_BYTES, is_synced=self._is_synced)
+        except BaseException:
+            db.close()
+            raise
         self._db.close()
-        self._db = sqlite3.connect(self.path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
-        set_up(self._db, CHECKPOINT_BYTES, is_synced=self._is_synced)
-        self._journal.use(self._db)
-        self._clearing.use(self._db)
+        self._db, self._has_failed = db, False
+        self._journal.use(db)
+        self._clearing.use(db)
 
     def _open_witness(self, note: Note | None) -> Witness:
         """Compare the journal with the last note of its witness, and begin a new note.
@@ -190,9 +191,10 @@ class Store:
             self._commit(list(records))
 
     def _commit(self, records: Sequence[Record]) -> None:
+        if self._has_failed:
+            self._open_again()
         journal, execute = self._journal, self._db.execute
-        staged, first_file = self._files.staged.copy(), self._files.next_number
-        is_clearing = False
+        staged, first_file, is_clearing = self._files.staged.copy(), self._files.next_number, False
         try:
             execute("BEGIN IMMEDIATE")
             for at, record in enumerate(records, start=1):
@@ -213,9 +215,8 @@ class Store:
             self._files.staged |= staged
             self._written = 0
             self.check_files()  # a file that is gone may be why, and nothing else may be opened in its place
-            if is_io_error(error):
-                self._open_again()
-            elif isinstance(error, sqlite3.Error) and is_damage(error):
+            self._has_failed = is_io_error(error)
+            if isinstance(error, sqlite3.Error) and is_damage(error):
                 raise unreadable(self.path, error) from error
             raise
         self._witness.note(journal.settle())
