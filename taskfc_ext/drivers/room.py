@@ -68,7 +68,7 @@ def storage_full(folder: Path, why: BaseException | None = None, *, wanted: int 
         why: the error of the system or of SQLite; `None`: little is free.
         wanted: bytes for which there is no room, if that is all that is wrong; else 0.
     """
-    free = free_bytes(folder)
+    free, hint = free_bytes(folder), "make room, or clear finished tasks"
     while why is not None and why.__cause__ is not None:
         why = why.__cause__
     if wanted:
@@ -78,7 +78,7 @@ def storage_full(folder: Path, why: BaseException | None = None, *, wanted: int 
     else:  # a quota, a limit on the size of files, a disk that has failed
         reason = why.strerror if isinstance(why, OSError) else why
         text = f"the farm's store cannot be written ({folder}, {megabytes(free)} free: {reason})"
-    hint = "make room, or clear finished tasks"
+        hint = "look at the disk, its quota and the limit on the size of files; all goes on by itself"
     return StorageFull(f"{text}: nothing new is accepted, results wait", path=str(folder), free=free, hint=hint)
 
 

@@ -33,6 +33,7 @@ def test_a_farm_whose_files_may_not_grow_says_so_and_goes_on_when_they_may(home:
             first = client.submit(abs, -1)  # finds it out: it waits, since the controller has all but accepted it
             why = until(lambda: refusal_of(client.submit(abs, -2)), "the next ones are refused")
             assert "cannot be written" in why
+            assert "its quota" in why
             told = subprocess.run(
                 [sys.executable, "-m", "taskfc_ext.cli", "status"], capture_output=True, text=True, check=True
             )
