@@ -66,7 +66,7 @@ browsers: $(VENV)/.stamp-test frontend chromium ## the tests of the browser agai
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m tests.browser $(ARGS)
 
 chaos: $(VENV)/.stamp-test frontend ## kill -9 of everything, again and again (COUNT=20), with figures in build/chaos.json; and on a Dask cluster, also with a cut network
-	$(BIN)/python -m tests.chaos load notice interrupts --tasks 100000 --worker-kills 1000 --controller-kills 100 --client-kills 100 --supervisor-kills 20 --stops 100 --json build/chaos.json
+	$(BIN)/python -m tests.chaos load notice interrupts --tasks 100000 --worker-kills 1000 --controller-kills 100 --client-kills 100 --supervisor-kills 20 --stops 100 --gap 0.8 --json build/chaos.json
 	$(BIN)/python -m tests.chaos storm long-storm --runs $(or $(STORMS),50) --json build/storms.json
 	$(BIN)/python -m tests.engines.two_hosts
 	$(BIN)/python -m tests.engines.chaos --runs $(or $(COUNT),10)

@@ -38,7 +38,8 @@ class Plan:
     Attributes:
         kills: kind -> the number of SIGKILLs.
         stops: the number of SIGSTOPs, each followed by SIGCONT.
-        gap: mean seconds between two of them; the gaps are exponential, as those of independent events.
+        gap: mean seconds between two of them; the gaps are exponential, as those of independent events. Where it is
+            shorter than the start of a worker, most workers die in it, and the farm waits long between starts.
     """
 
     tasks: int = 10_000
