@@ -94,8 +94,8 @@ simulate: $(VENV)/.stamp-test ## farms in virtual time, under faults: invariants
 hostile: $(VENV)/.stamp-test ## floods, slow readers and junk on a farm's sockets, and what they cost other clients (3 minutes; ARGS=pings: one)
 	$(BIN)/python -m tests.hostile $(ARGS)
 
-soak: $(VENV)/.stamp-test ## half a million tasks through one farm: nothing may grow (TASKFC_SOAK=100)
-	TASKFC_SOAK=$(or $(TASKFC_SOAK),100) $(BIN)/python -m pytest -q tests/system/test_soak.py $(ARGS)
+soak: $(VENV)/.stamp-test ## half a million tasks through one farm: nothing may grow; prints slopes and their bounds (ROUNDS=100)
+	$(BIN)/python -m tests.soak --rounds $(or $(ROUNDS),100) $(ARGS)
 
 mutants: $(VENV)/.stamp-test ## every hand-made mistake in the core, each of which the tests must notice (about 3 minutes)
 	TASKFC_MUTANTS=all $(BIN)/python -m pytest -q tests/core/test_mutants.py $(ARGS)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from tests.fuzz import core, decoders, files, live
 from tests.fuzz.outcome import HANG, SHOWN, Outcome
+from tests.homes import new_home
 
 
 def main() -> int:
@@ -57,7 +58,7 @@ def main() -> int:
 
 
 def _run_live(n: int, seed: int) -> Outcome:
-    with files.home(memory=False):
+    with new_home():
         return live.run(n=n, seed=seed, report=_report)
 
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
 
@@ -39,8 +37,7 @@ from taskfc_ext.supervisor.takeover import settle_options
 from tests.damage.harness import run as run_damage
 from tests.fuzz import mutate
 from tests.fuzz.outcome import Outcome, Progress, Report
-
-HOME = {"XDG_STATE_HOME": "s", "XDG_RUNTIME_DIR": "r", "JUPYTER_RUNTIME_DIR": "j"}
+from tests.homes import new_home
 
 BYTES_DAMAGED = (
     mutate.bits_flipped, mutate.bytes_changed, mutate.cut, mutate.part_removed, mutate.part_doubled,
@@ -58,23 +55,6 @@ N_STORES = 200
 
 class Wrong(Exception):
     """A damaged file has led to the wrong thing."""
-
-
-@contextmanager
-def home(*, memory: bool = True) -> Iterator[FarmPaths]:
-    """Point the environment to a new folder, in memory if there is room, and yield the files of a farm there."""
-    place = "/dev/shm" if memory and os.access("/dev/shm", os.W_OK) else "/tmp"
-    folder = Path(tempfile.mkdtemp(prefix="tf", dir=place))
-    places = {variable: str(folder / name) for variable, name in HOME.items()}
-    for made in places.values():
-        Path(made).mkdir(mode=0o700)
-    try:
-        with patch.dict(os.environ, places):
-            paths = farm_paths("default")
-            prepare(paths)
-            yield paths
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def info_of(paths: FarmPaths) -> ConnectionInfo:
@@ -100,7 +80,9 @@ def options_of() -> FarmOptions:
 def run(*, n: int, seed: int, case: int | None = None, report: Report) -> Outcome:
     """Damage `n` files, one in `N_STORES` of them a store; case `i` depends on `seed` and `i` only."""
     outcome, progress = Outcome(), Progress(report)
-    with home() as paths:
+    with new_home(in_memory=True):
+        paths = farm_paths("default")
+        prepare(paths)
         for number in range(n) if case is None else [case]:
             run_case(paths, seed, number, outcome)
             progress.at(number + 1, n, outcome, "files")

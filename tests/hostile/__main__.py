@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import os
-import tempfile
-from pathlib import Path
 
+from tests.homes import new_home
 from tests.hostile.attacks import ATTACKS
 from tests.hostile.measure import farm, measure
 
@@ -18,10 +16,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="of each attack, at most")
     parser.add_argument("--queue", type=int, default=200_000, help="tasks that wait in the queue meanwhile")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="tf", dir="/tmp") as folder:
-        for variable, name in (("XDG_STATE_HOME", "s"), ("XDG_RUNTIME_DIR", "r"), ("JUPYTER_RUNTIME_DIR", "j")):
-            Path(folder, name).mkdir(mode=0o700)
-            os.environ[variable] = str(Path(folder, name))
+    with new_home():
         print(_row("attack", "p50 before", "p99", "p50 meanwhile", "p99", "longest", "ratio", "RSS", "left", "log"))
         with farm("hostile", queue=options.queue) as (controller, client):
             for attack in options.attacks or ATTACKS:

@@ -1,63 +1,39 @@
-"""Resources that must not grow: memory, descriptors and threads of the controller and of the workers, over many tasks.
+"""Resources that must not grow: memory, descriptors, threads and store of a farm, over many tasks and many clients.
 
-A short run here; `make soak` makes it long (`TASKFC_SOAK`: rounds of 5,000 tasks).
+A short run with generous bounds; `make soak` is the long one, with slopes and their confidence.
 """
 
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 from taskfc_ext import start
-from taskfc_ext.worker.helper_thread import PRELOAD_AFTER
-from tests.processes import DEADLINE, resident, until
+from tests.processes import DEADLINE, until
+from tests.soak.harness import STORE_BYTES, soak
 
-ROUNDS = int(os.environ.get("TASKFC_SOAK", "4"))
-TASKS = 5000
-WARM_UP = 2
-"""Rounds in which caches and pools fill."""
+ROUNDS = 4
 
 BYTES_A_TASK = 300
-"""What a finished and cleared task may leave in the controller's memory at most, also in a short run, where the
-allocator's own steps of some 100 KiB count; in a long run it is a few bytes."""
+"""What a finished and cleared task may leave in a process's memory at most in a short run, where the allocator's own
+steps of some 100 KiB count; in a long run it is a few bytes."""
 
 
 def descriptors(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
-def threads(pid: int) -> int:
-    return len(os.listdir(f"/proc/{pid}/task"))
-
-
-def round_of_tasks(client) -> None:
-    assert client.map(abs, range(-TASKS, 0)) == list(range(TASKS, 0, -1))
-    client.clear()
-
-
-def is_steady(pids: list[int]) -> bool:
-    """Tell whether processes that rest, rest for longer than a worker does before it loads modules ahead."""
-    before = [resident(pid) for pid in pids]
-    time.sleep(4 * PRELOAD_AFTER)
-    return [resident(pid) for pid in pids] == before
-
-
 def test_nothing_grows_with_the_tasks(home: Path) -> None:
     with start(2) as farm, farm.client() as client:
         until(lambda: [each.state for each in client.workers()] == ["idle", "idle"], "both workers take part")
-        for _ in range(WARM_UP):
-            round_of_tasks(client)
-        pids = [farm.pid, farm.supervisor_pid, *farm.worker_pids]
-        until(lambda: is_steady(pids), "the workers have loaded what they load when they rest")
-        before = {pid: (resident(pid), descriptors(pid), threads(pid)) for pid in pids}
-        for _ in range(ROUNDS):
-            round_of_tasks(client)
-        for pid in pids:
-            memory, fds, n_threads = before[pid]
-            assert resident(pid) - memory < ROUNDS * TASKS * BYTES_A_TASK
-            assert descriptors(pid) <= fds + 2
-            assert threads(pid) <= n_threads + 1
+        samples = soak(farm, client, rounds=ROUNDS)
+        first, last = samples[0], samples[-1]
+        for name, before in first.processes.items():
+            held = last.processes[name]
+            assert held.memory - before.memory < last.tasks * BYTES_A_TASK, name
+            assert held.descriptors <= before.descriptors + 2, name
+            assert held.threads <= before.threads + 1, name
+        assert last.store < STORE_BYTES
         assert client.queue_status() == dict.fromkeys(client.queue_status(), 0)
 
 
