@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from operator import ge
 from pathlib import Path
 from struct import error as StructError
@@ -292,8 +293,8 @@ class Journal:
             before = seqs[-1]
             hollow = [(row[0],) for row in chunk if row[2] is None]
             submitted = [(row[0], row[2]) for row in chunk if row[1] == SUBMITTED and row[2] is not None]
-            # tasks are numbered in the order of their submissions
-            if by_hollow.fetchmany(len(hollow)) != hollow or by_first.fetchmany(len(submitted)) != submitted:
+            # tasks are numbered in the order of their submissions; `fetchmany(0)` would take all rows
+            if [*islice(by_hollow, len(hollow))] != hollow or [*islice(by_first, len(submitted))] != submitted:
                 raise self.refuse(f"an index does not agree with the rows up to {before}")
             self.base = max(
                 [seq for seq, kind, first, _, _ in chunk if kind == BASELINE and first is None] or [self.base]

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from taskfc_ext.core.journal import baseline
+from taskfc_ext.drivers import journal
 from tests.controller.crash_scripts import SCRIPTS, WHEN, play
 
 RECOVERY = 6
@@ -41,7 +42,8 @@ class Point(NamedTuple):
 
 def fails(point: Point) -> str:
     """Play one point; return what went wrong, empty if nothing did."""
-    baseline.AFTER_CLEAR = 3  # so that short scripts have baselines, too
+    baseline.AFTER_CLEAR = 3  # so that short scripts have baselines, too, and rows that are verified in several parts
+    journal._AT_ONCE = 3
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=memory) as folder:
         try:

@@ -7,14 +7,16 @@ import itertools
 import pytest
 
 from taskfc_ext.core.journal import baseline
+from taskfc_ext.drivers import journal
 from tests.controller.crash_scripts import SCRIPTS, WHEN, Script, play
 from tests.controller.every_crash import RECOVERY, Point, all_points, fails
 
 
 @pytest.fixture(autouse=True)
-def baselines(monkeypatch):
-    """Have baselines written in short scripts, too."""
+def short_scripts(monkeypatch):
+    """Have baselines written, and rows verified in several parts, in short scripts, too."""
     monkeypatch.setattr(baseline, "AFTER_CLEAR", 3)
+    monkeypatch.setattr(journal, "_AT_ONCE", 3)
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

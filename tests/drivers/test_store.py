@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import sqlite3
 import subprocess
@@ -12,7 +13,7 @@ import time
 import msgspec
 import pytest
 
-from taskfc_ext.drivers import upkeep
+from taskfc_ext.drivers import journal, upkeep
 from taskfc_ext.drivers.paths import payloads_of
 from taskfc_ext.drivers.payload_files import LARGE
 from taskfc_ext.drivers.schema import SCHEMA_VERSION
@@ -113,6 +114,41 @@ def test_records_come_back_in_order_after_a_reopen(path):
     assert replayed[5:9] == records[5:9]
     assert (replayed[9].number, replayed[9].code, replayed[9].body) == (1, b"", b""), "forgotten since"
     assert replayed[10:] == records[10:]
+
+
+def test_a_store_of_many_rows_is_whole_wherever_the_kinds_of_its_rows_stand(path):
+    n = 10_500  # more rows than are verified at once
+    store = Store(path)
+    store.commit([make_submitted(n=n)])
+    store.commit([make_ended(taskid) for taskid in range(n)])
+    store.commit([Began(2, 0.0)])  # the only row that is replayed and holds nothing
+    store.commit([make_submitted(n)])
+    store.close()
+    assert len(read_all(path)) == n + 3
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 7])
+@pytest.mark.parametrize("seed", range(5))
+def test_rows_are_verified_in_parts_of_any_size(path, monkeypatch, at_once, seed):
+    draw = random.Random(seed)
+    monkeypatch.setattr(journal, "_AT_ONCE", at_once)
+    n_submitted, unfinished, expected = 0, [], []
+    for _ in range(25):
+        kind = draw.choice(["submit", "end", "end", "begin"])
+        if kind == "submit":
+            n = draw.randint(1, 4)
+            record = make_submitted(n_submitted, n)
+            unfinished += range(n_submitted, n_submitted + n)
+            n_submitted += n
+        elif kind == "end" and unfinished:
+            record = make_ended(unfinished.pop(draw.randrange(len(unfinished))))
+        else:
+            record = Began(len(expected) + 1, 0.0)
+        store = Store(path)
+        store.commit([record])
+        store.close()
+        expected.append(record)
+    assert read_all(path) == expected
 
 
 def test_an_empty_commit_is_one(store):
