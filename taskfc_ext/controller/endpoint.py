@@ -27,6 +27,13 @@ from taskfc_ext.protocol.spec import Spec
 MAX_STRIKES = 10
 """Illegal frames or messages of one connection, after which the controller ignores it."""
 
+WHOLE_FRAME = 64 * 1024
+"""Bytes of a frame that is decoded when it comes: 3 ms at most. A larger one may hold millions of ids: its messages are
+decoded one by one when their turn comes, so that their cost is their sender's."""
+
+SMALL_PART = 256
+"""Bytes of a message that is decoded when its frame comes, however large that is, as a `Confirmed` has to be."""
+
 MAX_RECOVERIES = 10
 """Recovery tasks within recovery tasks. Only the outermost ever runs, so deep nesting is an attack."""
 
@@ -148,14 +155,30 @@ class FCTaskControllerFromTaskController:
 
     # receiving
 
-    def unpack(self, connection: Connection, frame: bytes) -> list[said.FromClient] | Refused:
-        """Return the messages of a frame, none if the connection is cut off; a refusal if it is damaged or illegal."""
+    def unpack(self, connection: Connection, frame: bytes) -> list[said.FromClient | msgspec.Raw] | Refused:
+        """Return the messages of a frame, none if the connection is cut off; a refusal if it is damaged or illegal.
+
+        Large messages of a large frame are `Raw`, for `decode` when their turn comes.
+        """
         if connection.is_cut_off:
             return []
+        decoder = codec.from_client
         try:
-            return codec.from_client.decode(frame)
+            if len(frame) <= WHOLE_FRAME:
+                return [*decoder.decode(frame)]
+            return [part if len(part) > SMALL_PART else decoder.decode_part(part) for part in decoder.split(frame)]
         except ProtocolError as error:
             return self._strike(connection, ErrorKind.PROTOCOL, error.message)
+
+    def decode(self, connection: Connection, part: msgspec.Raw) -> said.ClientMessage | Refused:
+        """Return a message of a large frame; a refusal if it is damaged or illegal."""
+        try:
+            message = codec.from_client.decode_part(part)
+        except ProtocolError as error:
+            return self._strike(connection, ErrorKind.PROTOCOL, error.message)
+        if isinstance(message, said.Confirmed):
+            return self._strike(connection, ErrorKind.PROTOCOL, f"a Confirmed of {len(part):,} bytes")
+        return message
 
     def handle(self, connection: Connection, message: said.ClientMessage, n_bytes: int, now: Now) -> Handled:
         """Handle one message of a connection. `n_bytes`: the size of the frame that brought it."""

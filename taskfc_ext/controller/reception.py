@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from enum import Enum, auto
 
+from msgspec import Raw
+
 from taskfc_ext.controller.endpoint import Connection, FCTaskControllerFromTaskController, Handled
 from taskfc_ext.controller.outbox import Outbox
 from taskfc_ext.controller.turns import Turns
@@ -84,7 +86,7 @@ class Reception:
     ) -> None:
         self.connections: dict[bytes, Connection] = {}
         self.outbox = Outbox(router, endpoint.packageSuccess, confirms=True)
-        self.turns: Turns[ClientMessage | _Rest] = Turns(self.outbox.full)
+        self.turns: Turns[ClientMessage | Raw | _Rest] = Turns(self.outbox.full)
         self.probe_after = PROBE_AFTER
         self._router = router
         self._endpoint = endpoint
@@ -121,7 +123,7 @@ class Reception:
         if isinstance(messages, Refused):
             self._refuse(connection, messages)
             return
-        requests: list[ClientMessage] = []
+        requests: list[ClientMessage | Raw] = []
         for message in messages:
             if isinstance(message, Confirmed):
                 self.outbox.confirm(identity, message.number)
@@ -145,6 +147,13 @@ class Reception:
                 spent += self._cost_of_answer
                 continue
             connection = self.connections[identity]
+            if isinstance(message, Raw):
+                decoded = self._endpoint.decode(connection, message)
+                if isinstance(decoded, Refused):
+                    self._refuse(connection, decoded)
+                    before, spent = self._charge_handling(identity, before, spent, now)
+                    continue
+                message = decoded
             handled = self._endpoint.handle(connection, message, n_bytes, now)
             if handled.refusal is not None:
                 self._refuse(connection, handled.refusal)
@@ -153,11 +162,16 @@ class Reception:
             if isinstance(message, _FROM_STORE):
                 self.turns.defer(identity)
                 spent += self._cost_of_answer
-            after = self._stopwatch()
-            spent += after - before
             can_rest = not isinstance(message, Submit) or n_bytes > USUAL_FRAME
-            self.turns.charge(identity, after - before, now.mono, can_rest=can_rest)
-            before = after
+            before, spent = self._charge_handling(identity, before, spent, now, can_rest=can_rest)
+
+    def _charge_handling(
+        self, identity: bytes, before: float, spent: float, now: Now, *, can_rest: bool = True
+    ) -> tuple[float, float]:
+        """Charge a client for the time since `before`; return the time now, and the sum of what a turn has spent."""
+        after = self._stopwatch()
+        self.turns.charge(identity, after - before, now.mono, can_rest=can_rest)
+        return after, spent + after - before
 
     def _refuse(self, connection: Connection, refusal: Refused) -> None:
         """Send a refusal; drop all that waits of a connection that is cut off, or that has not said hello."""

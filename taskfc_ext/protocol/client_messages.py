@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from taskfc_ext.protocol.context import OsText
 from taskfc_ext.protocol.ids import Count, Digest, IdField, Label, Name, Priority, SessionField, Workers
-from taskfc_ext.protocol.limits import MAX_BATCH, MAX_ID, MAX_IDS, MAX_PACKS, MAX_SOURCE, MAX_VARIABLES
+from taskfc_ext.protocol.limits import MAX_BATCH, MAX_ID, MAX_IDS, MAX_PACKS, MAX_SOURCE, MAX_STATES, MAX_VARIABLES
 from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.payloads import Payload, Upload
 from taskfc_ext.protocol.printed import Printed
@@ -220,7 +220,7 @@ class ListTasks(Request, frozen=True, kw_only=True):
     """
 
     taskids: Ids | None = None
-    states: tuple[Label, ...] | None = None
+    states: Annotated[tuple[Label, ...], Meta(max_length=MAX_STATES)] | None = None
     name: Label | None = None
     owner: Annotated[str, Meta(max_length=1000)] | None = None
     origin: Origin = NO_CELL

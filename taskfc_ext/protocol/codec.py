@@ -67,6 +67,10 @@ class FrameDecoder(Generic[M]):
         self._limit = limit
 
     @cached_property
+    def _part_decoder(self) -> msgspec.msgpack.Decoder[M]:
+        return msgspec.msgpack.Decoder(self.union)
+
+    @cached_property
     def _decoder(self) -> msgspec.msgpack.Decoder[list[M]]:
         # Built on first use: it takes 2 ms, and no process needs all decoders.
         union = self.union
@@ -79,12 +83,41 @@ class FrameDecoder(Generic[M]):
         Raises:
             ProtocolError: it is too large, not msgpack, or breaks a message's schema; the text says where.
         """
+        self._check_size(frame)
+        return _understand(self._decoder, frame)
+
+    def split(self, frame: bytes | memoryview) -> list[msgspec.Raw]:
+        """Return the messages of `frame` as they are, for `decode_part`: each takes as long as a small frame at most.
+
+        Raises:
+            ProtocolError: it is too large, or not a list in msgpack.
+        """
+        self._check_size(frame)
+        return _understand(_splitter, frame)
+
+    def decode_part(self, part: msgspec.Raw) -> M:
+        """Return the message in `part`.
+
+        Raises:
+            ProtocolError: it breaks the schema; the text says where.
+        """
+        return _understand(self._part_decoder, part)
+
+    def _check_size(self, frame: bytes | memoryview) -> None:
         if len(frame) > self._limit:
             raise ProtocolError(f"a frame of {len(frame):,} bytes is over the limit of {self._limit:,}")
-        try:
-            return self._decoder.decode(frame)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise ProtocolError(f"a frame is not understood: {error}") from error
+
+
+_splitter = msgspec.msgpack.Decoder(Annotated[list[msgspec.Raw], Meta(max_length=MAX_MESSAGES)])
+
+T = TypeVar("T")
+
+
+def _understand(decoder: msgspec.msgpack.Decoder[T], content: bytes | memoryview | msgspec.Raw) -> T:
+    try:
+        return decoder.decode(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ProtocolError(f"a frame is not understood: {error}") from error
 
 
 from_client: FrameDecoder[FromClient] = FrameDecoder(FromClient)

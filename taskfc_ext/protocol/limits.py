@@ -28,6 +28,9 @@ MAX_BATCH = 4096
 MAX_IDS = 100_000
 """Task ids in one request."""
 
+MAX_STATES = 100
+"""States in a filter of tasks; there are fewer."""
+
 MAX_ID = 2**53
 """The largest task id in a request: the largest integer that a float holds exactly."""
 

@@ -13,6 +13,7 @@ from taskfc_ext.controller.endpoint import (
     MAX_RECOVERIES,
     MAX_STRIKES,
     MESSAGES,
+    WHOLE_FRAME,
     Connection,
     FCTaskControllerFromTaskController,
 )
@@ -102,6 +103,11 @@ class Desk:
         refusals: list[Refused] = []
         self.opened = None
         for message in messages:
+            if isinstance(message, msgspec.Raw):
+                message = self.endpoint.decode(self.connection, message)
+                if isinstance(message, Refused):
+                    refusals.append(message)
+                    continue
             handled = self.endpoint.handle(self.connection, message, len(frame), NOW)
             assert handled.effects is None or isinstance(handled.effects, Effects)
             self.opened = handled.opened or self.opened
@@ -331,4 +337,49 @@ def test_a_file_within_another_message_that_is_gone_is_refused(field):
     desk.endpoint._stage = lose
     (refusal,) = desk.send(with_body(field, Upload("a", "1", 5)))
     assert (refusal.seq, refusal.error) == (7, ErrorKind.NOT_ALLOWED)
+    assert desk.received == []
+
+
+MANY = said.Barrier(seq=1, taskids=tuple(range(WHOLE_FRAME)))
+
+
+def test_large_messages_of_a_large_frame_wait_for_their_turn_and_small_ones_do_not():
+    desk = Desk()
+    frame = codec.encode([said.Confirmed(7), MANY, said.Ping(seq=2)])
+    assert len(frame) > WHOLE_FRAME
+    confirmed, raw, ping = desk.endpoint.unpack(desk.connection, frame)
+    assert (confirmed, ping) == (said.Confirmed(7), said.Ping(seq=2))
+    assert isinstance(raw, msgspec.Raw)
+    assert desk.endpoint.decode(desk.connection, raw) == MANY
+
+
+def test_messages_of_a_large_frame_are_handled_in_their_order():
+    desk = Desk()
+    assert desk.send(said.Ping(seq=1), MANY, said.Ping(seq=2)) == []
+    assert desk.received == [said.Ping(seq=1), MANY, said.Ping(seq=2)]
+
+
+def test_a_large_message_against_the_schema_is_a_strike_and_the_others_count():
+    desk = Desk()
+    bad = msgspec.structs.replace(MANY, taskids=("x",) * WHOLE_FRAME)
+    (refusal,) = desk.send(bad, said.Ping(seq=2))
+    assert refusal.error is ErrorKind.PROTOCOL
+    assert desk.connection.strikes == 1
+    assert desk.received == [said.Ping(seq=2)]
+
+
+def test_a_confirmation_that_is_large_is_a_strike():
+    desk = Desk()
+    head, field = codec.encode([said.Confirmed(7)]), b"\xa6number\x07"
+    assert head.count(field) == 1
+    frame = head.replace(b"\x82", b"\xde" + (9002).to_bytes(2, "big"), 1).replace(field, field * 9001)
+    (refusal,) = desk.send_frame(frame)
+    assert refusal.error is ErrorKind.PROTOCOL
+    assert desk.connection.strikes == 1
+
+
+def test_a_large_frame_that_is_cut_is_a_strike():
+    desk = Desk()
+    (refusal,) = desk.send_frame(codec.encode([MANY])[:-1])
+    assert refusal.error is ErrorKind.PROTOCOL
     assert desk.received == []

@@ -134,6 +134,20 @@ def large_frames(paths: FarmPaths, until: float) -> str:
     return f"{n} frames"
 
 
+def frames_of_ids(paths: FarmPaths, until: float) -> str:
+    """Twenty frames of sixty megabytes, with 64 million ids each."""
+    peer, n = Peer(paths.clients, keep=1), 0
+    peer.greet()
+    frame = codec.encode([said.GetResults(seq=1, taskids=(5,) * 100_000)] * 640)
+    for _ in range(20):
+        if time.monotonic() > until or not peer.send_raw(frame, 2.0):
+            break
+        n += 1
+    time.sleep(min(2.0, max(0.0, until - time.monotonic())))
+    peer.close()
+    return f"{n} frames"
+
+
 def junk(paths: FarmPaths, until: float) -> str:
     """A million frames that are no messages."""
     return _send_junk(Peer(paths.clients), until, 1_000_000)
@@ -168,8 +182,8 @@ def connections(paths: FarmPaths, until: float) -> str:
 ATTACKS: dict[str, Attack] = {
     attack.__name__: attack
     for attack in (
-        pings, barriers, lists, long_lists, watches, submits, sessions, hellos, results, large_frames, junk,
-        worker_junk, connections,
+        pings, barriers, lists, long_lists, watches, submits, sessions, hellos, results, large_frames, frames_of_ids,
+        junk, worker_junk, connections,
     )
 }  # fmt: skip
 
