@@ -243,11 +243,14 @@ class ControllerUnavailable(FarmError):
 
 
 class ControllerLost(ControllerUnavailable):
-    """The farm has answered before, but does not answer now; accepted tasks are in its store."""
+    """The farm has answered before, but does not answer now; accepted tasks are in its store.
+
+    Unless that was in memory only, or is a fresh one meanwhile: then they are gone, and the message says so.
+    """
 
 
 class ControllerStopped(ControllerUnavailable):
-    """The farm was stopped on purpose; a start or a new submission continues its queue."""
+    """The farm was stopped on purpose; a start or a new submission continues its queue, if that is on the disk."""
 
 
 class BroadcastFailed(FarmError):

@@ -183,7 +183,7 @@ def test_status_counts_tasks_and_shows_workers(taskfc: Taskfc, client: BlockingT
 
 
 def test_status_shows_the_limits(taskfc: Taskfc, client: BlockingTaskClient) -> None:
-    limits = {"durability": "process", "keep_days": 7.0, "keep_bytes": 10**10, "idle_stop": 12.0}
+    limits = {"store": "disk", "durability": "process", "keep_days": 7.0, "keep_bytes": 10**10, "idle_stop": 12.0}
     assert limits.items() <= taskfc("status", "--json").json.items()
     assert "; stops after 12 hours without use; survives the death of any process\n" in taskfc("status").out
 

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, replace
 
 from taskfc_ext.cli.output import print_json
 from taskfc_ext.client.attach import attach_to_running
-from taskfc_ext.client.farm.interface import Condition
 from taskfc_ext.client.farm.launch import LocalFarm, require_known, stored_options
 from taskfc_ext.controller.repair import foresee_losses
 from taskfc_ext.drivers.connection_file import boot_id
@@ -23,6 +22,7 @@ from taskfc_ext.errors import TaskFCError
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.text import one_line, plural, table
 from taskfc_ext.view.store_words import limits_of
+from taskfc_ext.view.wording import GONE
 
 _AT_MOST = 50
 """Lines of one kind that are printed; `--json` has all."""
@@ -70,8 +70,10 @@ def doctor(arguments: argparse.Namespace) -> int:
 
 def _diagnose(name: str) -> Diagnosis:
     farm = LocalFarm(name)
-    paths = replace(farm.paths, store=farm.journal.parent)
-    state = {Condition.ALIVE: "running", Condition.DEAD: "dead"}.get(farm.condition(), "stopped")
+    state = farm.condition().word
+    paths = farm.current_paths()
+    if state != "running":
+        paths = replace(paths, memory=None)  # what was there is gone
     with _hold(paths) as is_held:
         found = examine(paths.journal, is_idle=is_held)
         return Diagnosis(
@@ -119,7 +121,7 @@ def _witness_word(found: Examination) -> str:
 
 
 def _facts(name: str, diagnosis: Diagnosis) -> dict[str, object]:
-    found, options, folder = diagnosis.found, diagnosis.options, diagnosis.paths.store
+    found, options, folder = diagnosis.found, diagnosis.options, diagnosis.paths.data
     return {
         "name": name,
         "state": diagnosis.state,
@@ -145,15 +147,18 @@ def _facts(name: str, diagnosis: Diagnosis) -> dict[str, object]:
 
 def _notes(diagnosis: Diagnosis) -> list[str]:
     """Return the facts that are no damage and need attention."""
-    folder, notes = diagnosis.paths.store, list(diagnosis.found.notes)
+    folder, notes = diagnosis.paths.data, list(diagnosis.found.notes)
+    place = "memory" if diagnosis.paths.memory else "disk"
     if diagnosis.paths.note:
         notes.append(diagnosis.paths.note)
+    if diagnosis.paths.memory is None and diagnosis.options is not None and diagnosis.options.is_in_memory:
+        notes.append(f"this is its store on the disk; when it ran last, {GONE}")
     if file_system := network_file_system(folder):
         notes.append(f"the store is on a network file system ({file_system}), whose locks are not reliable")
     if (free := free_bytes(folder)) < LOW:
-        notes.append(f"the disk is full ({megabytes(free)} free): nothing new is accepted, results wait")
+        notes.append(f"the {place} is full ({megabytes(free)} free): nothing new is accepted, results wait")
     if diagnosis.state == "running" and not diagnosis.sizes.reserve:
-        notes.append("the reserve is given back: the disk is or was full")
+        notes.append(f"the reserve is given back: the {place} is or was full")
     if diagnosis.state != "running" and diagnosis.is_locked:
         notes.append(f"a process that is no running farm holds {diagnosis.paths.lock}")
     if diagnosis.repairs:
@@ -191,20 +196,21 @@ def _list(title: str, lines: Sequence[str]) -> str:
 
 
 def _rows(diagnosis: Diagnosis) -> list[list[str]]:
-    found, sizes, folder = diagnosis.found, diagnosis.sizes, diagnosis.paths.store
+    found, sizes, folder = diagnosis.found, diagnosis.sizes, diagnosis.paths.data
     aside = f"{plural(len(sizes.aside), 'store')}, {megabytes(sum(sizes.aside.values()))}"
     file_system = network_file_system(folder) or "local"
+    place = "memory" if diagnosis.paths.memory else "disk"
     reserve = f"reserve {megabytes(sizes.reserve)}" if sizes.reserve else "no reserve"
     holder = "" if diagnosis.holder is None else f" by process {diagnosis.holder}"
     rows = [
-        ["store", one_line(folder)],
+        ["store", f"{one_line(folder)}, in memory only" if diagnosis.paths.memory else one_line(folder)],
         ["schema", str(found.version) if found.version else "none yet"],
         ["records", f"{found.n_records:,}"],
         ["journal", f"{megabytes(sizes.journal)}, log {megabytes(sizes.log)}"],
         ["payload files", f"{found.n_files:,}, {megabytes(sizes.payloads)}"],
         ["uploads", megabytes(sizes.uploads)],
         ["put aside", aside],
-        ["disk", f"{file_system}, {megabytes(free_bytes(folder))} free, {reserve}"],
+        [place, f"{file_system}, {megabytes(free_bytes(folder))} free, {reserve}"],
         *_option_rows(diagnosis.options),
         ["last commit noted", _witness_word(found)],
         ["lock", f"held{holder}" if diagnosis.is_locked else "free"],
@@ -224,4 +230,4 @@ def _option_rows(options: FarmOptions | None) -> list[list[str]]:
     kept = days if options.keep_days else "for ever"
     size = f"up to {megabytes(options.keep_bytes)}" if options.keep_bytes else "no limit of bytes"
     idle = f"after {options.idle_stop:g} h without use" if options.idle_stop else "never"
-    return [["durability", options.durability], ["kept", f"{kept}, {size}"], ["idle stop", idle]]
+    return [["durability", str(limits_of(options)["durability"])], ["kept", f"{kept}, {size}"], ["idle stop", idle]]

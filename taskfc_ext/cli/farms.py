@@ -23,20 +23,24 @@ from taskfc_ext.errors import FarmError
 from taskfc_ext.text import one_line, workers_text
 from taskfc_ext.view.engine_words import engine_arguments, warnings_as_lines
 from taskfc_ext.view.store_words import describe_limits, store_arguments
-from taskfc_ext.view.wording import KEPT, describe_aside, describe_scale, engine_text
+from taskfc_ext.view.wording import GONE, IN_MEMORY, KEPT, describe_aside, describe_memory, describe_scale, engine_text
 
 
 def start(arguments: argparse.Namespace) -> int:
     """Start a farm, or report that it runs."""
     _import_from_here()
     engine = _engine_of(arguments)
+    try:
+        of_store = store_arguments(arguments)
+    except ValueError as error:
+        raise SystemExit(arguments.parser.error(str(error))) from None
     with warnings_as_lines():
         farm = start_farm(
             arguments.workers,
             name=arguments.name,
             fresh=arguments.fresh,
             properties=dict(arguments.properties),
-            **store_arguments(arguments),
+            **of_store,
             **engine,
         )
     return _print_running(arguments, "runs already" if farm.attached else "started", aside=farm.put_aside)
@@ -75,6 +79,9 @@ def _print_running(arguments: argparse.Namespace, what: str, *, aside: Path | No
     else:
         if aside is not None:
             print(f"{arguments.name}: {describe_aside(aside)}")
+        if info is not None and info.memory:
+            on_disk = LocalFarm(arguments.name).has_store_on_disk
+            print(f"{arguments.name}: {describe_memory(on_disk=on_disk, restarted=what == 'restarted')}")
         print(f"{arguments.name}: {what}, controller {pid}, {workers_text(workers)}")
         if no_room:
             print(no_room)
@@ -85,12 +92,12 @@ def stop(arguments: argparse.Namespace) -> int:
     """Stop a farm."""
     require_known(arguments.name)
     farm = LocalFarm(arguments.name)
-    was = {Condition.ALIVE: "running", Condition.DEAD: "dead"}.get(farm.condition(), "stopped")
+    was, kept = farm.condition().word, GONE if farm.is_in_memory else KEPT
     stop_farm(farm)
     if arguments.json:
         print_json({"name": arguments.name, "state": "stopped", "was": was})
     else:
-        print(f"{arguments.name}: {'was not running' if was == 'stopped' else f'stopped; {KEPT}'}")
+        print(f"{arguments.name}: {'was not running' if was == 'stopped' else f'stopped; {kept}'}")
     return 0
 
 
@@ -131,10 +138,14 @@ def farm_facts(name: str) -> dict[str, object]:
     }
     try:
         info = farm.connection()
-        facts["state"] = "running" if info else "dead" if farm.condition() is Condition.DEAD else "stopped"
+        condition = Condition.ALIVE if info else farm.condition()
+        facts["state"] = condition.word
+        facts["store"] = info.memory if info and info.memory else facts["store"]
     except FarmError as error:  # a problem of one farm must not hide the others
         return {**facts, "note": error.message}
-    return {**facts, "pid": info.pid if info else None, "note": describe_suspension(farm)}
+    place = GONE if condition is Condition.LOST else IN_MEMORY if info and info.memory else ""
+    notes = [describe_suspension(farm), place]
+    return {**facts, "pid": info.pid if info else None, "note": "; ".join(filter(None, notes))}
 
 
 def overview(arguments: argparse.Namespace) -> int:

@@ -24,8 +24,9 @@ def forget(name: str) -> None:
     farm = LocalFarm(name)
     store = farm.paths.store
     condition = farm.condition()
-    if condition in (Condition.ALIVE, Condition.DEAD):
-        runs = "runs" if condition is Condition.ALIVE else "has died, and its tasks may go on"
+    if condition in (Condition.ALIVE, Condition.DEAD, Condition.LOST):
+        runs = "runs" if condition is Condition.ALIVE else "has died"
+        runs += ", and its tasks may go on" if condition is Condition.DEAD else ""
         raise StartFailed(f"farm {name!r} {runs}", hint=f"stop it first: taskfc stop{name_option(name)}")
     # a name that no farm can have: a start of the farm from now on begins with an empty store
     leaving = store.with_name(f".{name}.{os.getpid()}")

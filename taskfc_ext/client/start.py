@@ -125,7 +125,7 @@ def start(
     workers: int | None = None,
     *,
     name: str = "default",
-    store: Literal["sqlite"] = "sqlite",
+    store: Literal["disk", "memory"] | None = None,
     fresh: bool = False,
     properties: Mapping[str, Any] | None = None,
     unreachable_after: float = UNREACHABLE_AFTER,
@@ -144,8 +144,12 @@ def start(
         workers: number of workers; by default one for each core that we may use. Ignored when the farm runs. With
             `on`, the most workers that there may be, by default as many as the engine has room for.
         name: the farm's name; each has its own queue and store.
-        store: the kind of store for tasks and results.
-        fresh: begin with an empty store. The one before is put aside, and the newest three of these are kept.
+        store: `"disk"`, the default: tasks and results are kept on the disk. `"memory"`: in memory only. The farm
+            begins empty, writes none of them to the disk, and they are gone when it stops, or when its controller dies:
+            open waits raise `ControllerLost` then. What the farm has on the disk stays there for the next start with
+            `"disk"`.
+        fresh: begin with an empty store. The one before is put aside, and the newest three of these are kept. A store
+            in memory is empty in any case.
         properties: properties of each worker, which `depend` functions get.
         unreachable_after: seconds after which a task fails that all workers reject; 30 by default.
         max_deaths: a task fails when so many workers have died of it; 3 by default.
@@ -162,8 +166,9 @@ def start(
             tasks that ended first make room. `None`: no limit.
         idle_stop: hours without a client and without an unfinished task, after which the farm stops; the next use
             starts it again, with all results. By default 12; `None`: never.
-        durability: `"process"`, the default: accepted tasks and results survive the death of any process; `"disk"`:
-            each commit is written to the disk before it is answered, so they survive a power cut as well.
+        durability: of a store on the disk. `"process"`, the default: accepted tasks and results survive the death of
+            any process; `"disk"`: each commit is written to the disk before it is answered, so they survive a power cut
+            as well.
 
     Raises:
         StartFailed: the farm cannot be started; the message says why, and what to do.
@@ -173,9 +178,11 @@ def start(
     engine = _engine("start", on, resources, idle)
     farm = _farm(name)
     before = None if fresh else stored_options(farm.paths)
+    if store == "memory" and durability == "disk":
+        raise ValueError("start: store='memory' writes nothing to the disk, so it cannot have durability='disk'")
     options = farm_options(
         workers,
-        store=store,
+        store=store or "disk",
         properties=properties,
         unreachable_after=unreachable_after,
         max_deaths=max_deaths,
@@ -189,7 +196,12 @@ def start(
     running = farm.connection() is not None
     if running and engine is not None:
         _check_same_engine(farm, engine, resources)
-    if fresh:
+    if running and store is not None and options.is_in_memory != farm.is_in_memory:
+        here = "in memory only" if farm.is_in_memory else "on the disk"
+        raise StartFailed(f"farm {name!r} runs, and keeps its tasks {here}", hint="stop it first")
+    if options.is_in_memory and farm.condition() is Condition.DEAD:
+        stop(farm)  # which records in its store on the disk how its tasks have ended
+    if fresh and (running or not options.is_in_memory):
         if running:
             raise StartFailed(f"farm {name!r} runs, so its store is in use", hint="stop it first")
         prepare(farm.paths)
@@ -228,7 +240,7 @@ def TaskClient(name: str = "default", *, owner: str = "", label: str = "") -> Bl
     """
     farm = _farm(name)
     match farm.condition():
-        case Condition.DEAD | Condition.ASLEEP:
+        case Condition.DEAD | Condition.LOST | Condition.ASLEEP:
             farm.revive()
         case Condition.STOPPED:
             if os.environ.get(ENGINE):
@@ -249,7 +261,7 @@ def restart(
     resources: Mapping[str, float] | None = None,
     idle: float | None = None,
 ) -> Controller:
-    """Stop a farm if it runs, and start it as it was started, with its queue.
+    """Stop a farm if it runs, and start it as it was started, with its queue; empty if it keeps that in memory only.
 
     Args:
         name: the farm's name.

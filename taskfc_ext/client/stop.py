@@ -24,7 +24,7 @@ from taskfc_ext.client.farm.silence import (
 from taskfc_ext.client.session.replies import value_of
 from taskfc_ext.drivers.connection_file import ConnectionInfo, process_alive
 from taskfc_ext.drivers.socket_folder import FolderRefused
-from taskfc_ext.errors import ControllerStopped, VersionMismatch
+from taskfc_ext.errors import ControllerLost, ControllerStopped, VersionMismatch
 from taskfc_ext.protocol.client_messages import GetClientName
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def stop_farm(farm: LocalFarm) -> None:
         match farm.condition():
             case Condition.STOPPED | Condition.ASLEEP:
                 return
-            case Condition.DEAD:
+            case Condition.DEAD | Condition.LOST:
                 with suppress(ControllerStopped):  # somebody else was faster
                     launch(farm.paths, None, at_rest=True)
         _stop_running(farm)
@@ -87,8 +87,8 @@ def _ask_to_stop(farm: LocalFarm, remote: RemoteController) -> None:
             value_of(answer.result(STOP_WITHIN))  # of the next controller
         except TimeoutError:
             raise silence_error(farm) from None
-    except ControllerStopped:
-        pass  # somebody else stopped it first
+    except (ControllerStopped, ControllerLost):
+        pass  # somebody else stopped it first, or its tasks were in memory only, and there is no next controller
 
 
 def _wait_for_end(farm: LocalFarm, running: ConnectionInfo) -> None:

@@ -25,11 +25,12 @@ from taskfc_ext.drivers.connection_file import (
 from taskfc_ext.drivers.environment import farm_environment
 from taskfc_ext.drivers.machine import machine_totals
 from taskfc_ext.drivers.memory import keep_little_memory
+from taskfc_ext.drivers.memory_folder import place_store
 from taskfc_ext.drivers.options_file import read_options
 from taskfc_ext.drivers.paths import FarmPaths, check_store, farm_paths
 from taskfc_ext.drivers.process_limits import raise_file_limit
 from taskfc_ext.drivers.rescue import HeldLock
-from taskfc_ext.drivers.room import Reserve
+from taskfc_ext.drivers.room import Reserve, total_bytes
 from taskfc_ext.drivers.signals import SignalQueue, is_stray, signal_queue
 from taskfc_ext.drivers.stops import note_idle_stop, note_stop
 from taskfc_ext.drivers.store import Store
@@ -39,7 +40,7 @@ from taskfc_ext.errors import StorageFull, StoreError, TaskFCError
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.limits import MAX_CLIENT_FRAME
-from taskfc_ext.protocol.options import DAY, HOUR
+from taskfc_ext.protocol.options import DAY, HOUR, FarmOptions
 from taskfc_ext.protocol.resources import slot_totals
 from taskfc_ext.protocol.supervisor_messages import Serving, StoreRefused
 from taskfc_ext.version import __version__
@@ -88,14 +89,18 @@ def serve(paths: FarmPaths, supervisor: socket.socket, lock_fd: int) -> None:
         StoreError: the store cannot be used.
     """
     check_store(paths)
-    with signal_queue((signal.SIGTERM, signal.SIGINT)) as signals:
-        _serve(paths, supervisor, signals, lock_fd)
-
-
-def _serve(paths: FarmPaths, supervisor: socket.socket, signals: SignalQueue, lock_fd: int) -> None:
-    keep_little_memory()
     options = read_options(paths)
-    store = _open_store(paths, is_synced=options.durability == "disk")
+    paths = place_store(paths, options)
+    check_store(paths)
+    with signal_queue((signal.SIGTERM, signal.SIGINT)) as signals:
+        _serve(paths, options, supervisor, signals, lock_fd)
+
+
+def _serve(
+    paths: FarmPaths, options: FarmOptions, supervisor: socket.socket, signals: SignalQueue, lock_fd: int
+) -> None:
+    keep_little_memory()
+    store = _open_store(paths, is_synced=options.is_synced)
     for warning in store.warnings:
         logger.warning("%s", warning)
     scheduler = Scheduler(
@@ -105,7 +110,7 @@ def _serve(paths: FarmPaths, supervisor: socket.socket, signals: SignalQueue, lo
         max_deaths=options.max_deaths,
         engine_idle=options.engine.idle if options.engine is not None else 0.0,
         environ=farm_environment() if options.engine is None else None,
-        limits=Limits(options.keep_days * DAY, options.keep_bytes, options.idle_stop * HOUR),
+        limits=Limits(options.keep_days * DAY, _byte_limit(paths, options), options.idle_stop * HOUR),
         totals=machine_totals(options.resources) if options.engine is None else slot_totals(options.engine.resources),
     )
     clients, workers = Router(paths.clients, largest=MAX_CLIENT_FRAME), Router(paths.workers)
@@ -133,6 +138,14 @@ def _serve(paths: FarmPaths, supervisor: socket.socket, signals: SignalQueue, lo
     remove_connection(paths)
     finish()
     logger.info("stopped")
+
+
+def _byte_limit(paths: FarmPaths, options: FarmOptions) -> int:
+    """Return the bytes that the store may take; in memory at most half of what may be taken at all. 0: no limit."""
+    if paths.memory is None:
+        return options.keep_bytes
+    half = total_bytes(paths.memory) // 2
+    return min(options.keep_bytes or half, half)
 
 
 def _open_store(paths: FarmPaths, *, is_synced: bool) -> Store:
@@ -188,4 +201,5 @@ def _connection_info(paths: FarmPaths, supervisor_pid: int) -> ConnectionInfo:
         clients=str(paths.clients),
         python=platform.python_version(),
         store=str(paths.store),
+        memory=str(paths.memory or ""),
     )

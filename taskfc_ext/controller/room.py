@@ -20,7 +20,7 @@ from collections.abc import Callable
 import msgspec
 
 from taskfc_ext.core.effects import ClientSend, Effects, Send, SupervisorSend
-from taskfc_ext.drivers.room import LOW, RESERVE, megabytes, storage_full
+from taskfc_ext.drivers.room import LOW, megabytes, storage_full
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.errors import StorageFull
 from taskfc_ext.protocol.client_messages import Reply, Stopping
@@ -137,7 +137,7 @@ class Room:
 
     def _look_for_room(self) -> None:
         reserve = self._store.reserve
-        needed = 2 * LOW + (0 if reserve.exists else RESERVE)
+        needed = 2 * LOW + (0 if reserve.exists else reserve.size)
         if reserve.free_beside() >= needed and reserve.make() and reserve.has_room_beside():
             logger.info("there is room again: %s free", megabytes(reserve.free_beside()))
             self._no_room, self._failed = None, False

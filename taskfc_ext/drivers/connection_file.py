@@ -45,6 +45,7 @@ class ConnectionInfo(msgspec.Struct, frozen=True, kw_only=True):
         clients: path of the clients' socket.
         python: the Python version of the farm.
         store: the folder of its store, which a client's own environment may not tell.
+        memory: the folder of its journal where it keeps its tasks in memory only; empty: that is in its store.
     """
 
     name: str
@@ -59,6 +60,7 @@ class ConnectionInfo(msgspec.Struct, frozen=True, kw_only=True):
     clients: str
     python: str
     store: str = ""
+    memory: str = ""
 
 
 def identity_of(info: ConnectionInfo) -> str:

@@ -18,6 +18,9 @@ from taskfc_ext.protocol.limits import FARM_NAME
 
 _CONNECTION_FILE = re.compile(r"taskfc-(.+)\.json")
 
+MEMORY_FOLDER = re.compile(r"[0-9a-f]{8}\.memory")
+"""Names of the folders of farms that keep their tasks in memory only: the tag is before the dot."""
+
 SOCKET_PATH_LIMIT = 103 if sys.platform == "darwin" else 107
 """Bytes of the path of a Unix socket, without the final zero, that the kernel accepts."""
 
@@ -56,6 +59,7 @@ class FarmPaths:
         store: the folder that outlives the processes.
         sockets: the folder for sockets and pages of all the user's farms; names of files begin with the tag.
         note: why the store is not in its usual place; else empty.
+        memory: the folder of the journal and its payloads where the farm keeps them in memory; `None`: the store is.
     """
 
     name: str
@@ -63,11 +67,17 @@ class FarmPaths:
     store: Path
     sockets: Path
     note: str = ""
+    memory: Path | None = None
+
+    @property
+    def data(self) -> Path:
+        """The folder of the journal, its payloads and its reserve."""
+        return self.memory or self.store
 
     @property
     def journal(self) -> Path:
         """The SQLite file."""
-        return self.store / "journal.sqlite"
+        return self.data / "journal.sqlite"
 
     @property
     def payloads(self) -> Path:
@@ -156,7 +166,12 @@ class FarmPaths:
     @property
     def written(self) -> tuple[Path, ...]:
         """The folders in which a farm writes."""
-        return self.store, self.sockets, self.connection_file.parent
+        return self.store, self.data, self.sockets, self.connection_file.parent
+
+
+def is_in_memory(path: Path) -> bool:
+    """Return whether a path is the folder of a farm that keeps its tasks in memory only, or below one."""
+    return any(MEMORY_FOLDER.fullmatch(part) for part in path.parts)
 
 
 def payloads_of(journal: Path) -> Path:
@@ -304,7 +319,7 @@ def check_store(paths: FarmPaths) -> None:
     Raises:
         StartFailed: the store is refused; the hint says what to do.
     """
-    for folder in (paths.store.parent, paths.store):
+    for folder in (paths.store.parent, paths.store, *([paths.memory] if paths.memory else [])):
         try:
             found = folder.lstat()
         except OSError as error:
@@ -317,7 +332,19 @@ def check_store(paths: FarmPaths) -> None:
 
 
 def _private_folder(folder: Path, variable: str) -> None:
-    elsewhere = f"or set {variable} to another folder, of this user alone"
+    require_private_folder(folder, elsewhere=f"or set {variable} to another folder, of this user alone")
+
+
+def require_private_folder(folder: Path, *, elsewhere: str) -> None:
+    """Make a missing folder, and refuse one that another user can read or write.
+
+    Args:
+        folder: its path.
+        elsewhere: the end of the hint, after a comma: how to have another folder.
+
+    Raises:
+        StartFailed: it is refused or cannot be made; the hint says what to do.
+    """
     try:
         make_private_folder(folder)
         found = folder.lstat()

@@ -1,4 +1,4 @@
-"""The room on the disk of a store: whether there is any, an error that says so, and a reserve.
+"""The room on the disk or in the memory of a store: whether there is any, an error that says so, and a reserve.
 
 The reserve is a file that holds some megabytes. It is removed when a commit fails for want of room, so that what makes
 room, such as a clear, can still be committed. It is made again when there is room.
@@ -13,10 +13,14 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from taskfc_ext.drivers.paths import is_in_memory
 from taskfc_ext.errors import StorageFull
 
 RESERVE = 4 * 2**20
 """Bytes of the reserve: a clear of a hundred thousand tasks takes less."""
+
+RESERVE_IN_MEMORY = 2**20
+"""Bytes of the reserve of a store in memory, which nothing else can use: a clear of ten thousand tasks takes less."""
 
 LOW = 4 * 2**20
 """Free bytes below which a store accepts nothing new."""
@@ -60,6 +64,15 @@ def free_bytes(folder: Path) -> int:
     return disk.f_bavail * disk.f_frsize
 
 
+def total_bytes(folder: Path) -> int:
+    """Return the bytes that the disk of `folder` has in all; 0 if that is not known."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return 0
+    return disk.f_blocks * disk.f_frsize
+
+
 def storage_full(folder: Path, why: BaseException | None = None, *, wanted: int = 0) -> StorageFull:
     """Return the error that says where there is no room, how much is free, and what to do.
 
@@ -68,13 +81,14 @@ def storage_full(folder: Path, why: BaseException | None = None, *, wanted: int 
         why: the error of the system or of SQLite; `None`: little is free.
         wanted: bytes for which there is no room, if that is all that is wrong; else 0.
     """
-    free, hint = free_bytes(folder), "make room, or clear finished tasks"
+    free = free_bytes(folder)
+    hint = "clear finished tasks" if is_in_memory(folder) else "make room, or clear finished tasks"
     while why is not None and why.__cause__ is not None:
         why = why.__cause__
     if wanted:
-        text = f"the disk of the farm's store has no room for {megabytes(wanted)} ({folder}, {megabytes(free)} free)"
+        text = f"{_place(folder)} has no room for {megabytes(wanted)} ({folder}, {megabytes(free)} free)"
     elif why is None or free < LOW or _says_full(why):
-        text = f"the disk of the farm's store is full ({folder}, {megabytes(free)} free)"
+        text = f"{_place(folder)} is full ({folder}, {megabytes(free)} free)"
     else:  # a quota, a limit on the size of files, a disk that has failed
         reason = why.strerror if isinstance(why, OSError) else why
         text = f"the farm's store cannot be written ({folder}, {megabytes(free)} free: {reason})"
@@ -110,11 +124,7 @@ def refuse_full_disk(folder: Path, error: BaseException) -> StorageFull | None:
 
 def can_ever_hold(folder: Path, n_bytes: int) -> bool:
     """Return whether the disk of `folder` could hold so much if much of it were free; not so if that is not known."""
-    try:
-        disk = os.statvfs(folder)
-    except OSError:
-        return False
-    return n_bytes < disk.f_blocks * disk.f_frsize // 2
+    return n_bytes < total_bytes(folder) // 2
 
 
 def refuse_start(folders: Iterable[Path]) -> StorageFull | None:
@@ -123,8 +133,13 @@ def refuse_start(folders: Iterable[Path]) -> StorageFull | None:
     if full is None:
         return None
     free = free_bytes(full)
-    text = f"the farm cannot start: the disk of {full} is full ({megabytes(free)} free)"
+    place = "memory" if is_in_memory(full) else "disk"
+    text = f"the farm cannot start: the {place} of {full} is full ({megabytes(free)} free)"
     return StorageFull(text, path=str(full), free=free, hint="make room there, and start it again")
+
+
+def _place(folder: Path) -> str:
+    return "the memory of the farm's store" if is_in_memory(folder) else "the disk of the farm's store"
 
 
 def _says_full(error: BaseException) -> bool:
@@ -143,10 +158,14 @@ class Reserve:
 
     Args:
         path: its file.
+
+    Attributes:
+        size: its bytes.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.size = RESERVE_IN_MEMORY if is_in_memory(path) else RESERVE
 
     @property
     def exists(self) -> bool:
@@ -159,7 +178,7 @@ class Reserve:
 
     def make(self) -> bool:
         """Make the reserve unless it is there; return whether it is there now."""
-        return self.exists or _allocate(self._path, RESERVE)
+        return self.exists or _allocate(self._path, self.size)
 
     def give_back(self) -> bool:
         """Remove the reserve; return whether there was one."""

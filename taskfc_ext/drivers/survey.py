@@ -59,7 +59,7 @@ def _size(path: Path) -> int:
 def find_exposed(paths: FarmPaths) -> list[str]:
     """Return a line for each file and folder of a farm that is not its user's alone."""
     places = [paths.store.parent, paths.sockets, *_all_in(paths.store)]
-    for folder in find_aside(paths):
+    for folder in (*([paths.memory] if paths.memory else []), *find_aside(paths)):
         places += _all_in(folder)
     return [f"{place} {problem}" for place in places if (problem := _problem_of(place))]
 

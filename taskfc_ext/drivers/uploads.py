@@ -29,7 +29,7 @@ from itertools import count
 from pathlib import Path
 
 from taskfc_ext.drivers.files import make_private_folder, open_private
-from taskfc_ext.drivers.paths import payloads_of, uploads_of
+from taskfc_ext.drivers.paths import is_in_memory, payloads_of, uploads_of
 from taskfc_ext.drivers.room import free_bytes, megabytes
 from taskfc_ext.errors import StorageFull, StoreError
 from taskfc_ext.protocol.payloads import Payload, PayloadRef, Upload
@@ -39,6 +39,9 @@ KEPT_AFTER_DEATH = 60.0
 
 RESERVE = 64 * 2**20
 """Bytes of the disk that payloads leave free: without room for its journal, the farm stops."""
+
+RESERVE_IN_MEMORY = 8 * 2**20
+"""The same of a store in memory: a container may have as little as 64 MB of it."""
 
 READ_UP_TO = 2**20
 """Bytes up to which a payload is read, as that costs no more than a mapping."""
@@ -106,10 +109,11 @@ class UploadFolder:
         parts = list(parts)
         try:
             self._prepare()
+            reserve = RESERVE_IN_MEMORY if is_in_memory(self._folder) else RESERVE
             while True:
                 file = f"{next(self._numbers):x}"
                 try:
-                    size = write_new(self._folder / file, parts, report=report)
+                    size = write_new(self._folder / file, parts, reserve=reserve, report=report)
                 except FileExistsError:
                     continue  # of a forked child that writes here, too
                 return UploadedFile(Upload(self.name, file, size), self._folder / file)

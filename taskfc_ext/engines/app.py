@@ -14,6 +14,7 @@ from hashlib import blake2b
 from typing import Any
 
 from taskfc_ext.drivers.memory import give_back_memory, keep_little_memory
+from taskfc_ext.drivers.memory_folder import place_store
 from taskfc_ext.drivers.options_file import read_options
 from taskfc_ext.drivers.paths import FarmPaths, check_store, farm_paths
 from taskfc_ext.drivers.processes import die_with_parent
@@ -40,6 +41,7 @@ def main() -> None:
     paths = farm_paths(name)
     check_store(paths)
     options = read_options(paths)
+    paths = place_store(paths, options)
     if options.engine is None:
         raise SystemExit(f"farm {name!r} has no engine")
     run = name_bridge(paths.tag, socket.gethostname())

@@ -79,8 +79,11 @@ class Farms(Protocol):
             engine: `on`, `resources` and `idle` of `taskfc_ext.start`.
         """
 
-    def stop(self, name: str) -> None:
-        """Stop a farm and wait until it has ended; unfinished tasks stay in its store."""
+    def memory_note(self, name: str, *, restarted: bool = False) -> str:
+        """Return the line about a farm that has just been started and keeps its tasks in memory only; else nothing."""
+
+    def stop(self, name: str) -> str:
+        """Stop a farm and wait until it has ended; return what becomes of its unfinished tasks."""
 
     def restart(self, name: str, n_workers: int | None, **engine: Any) -> None:
         """Stop a farm if it runs, and start it with the same options."""
@@ -119,11 +122,22 @@ class LocalFarms:
 
         return start(n_workers, name=name, fresh=fresh, **engine).put_aside
 
-    def stop(self, name: str) -> None:
+    def memory_note(self, name: str, *, restarted: bool = False) -> str:
+        from taskfc_ext.client.farm.launch import LocalFarm
+        from taskfc_ext.view.wording import describe_memory
+
+        farm = LocalFarm(name)
+        return describe_memory(on_disk=farm.has_store_on_disk, restarted=restarted) if farm.is_in_memory else ""
+
+    def stop(self, name: str) -> str:
         from taskfc_ext.client.farm.launch import LocalFarm
         from taskfc_ext.client.start import stop
+        from taskfc_ext.view.wording import GONE, KEPT
 
-        stop(LocalFarm(name))
+        farm = LocalFarm(name)
+        kept = GONE if farm.is_in_memory else KEPT
+        stop(farm)
+        return kept
 
     def restart(self, name: str, n_workers: int | None, **engine: Any) -> None:
         from taskfc_ext.client.start import restart

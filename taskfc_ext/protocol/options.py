@@ -61,10 +61,13 @@ class FarmOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     Attributes:
         n_workers: the number of workers; with an engine at most so many, as its demand and its places permit.
+        store: the place of tasks and results: on the disk, or in memory, where they end with the controller. "sqlite"
+            is the disk, too: earlier versions have stored it.
         resources: own resources of the farm on this machine, name -> amount. Cores, memory and GPUs are found at each
             start.
         engine: the engine that has the workers; `None`: they are processes of this machine.
         durability: what accepted tasks and their results survive: the death of any process, or a power cut as well.
+            Without meaning while the store is in memory.
         keep_days: days for which finished tasks are kept; 0: for ever.
         idle_stop: hours without a client and without an unfinished task after which the farm stops; 0: never.
         keep_bytes: bytes that the store may take, at least a megabyte; 0: no limit.
@@ -74,7 +77,7 @@ class FarmOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     python: str
     cwd: str
     sys_path: tuple[str, ...]
-    store: Literal["sqlite"] = "sqlite"
+    store: Literal["disk", "memory", "sqlite"] = "disk"
     unreachable_after: Seconds = UNREACHABLE_AFTER
     max_deaths: Annotated[int, Meta(ge=1, le=1000)] = MAX_DEATHS
     properties: dict[str, Any] = {}
@@ -84,6 +87,16 @@ class FarmOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     keep_days: Annotated[float, Meta(ge=0, le=MAX_DAYS)] = KEEP_DAYS
     idle_stop: Annotated[float, Meta(ge=0, le=24 * MAX_DAYS)] = IDLE_STOP
     keep_bytes: Annotated[int, Meta(ge=0, le=MAX_AMOUNT)] = KEEP_BYTES
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether tasks and results are in memory only."""
+        return self.store == "memory"
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether each commit is written to the disk before it is answered."""
+        return self.durability == "disk" and not self.is_in_memory
 
 
 def age_text(seconds: float) -> str:

@@ -82,6 +82,12 @@ def add_handlers(app: web.Application, *, root_dir: str) -> Hub:
     return hub
 
 
+def _bytes_of(name: str) -> int:
+    """Return the bytes of a farm's store, on the disk and in memory."""
+    paths = LocalFarm(name).current_paths()
+    return bytes_in(paths.store) + (bytes_in(paths.memory) if paths.memory else 0)
+
+
 def _subscribe(name: str, on_news: Callable[[News], None]) -> Subscriber:
     return Subscriber(asyncio.get_running_loop(), LocalFarm(name), on_news, version=__version__, label="Jupyter server")
 
@@ -213,7 +219,7 @@ class FarmHandler(_Handler):
             if await self.hub.status(name) is None:
                 self.refuse_farm(name)
             else:
-                self.answer(FarmDetails(store_bytes=await asyncio.to_thread(bytes_in, farm_paths(name).store)))
+                self.answer(FarmDetails(store_bytes=await asyncio.to_thread(_bytes_of, name)))
 
     @web.authenticated
     @authorized("write")  # type: ignore[untyped-decorator]

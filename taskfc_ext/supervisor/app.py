@@ -8,6 +8,7 @@ import traceback
 
 import msgspec
 
+from taskfc_ext.drivers.memory_folder import hold_memory, place_store
 from taskfc_ext.drivers.paths import FarmPaths, farm_paths, prepare
 from taskfc_ext.drivers.process_limits import raise_file_limit, require_limits_of_farm
 from taskfc_ext.drivers.processes import python_command
@@ -81,11 +82,14 @@ def _supervise(
     if request.at_rest:
         options = msgspec.structs.replace(options, n_workers=0)  # only now: the stored options do not change
     require_limits_of_farm(options.n_workers if options.engine is None else 0)
+    paths = place_store(paths, options)
     dead = take_over(paths, lock_fd)
     log(f"farm {paths.name} starts with {options.n_workers} workers, pid={os.getpid()} tag={paths.tag}")
-    Supervisor(
-        paths, options, lock_fd=lock_fd, status=status, dead=dead, commands=commands, secrets=secrets, umask=umask
-    ).run()
-    clear_away(paths)
+    with hold_memory(paths):
+        supervisor = Supervisor(
+            paths, options, lock_fd=lock_fd, status=status, dead=dead, commands=commands, secrets=secrets, umask=umask
+        )
+        supervisor.run()
+    clear_away(paths, is_lost=supervisor.is_lost)
     status.send(LaunchStatus(error="the farm was stopped before it was ready"))  # dropped if it was ready
     log("ended")

@@ -14,7 +14,7 @@ def store_n_workers(paths: FarmPaths, options: FarmOptions, n: int) -> FarmOptio
     """Return `options` with another number of workers, after storing them for a restart."""
     options = msgspec.structs.replace(options, n_workers=n)
     try:
-        replace_file(paths.options, msgspec.json.encode(options), sync=options.durability == "disk")
+        replace_file(paths.options, msgspec.json.encode(options), sync=options.is_synced)
     except OSError as error:
         log(f"cannot store the number of workers for a restart: {error}")
     return options

@@ -73,6 +73,9 @@ class Supervisor:
         commands: makes the commands of the child processes.
         secrets: what a bridge needs to be let in by its engine, as JSON.
         umask: of the workers; -1: that of this process.
+
+    Attributes:
+        is_lost: the tasks, which were in memory only, have ended with their controller, and so did the farm.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class Supervisor:
         secrets: bytes = b"",
         umask: int = -1,
     ) -> None:
+        self.is_lost = False
         self._paths = paths
         self._lock = HeldLock(paths.lock, lock_fd)
         self._status = status
@@ -255,6 +259,7 @@ class Supervisor:
             case StoreRefused(error, hint):
                 log(f"stopping, as no controller can serve the store: {error}")
                 self._status.send(LaunchStatus(error=error, hint=hint))
+                self.is_lost = self._paths.memory is not None and self._backoff.has_served
                 self._stop(now)
             case Shutdown():
                 log("stopping")
@@ -269,6 +274,10 @@ class Supervisor:
         if self._has_uncounted_stop:
             note_stop(self._paths)
         if self._stopping or returncode == 0:
+            self._stop(now)
+        elif self._paths.memory is not None and self._backoff.has_served:
+            log(f"stopping, as the tasks, in memory only, ended with the controller: {controller.describe_end()}")
+            self.is_lost = True
             self._stop(now)
         else:
             self._try_again(controller.describe_end(), now + self._backoff.note_death(now))

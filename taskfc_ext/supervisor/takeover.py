@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from taskfc_ext.drivers.connection_file import boot_id, last_connection, read_connection, remove_connection
 from taskfc_ext.drivers.files import open_private, remove_if_empty, replace_file, try_lock, unlock
+from taskfc_ext.drivers.memory_folder import remove_left_behind
 from taskfc_ext.drivers.options_file import decode_options, read_options
 from taskfc_ext.drivers.paths import FarmPaths
 from taskfc_ext.drivers.processes import WatchedPage, sweep
@@ -69,41 +70,55 @@ def settle_options(paths: FarmPaths, given: bytes) -> FarmOptions:
     if not given:
         return read_options(paths)
     options = decode_options(paths.name, given)
-    replace_file(paths.options, given, sync=options.durability == "disk")
+    replace_file(paths.options, given, sync=options.is_synced)
     return options
 
 
 def take_over(paths: FarmPaths, lock_fd: int) -> list[WorkerDown]:
     """Remove the files and processes of a killed predecessor, and return the ends of its workers.
 
+    There are none if it, or this farm, keeps its tasks in memory only: no store has the attempts that they were in.
     A regular end leaves only an empty lock file, so a usual start does not search for processes.
     """
     with hold_folder(paths.sockets) as folder:
         pages = _pages(folder, paths.tag)
         if pages or os.fstat(lock_fd).st_size:
             _sweep(paths)  # first, so that the pages do not change any more
-        to_blame = bool(pages) and not _has_booted(paths)
+        last = last_connection(paths) if pages else None
+        has_booted = last is not None and last.boot_id != boot_id()  # then no task is to blame for the end
+        to_blame = bool(pages) and not has_booted
         dead = [_down_of(folder, paths, worker, to_blame) for worker in pages]
     for worker in pages:
         remove_if_empty(paths.worker_log(worker))
     remove_files(paths)
+    remove_left_behind(paths)
     forget_idle_stop(paths)
     os.pwrite(lock_fd, b"{}", 0)  # not empty: from now on there are files and processes to remove
-    return dead
+    return dead if paths.memory is None and not (last is not None and last.memory) else []
 
 
-def clear_away(paths: FarmPaths) -> None:
-    """Kill what is left and remove all files but the store. Called when all child processes have ended."""
+def clear_away(paths: FarmPaths, *, is_lost: bool = False) -> None:
+    """Kill what is left and remove all files but the store. Called when all child processes have ended.
+
+    `is_lost`: its tasks ended with its controller. The connection file stays, by which clients find out.
+    """
     _sweep(paths)
-    remove_files(paths)
+    if is_lost:
+        _remove_sockets(paths)
+    else:
+        remove_files(paths)
 
 
 def remove_files(paths: FarmPaths) -> None:
     """Remove sockets, pages and connection file."""
+    _remove_sockets(paths)
+    remove_connection(paths)
+
+
+def _remove_sockets(paths: FarmPaths) -> None:
     with suppress(FolderRefused), hold_folder(paths.sockets) as folder:
         for file in (paths.clients, paths.workers, *map(paths.page, _pages(folder, paths.tag))):
             remove_below(folder, file.name)
-    remove_connection(paths)
 
 
 def _sweep(paths: FarmPaths) -> None:
@@ -117,12 +132,6 @@ def _pages(folder: int, tag: str) -> list[int]:
     prefix = f"{tag}.p"
     names = [name.removeprefix(prefix) for name in os.listdir(folder) if name.startswith(prefix)]
     return sorted(int(name) for name in names if name.isdecimal())
-
-
-def _has_booted(paths: FarmPaths) -> bool:
-    """Return whether the system was booted since the predecessor ran: then no task is to blame for its end."""
-    info = last_connection(paths)
-    return info is not None and info.boot_id != boot_id()
 
 
 def _down_of(folder: int, paths: FarmPaths, worker: int, to_blame: bool) -> WorkerDown:

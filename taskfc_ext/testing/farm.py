@@ -167,6 +167,11 @@ class FakeFarm:
         )
 
     @property
+    def is_in_memory(self) -> bool:
+        """Whether its tasks end with its controller: the state that the test has set."""
+        return self.state is Condition.LOST
+
+    @property
     def journal(self) -> Path:
         """Its store."""
         return self._folder / STORE

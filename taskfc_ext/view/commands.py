@@ -227,4 +227,4 @@ async def _clear(taskids: Sequence[int] | None, ask: Ask) -> CommandAnswer:
 
 async def _stop(ask: Ask) -> CommandAnswer:
     await ask(requests.Stop)
-    return CommandAnswer(ok=True, said=f"The farm stops; {KEPT}.")
+    return CommandAnswer(ok=True, said=f"The farm stops; {KEPT}, unless that is in memory.")

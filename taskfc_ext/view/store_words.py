@@ -17,6 +17,10 @@ class StoreWords(Protocol):
     """Parsed arguments that have the ones of `OF_STORE`; `None`: not given."""
 
     @property
+    def store(self) -> str | None:
+        """The place of tasks and results: `disk` or `memory`."""
+
+    @property
     def keep_days(self) -> float | None:
         """Days for which finished tasks are kept; 0: for ever."""
 
@@ -63,6 +67,12 @@ def _size(text: str) -> int:
 
 
 OF_STORE: tuple[Argument, ...] = (
+    argument(
+        "--store",
+        help="keep tasks and results on the disk (the default), or in memory only: gone when the farm ends",
+        metavar="disk|memory",
+        choices=("disk", "memory"),
+    ),
     argument("--keep-days", help="keep finished tasks for N days (7; 0: for ever)", metavar="N", type=_days),
     argument(
         "--keep-bytes", help="keep a store of up to so many bytes (10GB; 0: no limit)", metavar="SIZE", type=_size
@@ -75,12 +85,19 @@ OF_STORE: tuple[Argument, ...] = (
         choices=("process", "disk"),
     ),
 )
-"""Options of `taskfc start` and `%task start`; what is not given stays as it was at the last start."""
+"""Options of `taskfc start` and `%task start`; what is not given, but `--store`, stays as it was at the last start."""
 
 
 def store_arguments(words: StoreWords) -> dict[str, Any]:
-    """Return the arguments of `start` for the options of a store; only what is given."""
+    """Return the arguments of `start` for the options of a store; only what is given.
+
+    Raises:
+        ValueError: two of them exclude each other.
+    """
+    if words.store == "memory" and words.durability == "disk":
+        raise ValueError("--store memory writes nothing to the disk, so it cannot have --durability disk")
     given = {
+        "store": words.store,
         "keep_days": words.keep_days,
         "keep_bytes": words.keep_bytes,
         "idle_stop": words.idle_stop,
@@ -92,7 +109,8 @@ def store_arguments(words: StoreWords) -> dict[str, Any]:
 def limits_of(options: FarmOptions) -> dict[str, str | float | int]:
     """Return the limits of a farm by the names of `start`'s arguments; 0: no limit."""
     return {
-        "durability": options.durability,
+        "store": "memory" if options.is_in_memory else "disk",
+        "durability": "none" if options.is_in_memory else options.durability,
         "keep_days": options.keep_days,
         "keep_bytes": options.keep_bytes,
         "idle_stop": options.idle_stop,
@@ -105,5 +123,8 @@ def describe_limits(options: FarmOptions) -> str:
     room = f", in a store of up to {format_size(options.keep_bytes)}" if options.keep_bytes else ""
     hours = age_text(options.idle_stop * HOUR)
     idle = f"stops after {hours} without use" if options.idle_stop else "never stops by itself"
+    if options.is_in_memory:
+        room = f", in up to {format_size(options.keep_bytes)} of memory" if options.keep_bytes else ""
+        return f"keeps tasks in memory only: they are gone when it ends; finished ones {days}{room}; {idle}"
     survives = "a power cut" if options.durability == "disk" else "the death of any process"
     return f"keeps finished tasks {days}{room}; {idle}; survives {survives}"

@@ -30,6 +30,12 @@ ICONS = {
 KEPT = "unfinished tasks stay in its store"
 """About a farm that stops."""
 
+GONE = "its tasks were in memory only, and are gone"
+"""About one that stops without a store on the disk."""
+
+IN_MEMORY = "keeps its tasks in memory only"
+"""About one that runs without a store on the disk."""
+
 HELD = "Held {}"
 RELEASED = "Released {}"
 """Verbs for `describe_steering`. That of a move is `move_text`."""
@@ -163,6 +169,17 @@ def describe_start(name: str, n_workers: int | None = None) -> str:
     """Return the result of a start; without the number of workers where it is not known."""
     workers = "" if n_workers is None else f", with {plural(n_workers, 'worker')}"
     return f"Farm {name} runs{workers}."
+
+
+def describe_memory(*, on_disk: bool, restarted: bool = False) -> str:
+    """Return the line about a farm that has begun with an empty store in memory.
+
+    Args:
+        on_disk: it has a store on the disk, too.
+        restarted: it had tasks in memory before.
+    """
+    first = f"{IN_MEMORY}, and begins empty" if restarted else f"{IN_MEMORY}: they are gone when it ends"
+    return f"{first}; its store on the disk stays as it is for the next start on the disk" if on_disk else first
 
 
 def describe_aside(folder: Path) -> str:

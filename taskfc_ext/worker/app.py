@@ -14,6 +14,7 @@ from typing import NoReturn, TextIO, cast
 
 from taskfc_ext import worker
 from taskfc_ext.drivers.memory import offer_to_be_ended
+from taskfc_ext.drivers.memory_folder import place_store
 from taskfc_ext.drivers.options_file import read_options
 from taskfc_ext.drivers.paths import check_store, farm_paths
 from taskfc_ext.drivers.process_tree import become_subreaper
@@ -55,11 +56,13 @@ def main() -> None:
     name, worker_id, page_fd, life_fd = sys.argv[1], *map(int, sys.argv[2:5])
     paths = farm_paths(name)
     check_store(paths)  # first: its options set the module path
+    options = read_options(paths)
+    paths = place_store(paths, options)
     page = Page(page_fd)
     os.close(page_fd)
     run_worker(
         worker_id,
-        read_options(paths),
+        options,
         page=page,
         life=LifePipe(life_fd),
         connect=lambda: WorkerDealer(paths.workers, life_fd),

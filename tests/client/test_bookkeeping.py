@@ -23,6 +23,7 @@ from taskfc_ext.protocol.client_messages import (
     Ended,
     ErrorKind,
     GetResults,
+    Ping,
     QueueStatus,
     Refused,
     Released,
@@ -405,3 +406,26 @@ WITH_RECOVERY = Spec(
 )
 def test_all_that_is_large_counts_towards_a_frame(large: Message) -> None:
     assert [len(frame) for frame in frames([large, large])] == [1, 1]
+
+
+def test_in_another_store_only_unsent_submissions_go_on() -> None:
+    """Another client has started the farm again after its store was lost: ids mean other tasks now."""
+    state, of = SessionState(), template()
+    state.enter_store(100.0, StoreError("gone"))
+    (accepted,) = submit(state, of, b"1")
+    state.take()
+    state.receive(Accepted(1, 0))
+    (sent,) = submit(state, of, b"2")
+    state.take()
+    (unsent,) = submit(state, of, b"3")
+    call = Call(Ping, {})
+    state.outbox.append(call)
+    state.enter_store(100.0, StoreError("gone"))
+    assert state.unfinished == {0: accepted}
+    state.enter_store(200.0, StoreError("gone"))
+    assert [future.done() for future in (accepted, sent, unsent)] == [True, True, False]
+    assert [type(ended.exception()) for ended in (accepted, sent, call.answer)] == [StoreError] * 3
+    assert state.resume() == []
+    assert [each for each in state.take() if isinstance(each, Submit)] == [message(of, 3, b"3")]
+    with pytest.raises(UnknownTask, match="was started with a fresh store since"):
+        accepted.check_store(state.store_began)

@@ -33,6 +33,8 @@ class Owner:
 
     def check_may_wait(self) -> None: ...
 
+    async def check_store(self, futures: Any) -> None: ...
+
     async def cancel(self, future: TaskFuture) -> bool:
         return future._settle(CANCELLED)
 

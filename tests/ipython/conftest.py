@@ -21,6 +21,7 @@ from taskfc_ext.ipython import extension
 from taskfc_ext.protocol.infos import Details, EngineInfo, SubmittedTask, TaskInfo, WorkerInfo
 from taskfc_ext.protocol.payloads import Failure, Payload, Reason, encode_failure
 from taskfc_ext.protocol.spec import NO_CELL, Kind, Origin, Spec, is_from
+from taskfc_ext.view.wording import KEPT
 from tests.shells import end_shell, new_shell
 
 
@@ -278,6 +279,9 @@ class FakeOwner:
         if self._farm.interrupt_waits:
             raise KeyboardInterrupt
 
+    async def check_store(self, futures: Sequence[TaskFuture]) -> None:
+        self._farm.check_store(*futures)
+
     async def cancel(self, future: TaskFuture) -> bool:
         raise CancelledError
 
@@ -358,8 +362,12 @@ class FakeFarms:
         self.farm.engines.append(engine)
         self.farm.name, self.farm.runs = name, True
 
-    def stop(self, name: str) -> None:
+    def memory_note(self, name: str, *, restarted: bool = False) -> str:
+        return ""
+
+    def stop(self, name: str) -> str:
         self.farm.runs = False
+        return KEPT
 
     def restart(self, name: str, n_workers: int | None, **engine: Any) -> None:
         self.farm.runs = True

@@ -58,6 +58,8 @@ class VirtualFarm:
 
     name, journal = "t", Path("/virtual/store")
 
+    is_in_memory = False
+
     def __init__(self, world: World) -> None:
         self._world = world
 

@@ -126,8 +126,12 @@ MAGICS = [
         "%task start: unknown option --cores; --cores is an option of a task: `%%task --cores ...`",
     ),
     (
-        "%task start --store x",
-        "%task start: unknown option --store; it is `%task start [-n N] [--name NAME] [--fresh] [--keep-days N] [--keep-bytes SIZE] [--idle-stop H] [--durability process|disk] [--on ENGINE] [--resources NAME=N,...] [--idle S]`",
+        "%task start --shop x",
+        "%task start: unknown option --shop; it is `%task start [-n N] [--name NAME] [--fresh] [--store disk|memory] [--keep-days N] [--keep-bytes SIZE] [--idle-stop H] [--durability process|disk] [--on ENGINE] [--resources NAME=N,...] [--idle S]`",
+    ),
+    (
+        "%task start --store memory --durability disk",
+        "%task start: --store memory writes nothing to the disk, so it cannot have --durability disk",
     ),
     ("%task start -n 99999", "%task start: -n: must be a whole number from 0 to 10000, not '99999'"),
     ("%task start --engine tcp://x", "%task start: unknown option --engine; did you mean --on?"),
@@ -507,7 +511,12 @@ PYTHON = [
         TypeError,
         "start() takes 1 argument by position, not 2; name=, store=, fresh=, properties=, unreachable_after=, max_deaths=, on=, resources=, idle=, keep_days=, keep_bytes=, idle_stop=, durability= are given by name",
     ),
-    ("start(store='redis')", ValueError, "start: store is 'sqlite', which is the only kind, not 'redis'"),
+    ("start(store='redis')", ValueError, "start: store is 'disk' or 'memory', not 'redis'"),
+    (
+        "start(store='memory', durability='disk')",
+        ValueError,
+        "start: store='memory' writes nothing to the disk, so it cannot have durability='disk'",
+    ),
     ("start(max_deaths=0)", ValueError, "start: max_deaths=0 is not possible: expected int >= 1"),
     ("start(unreachable_after=-1)", ValueError, "start: unreachable_after=-1 is not possible: expected float >= 0.0"),
     (

@@ -197,7 +197,7 @@ def test_tasks_are_released_and_moved_together():
         (Scale(n=4), 2, True, "4 workers (before: 2)."),
         (Scale(n=1), 2, True, "1 worker (before: 2); surplus workers end when they are idle."),
         (Scale(n=2), 2, True, "2 workers already."),
-        (Stop(), None, True, "The farm stops; unfinished tasks stay in its store."),
+        (Stop(), None, True, "The farm stops; unfinished tasks stay in its store, unless that is in memory."),
         (Stop(), ControllerStopped("it was stopped"), False, "It was stopped."),
         (Clear(), LOST, False, "It does not answer: wait."),
         (RetryFailed(), TypeError("what is this?"), False, "What is this?"),

@@ -26,6 +26,11 @@ from taskfc_ext.view.store_words import describe_limits
             {"keep_days": 0.5, "keep_bytes": 0, "idle_stop": 48.0},
             "keeps finished tasks for 12 hours; stops after 2 days without use; survives the death of any process",
         ),
+        (
+            {"store": "memory", "durability": "disk"},
+            "keeps tasks in memory only: they are gone when it ends; finished ones for 7 days, in up to 10 GB of "
+            "memory; stops after 12 hours without use",
+        ),
     ],
 )
 def test_limits_in_words(given: dict[str, Any], expected: str) -> None:

@@ -14,12 +14,23 @@ class Condition(Enum):
 
     ALIVE = "alive"  # its supervisor lives; a controller that died is back within a second
     DEAD = "dead"  # its processes are gone, and nobody has stopped them
+    LOST = "lost"  # dead, and its tasks with it: it kept them in memory only
     ASLEEP = "asleep"  # it has stopped since nobody used it: for a client as if dead, for others as if stopped
     STOPPED = "stopped"  # it was stopped on purpose, or never started
 
     @property
+    def word(self) -> str:
+        """The state in lists: running, dead or stopped."""
+        return {Condition.ALIVE: "running", Condition.DEAD: "dead", Condition.LOST: "dead"}.get(self, "stopped")
+
+    @property
     def has_ended_by_itself(self) -> bool:
         """Whether a client that needs it may start it again, since nobody has stopped it."""
+        return self.has_kept_tasks or self is Condition.LOST
+
+    @property
+    def has_kept_tasks(self) -> bool:
+        """Whether nobody has stopped it, and its tasks go on when it is started again."""
         return self in (Condition.DEAD, Condition.ASLEEP)
 
 
@@ -34,6 +45,11 @@ class Farm(Protocol):
     @property
     def journal(self) -> Path:
         """Its store's journal: large payloads stand beside it."""
+        ...
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether it keeps its tasks in memory only, or did so when it ran last."""
         ...
 
     def connection(self) -> ConnectionInfo | None:

@@ -8,19 +8,21 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
-from taskfc_ext.client.farm.interface import Condition
+from taskfc_ext.client.farm.interface import Condition, Farm
 from taskfc_ext.drivers.connection_file import ConnectionInfo, last_connection, read_connection
 from taskfc_ext.drivers.cores import thread_pool_environment
 from taskfc_ext.drivers.files import open_private
+from taskfc_ext.drivers.memory_folder import make_memory_folder, place_store
 from taskfc_ext.drivers.options_file import read_options
 from taskfc_ext.drivers.paths import FarmPaths, farm_paths, known_farms, prepare
 from taskfc_ext.drivers.processes import environment_outside_farms, python_command
 from taskfc_ext.drivers.stops import count_stops, has_stopped_idle
-from taskfc_ext.errors import ControllerStopped, ControllerUnavailable, StartFailed
+from taskfc_ext.errors import ControllerLost, ControllerStopped, ControllerUnavailable, StartFailed
 from taskfc_ext.protocol.launch import LaunchRequest, LaunchStatus, decode_status, words_of
 from taskfc_ext.protocol.options import FarmOptions
 
@@ -37,12 +39,26 @@ _supervisors: list[subprocess.Popen[bytes]] = []
 """The supervisors that this process started. A parent has to collect its children, or they stay as zombies."""
 
 
-def stopped_error(name: str) -> ControllerStopped:
+def stopped_error(farm: Farm) -> ControllerStopped:
     """Return the error that ends waits for a farm that was stopped on purpose."""
-    return ControllerStopped(
-        f"farm {name!r} was stopped",
-        hint="its tasks are in its store: start() carries on, and client.future(id) follows a task",
-    )
+    hint = "its tasks are in its store: start() carries on, and client.future(id) follows a task"
+    if farm.is_in_memory:
+        hint = "it kept its tasks in memory only: submit them again, which starts a fresh farm"
+    return ControllerStopped(f"farm {farm.name!r} was stopped", hint=hint)
+
+
+def died_error(farm: Farm) -> ControllerUnavailable:
+    """Return the error that ends waits for a dead farm which is not started again for them."""
+    return lost_error(farm) if farm.is_in_memory else ControllerUnavailable(f"farm {farm.name!r} has died")
+
+
+def lost_error(farm: Farm) -> ControllerLost:
+    """Return the error that ends waits for tasks that are gone with their store."""
+    if farm.is_in_memory:
+        fact = "kept its tasks in memory only, and its controller has died"
+    else:
+        fact = "was started with a fresh store meanwhile"
+    return ControllerLost(f"farm {farm.name!r} {fact}", hint="its tasks are gone: submit them again")
 
 
 def require_known(name: str) -> None:
@@ -70,8 +86,28 @@ class LocalFarm:
     @property
     def journal(self) -> Path:
         """Its store's journal; reads the connection file, as our environment may name another folder."""
+        paths = self.current_paths()
+        if paths.memory is not None and self.connection() is None:
+            make_memory_folder(paths.memory)  # for uploads, with which a submission begins that starts the farm
+        return paths.journal
+
+    def current_paths(self) -> FarmPaths:
+        """Return the paths of its files as it runs, or as it ran last."""
         found = last_connection(self.paths)
-        return Path(found.store, self.paths.journal.name) if found is not None and found.store else self.paths.journal
+        if found is None:
+            return place_store(self.paths, stored_options(self.paths))
+        memory = Path(found.memory) if found.memory else None
+        return replace(self.paths, store=Path(found.store) if found.store else self.paths.store, memory=memory)
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether it keeps its tasks in memory only, or did so when it ran last."""
+        return self.current_paths().memory is not None
+
+    @property
+    def has_store_on_disk(self) -> bool:
+        """Whether it has a journal on the disk."""
+        return replace(self.current_paths(), memory=None).journal.exists()
 
     def connection(self) -> ConnectionInfo | None:
         """Return the content of its connection file; `None` when it does not run."""
@@ -88,7 +124,7 @@ class LocalFarm:
         if self.connection() is not None:
             return Condition.ALIVE
         if _left_behind(self.paths):
-            return Condition.DEAD
+            return Condition.LOST if self.is_in_memory else Condition.DEAD
         return Condition.ASLEEP if has_stopped_idle(self.paths) else Condition.STOPPED
 
     def stops(self) -> int:
@@ -145,7 +181,7 @@ def launch(
         was_killed = process.returncode == -signal.SIGKILL
         raise (Killed if was_killed else StartFailed)(status.error, hint=status.hint)
     if status.stopped:
-        raise stopped_error(paths.name)
+        raise stopped_error(LocalFarm(paths.name))
     return not status.running
 
 

@@ -70,7 +70,7 @@ def _number_of_bytes(value: object) -> int:
 def farm_options(
     workers: int | None = None,
     *,
-    store: Literal["sqlite"] = "sqlite",
+    store: Literal["disk", "memory"] = "disk",
     properties: Mapping[str, Any] | None = None,
     unreachable_after: float = UNREACHABLE_AFTER,
     max_deaths: int = MAX_DEATHS,
@@ -92,8 +92,8 @@ def farm_options(
         raise StartFailed(
             "the working directory of this process is gone, and workers start in it", hint="os.chdir() to one that is"
         ) from None
-    if store != "sqlite":
-        raise ValueError(f"start: store is 'sqlite', which is the only kind, not {store!r}")
+    if store not in ("disk", "memory"):
+        raise ValueError(f"start: store is 'disk' or 'memory', not {store!r}")
     given = {"store": store, "unreachable_after": unreachable_after, "max_deaths": max_deaths, "properties": properties}
     options = FarmOptions(
         n_workers=default_n_workers(workers, engine),

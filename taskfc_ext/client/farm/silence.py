@@ -29,7 +29,7 @@ def silence_error(farm: Farm) -> ControllerLost:
     info = farm.connection()
     if info is None:
         message = f"farm {farm.name!r} has ended without an answer"
-        return ControllerLost(message, hint="the tasks that it had accepted are in its store")
+        return ControllerLost(message, hint=f"the tasks that it had accepted {_place(farm)}")
     who = f"the controller of farm {farm.name!r} (pid {info.pid}) does not answer"
     if is_stopped(info.pid):
         why = "a signal has suspended it (SIGSTOP)"
@@ -39,8 +39,12 @@ def silence_error(farm: Farm) -> ControllerLost:
         why = "it has died, and its supervisor starts it again"
     else:
         why = f"it runs, and has been busy or stuck for {ANSWER_WITHIN:g} s"
-    hint = f"`taskfc stop{name_option(farm.name)}` ends it; the tasks that it had accepted are in its store"
+    hint = f"`taskfc stop{name_option(farm.name)}` ends it; the tasks that it had accepted {_place(farm)}"
     return ControllerLost(f"{who}: {why}", hint=hint)
+
+
+def _place(farm: Farm) -> str:
+    return "are in memory only, and end with it" if farm.is_in_memory else "are in its store"
 
 
 def describe_suspension(farm: Farm) -> str:

@@ -19,21 +19,25 @@ def inspect_farm(farm: Farm) -> FarmStatus:
     name = farm.name
     try:
         info = farm.connection()
-        stopped = info is None and farm.condition() is not Condition.DEAD
+        stopped = info is None and farm.condition() not in (Condition.DEAD, Condition.LOST)
     except (FarmError, OSError) as error:  # on another host, not trusted, not readable
         return FarmStatus(name=name, state=FarmState.REFUSED, message=sentence(error))
     if info is None:
         state = FarmState.STOPPED if stopped else FarmState.DEAD
-        return FarmStatus(name=name, state=state, message=describe_absence(name, stopped=stopped))
+        return FarmStatus(name=name, state=state, message=describe_absence(farm, stopped=stopped))
     if info.protocol != PROTOCOL:
         return FarmStatus(name=name, state=FarmState.REFUSED, message=describe_other_version(info))
     return FarmStatus(name=name, state=FarmState.CONNECTING, identity=identity_of(info), python=info.python)
 
 
-def describe_absence(name: str, *, stopped: bool) -> str:
+def describe_absence(farm: Farm, *, stopped: bool) -> str:
     """Return the sentence for a farm that was `stopped`, or else has died."""
+    name = farm.name
     how = "is stopped" if stopped else "is not running any more"
-    return f"Farm {name} {how}; its queue is in its store. Start it to carry on (taskfc start{name_option(name)})."
+    command = f"taskfc start{name_option(name)}"
+    if farm.is_in_memory:
+        return f"Farm {name} {how}; it kept its tasks in memory only, and they are gone. Start it again ({command})."
+    return f"Farm {name} {how}; its queue is in its store. Start it to carry on ({command})."
 
 
 def describe_other_version(info: ConnectionInfo) -> str:

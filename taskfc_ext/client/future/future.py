@@ -569,11 +569,21 @@ class TaskFuture(concurrent.futures.Future[R]):
 
         Raises:
             ControllerLost: it has not ended after 10 seconds.
+            UnknownTask: the task has ended, and the farm was started with a fresh store since.
         """
         try:
-            return drive(request, ANSWER_WITHIN)
+            return drive(self._in_its_store(request) if self.done() and self.accepted else request, ANSWER_WITHIN)
         except TimeoutError:
             raise no_answer_error(self.farm) from None
+
+    async def _in_its_store(self, request: Coroutine[Any, Any, T]) -> T:
+        """Await `request`, which has the task's id: in a later store that is the id of another task."""
+        try:
+            await self._template.owner.check_store((self,))
+        except BaseException:
+            request.close()
+            raise
+        return await request
 
     def _which(self) -> str:
         return "a task that is not yet accepted" if self.taskid is None else f"task {self.taskid}"

@@ -32,7 +32,7 @@ T_co = TypeVar("T_co", covariant=True)
 def no_answer_error(farm: str) -> ControllerLost:
     """Return the error of a request that had no answer within `ANSWER_WITHIN`."""
     message = f"farm {farm!r} has not answered for {ANSWER_WITHIN:.0f} s"
-    return ControllerLost(message, hint="the tasks that it had accepted are in its store")
+    return ControllerLost(message, hint="its controller may be busy or on its way back: ask again")
 
 
 class _Driving(threading.local):

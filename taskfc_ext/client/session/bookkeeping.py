@@ -21,7 +21,7 @@ from taskfc_ext.client.future.future import CANCELLED, FINISHED, PENDING, TaskFu
 from taskfc_ext.client.future.outcome import FactsRow
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.session.gone import error_of_gone
-from taskfc_ext.client.session.pending import Call, Flush, Submission, as_sent, reference_to
+from taskfc_ext.client.session.pending import Call, Flush, Submission, as_sent, reference_to, take_submissions
 from taskfc_ext.client.session.replies import Answer, error_of
 from taskfc_ext.client.session.size import FarmSize
 from taskfc_ext.drivers.uploads import UploadedFile
@@ -304,16 +304,17 @@ class SessionState:
         for flush in self._flushes:
             flush.settle(error)
         self._n_bytes = 0
-        for owed in (
-            self._submissions,
-            self.unfinished,
-            self._peeks,
-            self._calls,
-            self._later,
-            self._flushes,
-            self.cancelling,
-        ):
+        for owed in (self._submissions, self.unfinished, self._peeks, self._calls, self._later, self._flushes):
             owed.clear()
+        self.cancelling.clear()
+
+    def enter_store(self, began: float, error: Exception) -> None:
+        """Note when the farm's store began. All waits for another one end with `error`, but for unsent submissions."""
+        if self.store_began not in (0.0, began):
+            unsent = take_submissions(self.outbox)
+            self.give_up(error)
+            self.outbox.extendleft(reversed(unsent))
+        self.store_began = began
 
     # received messages
 

@@ -43,7 +43,12 @@ class CancelRequest:
                 future._settle_with(TaskAborted("the task was aborted before it was sent"))
             settle(self.verdict, True)
         elif isinstance(place, int):
-            self._ask(place)
+            try:
+                future.check_store(self._state.store_began)
+            except UnknownTask as error:
+                settle(self.verdict, error)
+            else:
+                self._ask(place)
         else:  # sent: it has an id once its message is answered
             flush = Flush()
             self._state.await_sent(flush)

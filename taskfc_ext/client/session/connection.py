@@ -1,7 +1,7 @@
 """Connection of a session to its farm, across the deaths and returns of both, in the thread of one event loop.
 
     CONNECTING --Welcome--> SERVING --the connection breaks--> CONNECTING
-    CONNECTING --the farm was stopped, or is dead and nobody waits, or refuses us--> DOWN
+    CONNECTING --the farm was stopped, or is dead and nobody waits, or is dead with its tasks, or refuses us--> DOWN
     any phase --close--> CLOSED
 
 Of a client (no observer), which sleeps while it is DOWN:
@@ -27,7 +27,7 @@ from enum import Enum, auto
 from pathlib import Path
 
 from taskfc_ext.client.farm.interface import Condition, Farm
-from taskfc_ext.client.farm.launch import stopped_error
+from taskfc_ext.client.farm.launch import died_error, lost_error, stopped_error
 from taskfc_ext.client.farm.status import describe_other_version
 from taskfc_ext.client.session.bookkeeping import SessionState
 from taskfc_ext.client.session.collector import Burst
@@ -37,7 +37,7 @@ from taskfc_ext.client.session.pending import Call
 from taskfc_ext.client.session.replies import error_of
 from taskfc_ext.drivers.connection_file import ConnectionInfo, identity_of
 from taskfc_ext.drivers.process_limits import no_threads
-from taskfc_ext.errors import ControllerUnavailable, FarmError, ProtocolError, VersionMismatch
+from taskfc_ext.errors import FarmError, ProtocolError, VersionMismatch
 from taskfc_ext.protocol.client_messages import (
     Changed,
     ControllerMessage,
@@ -209,7 +209,7 @@ class Connection:
             self._leave()
             self._look_in(_LOOK_EVERY)
             return
-        self._go_down(FarmState.STOPPED, stopped_error(self._farm.name))
+        self._go_down(FarmState.STOPPED, stopped_error(self._farm))
 
     def send(self, messages: Sequence[Message]) -> None:
         """Send `messages` if the controller serves us; else they are lost."""
@@ -234,7 +234,8 @@ class Connection:
         for message in messages:
             match message:
                 case Welcome():
-                    state.store_began, state.controller_pid = message.store_began, message.pid
+                    state.enter_store(message.store_began, lost_error(self._farm))
+                    state.controller_pid = message.pid
                     state.size.set(message.n_workers)
                     answers += self._on_welcome()
                 case Scaled(n_workers):
@@ -328,13 +329,13 @@ class Connection:
         elif condition is Condition.ALIVE:
             self._look_in(_LOOK_EVERY)
         elif condition is Condition.STOPPED and self._farm.stops() != self._stops:
-            self._go_down(FarmState.STOPPED, stopped_error(self._farm.name))
-        elif condition is not None and self._observer is None and (self._insists or condition.has_ended_by_itself):
+            self._go_down(FarmState.STOPPED, stopped_error(self._farm))
+        elif condition is not None and self._observer is None and (self._insists or condition.has_kept_tasks):
             self._revive_if_awaited()
-        elif condition is Condition.DEAD:
-            self._go_down(FarmState.DEAD, ControllerUnavailable(f"farm {self._farm.name!r} has died"))
+        elif condition in (Condition.DEAD, Condition.LOST):
+            self._go_down(FarmState.DEAD, died_error(self._farm))
         elif condition is not None:
-            self._go_down(FarmState.STOPPED, stopped_error(self._farm.name))
+            self._go_down(FarmState.STOPPED, stopped_error(self._farm))
 
     def _revive_if_awaited(self) -> None:
         if self._insists or self._state.is_awaited:
@@ -355,7 +356,7 @@ class Connection:
             self._insists = True
             self._revive()
         elif condition is Condition.STOPPED:
-            self._state.give_up(stopped_error(self._farm.name))
+            self._state.give_up(stopped_error(self._farm))
 
     def _revive(self) -> None:
         self._leave()

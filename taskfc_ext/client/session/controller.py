@@ -24,7 +24,7 @@ from taskfc_ext.client.session import registry
 from taskfc_ext.client.session.bookkeeping import SessionState
 from taskfc_ext.client.session.cancel import CancelRequest
 from taskfc_ext.client.session.connection import Connection
-from taskfc_ext.client.session.gone import raise_gone
+from taskfc_ext.client.session.gone import raise_gone, require_accepted
 from taskfc_ext.client.session.greeting import make_hello
 from taskfc_ext.client.session.io_thread import IOThread
 from taskfc_ext.client.session.lending import TaskWaits
@@ -283,9 +283,8 @@ class RemoteController:
         Raises:
             UnknownTask: one was cleared, or never accepted.
         """
-        for future in futures:
-            if future.taskid is None:
-                raise UnknownTask(f"{future!r} was never accepted", hint="submit it again")
+        require_accepted(futures)
+        await self.check_store(futures)
         fields = context.make_fields()
         answers = [self.call(Retry, taskid=future.taskid, **fields) for future in futures]
         follows = []
@@ -338,6 +337,8 @@ class RemoteController:
 
     async def abort_all(self, futures: Sequence[TaskFuture]) -> int:
         """Stop the unfinished ones of these tasks; return their number."""
+        if any(future.is_given_up for future in futures):
+            await self.ask(Ping)  # the answer comes after the greeting, which shows whether they are in this store
         verdicts = [self._begin_cancel(future, cancelling=False) for future in futures]
         n_aborted = 0
         for verdict in verdicts:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NoReturn
 
+from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.errors import ResultExpired, UnknownTask
 from taskfc_ext.protocol.client_messages import ErrorKind, GetLog, Refused
 
@@ -14,6 +15,13 @@ def error_of_gone(refused: Refused, taskid: int) -> UnknownTask:
     if refused.error is ErrorKind.RESULT_EXPIRED:
         return ResultExpired(refused.message, taskid=taskid, hint=refused.hint)
     return UnknownTask(f"task {taskid} was cleared", taskid=taskid)
+
+
+def require_accepted(futures: Iterable[TaskFuture]) -> None:
+    """Raise `UnknownTask` if the task of one of these was never accepted."""
+    for future in futures:
+        if future.taskid is None:
+            raise UnknownTask(f"{future!r} was never accepted", hint="submit it again")
 
 
 async def raise_gone(ask: Callable[..., Awaitable[Any]], taskid: int) -> NoReturn:

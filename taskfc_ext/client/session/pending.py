@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -111,6 +112,13 @@ class Flush:
     def settle(self, error: Exception | None = None) -> None:
         """End the wait."""
         settle(self.done, error)
+
+
+def take_submissions(outbox: deque[TaskFuture | Call | Flush]) -> list[TaskFuture | Flush]:
+    """Remove the submissions and flushes from an outbox, to which other threads may append meanwhile; return them."""
+    unsent = [outbox.popleft() for _ in range(len(outbox))]
+    outbox.extendleft([item for item in reversed(unsent) if isinstance(item, Call)])
+    return [item for item in unsent if not isinstance(item, Call)]
 
 
 def reference_to(parent: TaskFuture | int) -> TaskRef:

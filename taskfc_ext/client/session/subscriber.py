@@ -148,7 +148,7 @@ class Subscriber:
         self._forget_snapshot()
         is_absent = state in (FarmState.STOPPED, FarmState.DEAD)
         stopped = state is FarmState.STOPPED
-        self._become(state, describe_absence(self._farm.name, stopped=stopped) if is_absent else sentence(error))
+        self._become(state, describe_absence(self._farm, stopped=stopped) if is_absent else sentence(error))
         return self._unavailable_error()
 
     def resume(self) -> Sequence[Message]:

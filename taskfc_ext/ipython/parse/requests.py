@@ -202,6 +202,7 @@ class Start:
     n: int | None = None
     name: str | None = None
     fresh: bool = False
+    store: str | None = None
     keep_days: float | None = None
     keep_bytes: int | None = None
     idle_stop: float | None = None
@@ -220,7 +221,7 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Stop the farm; unfinished tasks stay in its store."""
+    """Stop the farm; unfinished tasks stay in its store, if that is on the disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -159,7 +159,7 @@ VERBS: dict[str, Verb] = {
     "scale": Verb(
         requests.Scale, "set the number of workers", (argument("n", help="how many", metavar="N", type=_WORKERS),)
     ),
-    "stop": Verb(requests.Stop, "stop the farm; unfinished tasks stay in its store"),
+    "stop": Verb(requests.Stop, "stop the farm; unfinished tasks stay in its store on the disk"),
     "restart": Verb(
         requests.Restart, "stop the farm and start it again; its tasks stay", (_N_WORKERS, *_ENGINE), ON_MORE
     ),

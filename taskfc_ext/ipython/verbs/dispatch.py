@@ -261,10 +261,16 @@ def _start(notebook: Notebook, request: requests.Start) -> None:
         session.forget(name)  # what its client knows is of a farm that has ended
     engine = _engine_of(notebook, request)
     n_wanted = session.n_workers if request.n is None and not engine else request.n
+    try:
+        of_store = store_arguments(request)
+    except ValueError as error:
+        raise BadUsage(f"%task start: {error}") from None
     with warnings_as_lines(notebook.say):
-        aside = session.farms.start(name, n_wanted, fresh=request.fresh, **store_arguments(request), **engine)
+        aside = session.farms.start(name, n_wanted, fresh=request.fresh, **of_store, **engine)
     if aside is not None:
         notebook.say(f"{name}: {wording.describe_aside(aside)}")
+    if note := session.farms.memory_note(name):
+        notebook.say(f"{name}: {note}")
     session.use(name)
     client = session.client()
     is_other = was_running and request.n not in (None, _n_workers(client))
@@ -308,9 +314,9 @@ def _stop(notebook: Notebook) -> None:
     if not session.farms.runs(session.name):
         notebook.say(f"{session.name}: does not run")
         return
-    session.farms.stop(session.name)
+    kept = session.farms.stop(session.name)
     session.forget(session.name)
-    notebook.say(f"{session.name}: stopped; {wording.KEPT}")
+    notebook.say(f"{session.name}: stopped; {kept}")
 
 
 def _restart(notebook: Notebook, request: requests.Restart) -> None:
@@ -323,6 +329,8 @@ def _restart(notebook: Notebook, request: requests.Restart) -> None:
     finally:
         if session.farms.identity(session.name) != before:  # else it was refused, and nothing has ended
             session.forget(session.name)
+    if note := session.farms.memory_note(session.name, restarted=True):
+        notebook.say(f"{session.name}: {note}")
     notebook.say(f"{session.name}: restarted, {_workers_text(session.client())}")
 
 
