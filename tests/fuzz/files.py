@@ -45,7 +45,7 @@ BYTES_DAMAGED = (
 )  # fmt: skip
 
 ODD = (
-    None, True, 0, -1, 1, 2**31, 2**63, 10**30, 0.5, 1e308, "", "x", "\x00", "a\x00b", "/", ".", "/dev/null",
+    None, True, 0, -1, 1, 2**31, 2**63, 10**30, 0.5, 1e308, "", "x", "\x00", "a\x00b", "/", ".", "/nowhere",
     "x" * 5000, "\ud7ff", [], [[]], {}, {"a": 1}, os.getppid(), os.getpid(), "/proc/self/fd", "dask", "disk",
 )  # fmt: skip
 
