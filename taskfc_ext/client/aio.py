@@ -539,7 +539,7 @@ class FCTaskClient(Unpicklable):
         Args:
             taskids, states, name: theirs.
             owner: their notebook or script, or what it is called: its file's name, with or without the suffix.
-            limit: the largest number of tasks, which are the newest.
+            limit: the largest number of tasks, which are the newest. Without `taskids` the newest 20,000 are searched.
             origin: the cell that they come from; what is empty in it is any.
         """
         ids, of = check_filter(taskids, states)

@@ -121,7 +121,7 @@ def submit_items(
     n_tasks = -(-lengths[0] // chunksize)
     if n_tasks > MAX_UNFINISHED:
         raise ValueError(
-            f"a map of {n_tasks:,} tasks, where a client may have {MAX_UNFINISHED:,} unfinished ones: give "
+            f"the map has {n_tasks:,} tasks, and a client may have {MAX_UNFINISHED:,} unfinished ones: give "
             f"chunksize={-(-lengths[0] // MAX_UNFINISHED)} or more, or use imap(), which keeps only some in the queue"
         )
     call = Call(func, columns, lengths[0], chunksize)

@@ -274,15 +274,17 @@ class Answers:
             self._recent_code.put(digest, code, len(code))
         return code
 
-    def _list(self, message: SendList) -> Iterator[Reply | Refused | None]:
+    def _list(self, message: SendList, tries: int = 3) -> Iterator[Reply | Refused | None]:
         n_cleared = self._store.usage.n_cleared
         try:
             yield from self._list_in_parts(message)
         except StoreError as error:
             if n_cleared == self._store.usage.n_cleared:
                 yield _refuse_damaged(message.seq, error)
-            else:  # what it was about to read was cleared between two parts
-                yield from filter(None, self._list(message))
+            elif tries:  # what it was about to read was cleared between two parts
+                yield from self._list(message, tries - 1)
+            else:
+                yield from filter(None, self._list(message))  # in one part
 
     def _list_in_parts(self, message: SendList) -> Iterator[Reply | None]:
         """Yield `None` after each part of the work; at last the `limit` tasks with the highest ids that match."""
@@ -318,7 +320,7 @@ class Answers:
         for record, row in self._ends_for(message):
             n_rows += 1
             if record is not last:
-                last, n_bytes = record, n_bytes + _inline_bytes(record)
+                last, n_bytes = record, n_bytes + _inline_bytes(record) + _bytes_of_failures(record)
             if n_rows >= _ROWS_OF_PART or n_bytes >= _BYTES_OF_PART:
                 n_rows = n_bytes = 0
                 yield None
@@ -346,6 +348,12 @@ class Answers:
 def _inline_bytes(record: Ended) -> int:
     """Return the bytes of the results that the record itself holds."""
     return sum(len(value) for value in record.values if isinstance(value, bytes))
+
+
+def _bytes_of_failures(record: Ended) -> int:
+    """Return the bytes of the failures that stand in files: a list reads them."""
+    rows = zip(record.values, record.reasons, strict=True)
+    return sum(size_of(value) for value, reason in rows if reason and not isinstance(value, bytes))
 
 
 def _finished_info(record: Ended, row: int, batch: Submitted, failure: Failure | None) -> TaskInfo:

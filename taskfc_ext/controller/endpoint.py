@@ -20,8 +20,9 @@ from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused
 from taskfc_ext.protocol.ids import PROTOCOL, Session
+from taskfc_ext.protocol.limits import MAX_BROADCAST, MAX_RECOVERY
 from taskfc_ext.protocol.message import Message
-from taskfc_ext.protocol.payloads import Payload, PayloadRef, Upload
+from taskfc_ext.protocol.payloads import Payload, PayloadRef, Upload, size_of
 from taskfc_ext.protocol.spec import Spec
 
 MAX_STRIKES = 10
@@ -198,6 +199,10 @@ class FCTaskControllerFromTaskController:
                 context = None if message.context is None else self._stage_code(message.context, n_bytes)
                 message = msgspec.structs.replace(message, context=context, modules=modules)
                 if isinstance(message, said.Broadcast):
+                    size = size_of(message.code) + size_of(message.body)
+                    if size > MAX_BROADCAST:
+                        text = f"the broadcast {message.label} is {size:,} bytes, over the limit of {MAX_BROADCAST:,}"
+                        return Handled(refusal=Refused(message.seq, ErrorKind.TOO_MUCH, text))
                     code, body = self._read(message.code), self._read(message.body)
                     message = msgspec.structs.replace(message, code=code, body=body)
         except UploadGone as error:
@@ -266,6 +271,9 @@ class FCTaskControllerFromTaskController:
             text = (
                 f"a recovery task has recovery tasks of its own, {len(specs) - 1} deep; the limit is {MAX_RECOVERIES}"
             )
+            return self._strike(connection, ErrorKind.TOO_MUCH, text, seq)
+        if any(spec.recovery is not None and len(spec.recovery.body) > MAX_RECOVERY for spec in specs):
+            text = f"the arguments of a recovery task are over the limit of {MAX_RECOVERY:,} bytes"
             return self._strike(connection, ErrorKind.TOO_MUCH, text, seq)
         if PayloadRef in map(type, bodies):
             return self._strike(connection, ErrorKind.NOT_ALLOWED, "a client may not send payload references", seq)

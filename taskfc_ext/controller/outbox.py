@@ -19,7 +19,7 @@ _LEAST = 100
 """Bytes of memory that a waiting message takes at least."""
 
 
-_NO_MORE = object()
+_END = object()
 """Stands for the end of messages that are made."""
 
 
@@ -29,16 +29,18 @@ class _Peer:
     Attributes:
         queue: messages, and iterators that make the following ones when they can be sent; see `Outbox.add_made`.
         queued: bytes of the messages among them that were added while the peer was full.
+        unready: iterators whose next message is not ready yet; the others pass them.
         untaken: bytes sent that are not confirmed.
         unasked: bytes sent since the last `Confirm`.
         asked: the last `Confirm`s that are not answered, each as its number and the bytes that it confirms.
     """
 
-    __slots__ = ("asked", "queue", "queued", "unasked", "untaken")
+    __slots__ = ("asked", "queue", "queued", "unasked", "unready", "untaken")
 
     def __init__(self) -> None:
         self.queue: deque[Message | Iterator[Message | None]] = deque()
         self.queued = 0
+        self.unready: deque[Iterator[Message | None]] = deque()
         self.untaken = 0
         self.unasked = 0
         self.asked: deque[tuple[int, int]] = deque()
@@ -59,7 +61,7 @@ class Outbox:
 
     Attributes:
         full: the full peers.
-        paused: the peers with a message that is being made.
+        paused: the peers with an answer of which a part is made.
         lagging: the lagging peers.
         gone: the peers that could not be reached.
     """
@@ -82,7 +84,7 @@ class Outbox:
         """Add `message` for this peer."""
         peer = self._peer(identity)
         peer.queue.append(message)
-        if identity in self.full or identity in self.paused:
+        if identity in self.full:
             peer.queued += _LEAST + _weight(message)
             if peer.queued > MAX_UNTAKEN:
                 self._lag(identity, peer)
@@ -90,15 +92,20 @@ class Outbox:
     def add_made(self, identity: bytes, messages: Iterable[Message | None]) -> None:
         """Add messages that are made one by one, when they can be sent.
 
-        At a `None` the next message is not ready yet: the peer is *paused*, and `resume` goes on with it.
+        At a `None` the next message is not ready yet: the peer is *paused*, and `resume` goes on with it. Later
+        messages are sent meanwhile.
         """
         self._peer(identity).queue.append(iter(messages))
 
     def resume(self, identity: bytes) -> None:
-        """Go on with the message of a paused peer, at the next flush."""
+        """Go on with the answers of a paused peer that were not ready, at the next flush."""
         self.paused.discard(identity)
         peer = self._peers.get(identity)
-        if peer is not None and identity not in self.full:
+        if peer is None:
+            return
+        peer.queue.extendleft(reversed(peer.unready))
+        peer.unready.clear()
+        if identity not in self.full:
             self._waiting[identity] = peer
 
     def add_frame(self, identity: bytes, frame: bytes) -> None:
@@ -129,6 +136,7 @@ class Outbox:
         for identity, peer in waiting.items():
             if identity in self.lagging:
                 peer.queue.clear()
+                peer.unready.clear()
             else:
                 if self._deferred and (companion := self._deferred.pop(identity, None)) is not None:
                     peer.queue.append(companion)
@@ -152,8 +160,7 @@ class Outbox:
             if identity in self.lagging:
                 self.lagging.discard(identity)
                 peer.queue.append(Resync())
-            if identity not in self.paused:
-                self._waiting[identity] = peer
+            self._waiting[identity] = peer
 
     def forget(self, identity: bytes) -> None:
         """Forget a peer that is gone."""
@@ -177,36 +184,37 @@ class Outbox:
             self._send(identity, self._package())
 
     def _peer(self, identity: bytes) -> _Peer:
-        """Return the peer, which now has something to send, unless it is full or paused."""
+        """Return the peer, which now has something to send, unless it is full."""
         peer = self._peers.get(identity)
         if peer is None:
             peer = self._peers[identity] = _Peer()
-        if identity not in self.full and identity not in self.paused:
+        if identity not in self.full:
             self._waiting[identity] = peer
         return peer
 
     def _flush_peer(self, identity: bytes, peer: _Peer) -> None:
-        while peer.queue and identity not in self.full and identity not in self.paused:
-            group = self._next_frame(identity, peer.queue)
+        while peer.queue and identity not in self.full:
+            group = self._next_frame(identity, peer)
             if group and not self._send_windowed(identity, peer, self._package(*group)):
                 peer.queue.clear()
-        if not peer.queue:
-            peer.queued = 0
+                peer.unready.clear()
 
-    def _next_frame(self, identity: bytes, queue: deque[Message | Iterator[Message | None]]) -> list[Message]:
-        """Take the messages of the next frame out of `queue`; note if the next message is not ready."""
+    def _next_frame(self, identity: bytes, peer: _Peer) -> list[Message]:
+        """Take the messages of the next frame out of the queue, and what is not ready aside."""
         group: list[Message] = []
-        n_bytes = 0
+        n_bytes, queue = 0, peer.queue
         while queue:
             message = queue[0]
             if not isinstance(message, Message):
-                made = next(message, _NO_MORE)
-                if made is _NO_MORE:
+                made = next(message, _END)
+                if made is _END:
                     queue.popleft()
                     continue
                 if not isinstance(made, Message):
+                    peer.unready.append(message)
+                    queue.popleft()
                     self.paused.add(identity)
-                    break
+                    continue
                 message = made
                 queue.appendleft(message)
             size = _weight(message)
@@ -248,6 +256,7 @@ class Outbox:
     def _lag(self, identity: bytes, peer: _Peer) -> None:
         """Drop all messages of a full peer; the `Resync` comes when it has read some."""
         peer.queue.clear()
+        peer.unready.clear()
         peer.queued = 0
         self.lagging.add(identity)
 

@@ -193,16 +193,15 @@ class Reception:
         before = self._stopwatch()
         for identity in self.outbox.flush_each():
             before = self._charge(identity, before, now)
+            if identity in self.outbox.paused:
+                self.turns.put_back(identity, _Rest.OF_ANSWER)
         self.turns.end_turn()
 
     def _charge(self, identity: bytes, before: float, now: Now) -> float:
         """Charge a client for the time since `before`; return the time now."""
         after = self._stopwatch()
         self._cost_of_answer = max(after - before, 0.9 * self._cost_of_answer)
-        is_part = identity in self.outbox.paused
-        self.turns.charge(identity, after - before, now.mono, is_part=is_part)
-        if is_part:
-            self.turns.put_back(identity, _Rest.OF_ANSWER)
+        self.turns.charge(identity, after - before, now.mono, is_part=identity in self.outbox.paused)
         return after
 
     # connections

@@ -11,6 +11,7 @@ from taskfc_ext.core.effects import Recall
 from taskfc_ext.core.events import Recalled
 from taskfc_ext.drivers.paths import uploads_of
 from taskfc_ext.drivers.payload_files import may_be_large
+from taskfc_ext.drivers.room import LOW, storage_full
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.drivers.uploads import UploadGone, find_upload
 from taskfc_ext.errors import StorageFull
@@ -46,13 +47,16 @@ class Staging:
             return payloads
 
     def content(self, payload: bytes | Upload) -> bytes:
-        """Return the content of `payload`.
+        """Return the content of `payload`; without room for a row with it nothing, and the core refuses the request.
 
         Raises:
             UploadGone: its file is not there, or cannot be read.
         """
         if isinstance(payload, bytes):
             return payload
+        if self._store.reserve.free_beside() < 2 * payload.size + LOW:  # it goes into the log, and into the database
+            self._note(storage_full(self._store.path.parent, wanted=payload.size))
+            return b""
         try:
             return find_upload(uploads_of(self._store.path), payload).read_bytes()
         except OSError as error:

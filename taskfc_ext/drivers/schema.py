@@ -68,6 +68,21 @@ def connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
 
 
+def connect_again(path: Path, log_bytes: int, *, is_synced: bool) -> sqlite3.Connection:
+    """Open a store's database once more, as `set_up` does.
+
+    Raises:
+        sqlite3.Error: it cannot be opened.
+    """
+    db = connect(path)
+    try:
+        set_up(db, log_bytes, is_synced=is_synced)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
 def set_up(db: sqlite3.Connection, log_bytes: int, *, is_synced: bool = False) -> None:
     """Set up a new connection, whose log keeps at most `log_bytes` after it was moved into the database.
 

@@ -27,7 +27,7 @@ from taskfc_ext.drivers.paths import log_index_of, log_of, payloads_of, reserve_
 from taskfc_ext.drivers.payload_files import LARGE, PayloadFiles, number_of
 from taskfc_ext.drivers.rescue import JournalFiles
 from taskfc_ext.drivers.room import FindingNoRoom, Reserve, is_io_error, refuse_full_disk
-from taskfc_ext.drivers.schema import BLOCK_BITS, ENDED, connect, prepare, set_up
+from taskfc_ext.drivers.schema import BLOCK_BITS, ENDED, connect, connect_again, prepare, set_up
 from taskfc_ext.drivers.upkeep import CHECKPOINT_BYTES, Upkeep
 from taskfc_ext.drivers.usage import Usage
 from taskfc_ext.drivers.witness import Note, Witness, find_loss, read_witness
@@ -96,7 +96,8 @@ class Store:
         self._clearing = Clearing(self._db, self._journal)
         self._has_ended: Callable[[int], bool] = lambda taskid: False
         self.usage = Usage(self._journal, self._files)
-        self._written, self._has_failed = 0, False
+        self._written = 0
+        self._has_failed = False
         self._names, self._upkeep = JournalFiles(path), Upkeep(path)
         self._without_bodies = lru_cache(maxsize=256)(self._read_without_bodies)
         if n_free:
@@ -107,15 +108,13 @@ class Store:
 
         Raises:
             sqlite3.Error: it cannot be opened; the old connection stays, for those who read.
+            StoreRemoved, StoreError: see `check_files`.
         """
-        db = connect(self.path)
-        try:
-            set_up(db, CHECKPOINT_BYTES, is_synced=self._is_synced)
-        except BaseException:
-            db.close()
-            raise
+        self.check_files()  # a file that is gone would be made anew
+        db = connect_again(self.path, CHECKPOINT_BYTES, is_synced=self._is_synced)
         self._db.close()
-        self._db, self._has_failed = db, False
+        self._db = db
+        self._has_failed = False
         self._journal.use(db)
         self._clearing.use(db)
 

@@ -91,7 +91,7 @@ has more reads no answers: it is cut off."""
 
 MAX_UNHANDLED_BYTES = 64 * 2**20
 """Bytes of these messages beyond which no frame is added: as many as a client of ours sends without an answer. One more
-frame, of at most `MAX_FRAME`, may be there."""
+frame, of at most `MAX_CLIENT_FRAME`, may be there."""
 
 MAX_OPEN_CALLS = 4096
 """Requests that a client of ours sends without their answers; others wait in the client."""

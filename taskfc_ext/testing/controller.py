@@ -24,6 +24,7 @@ from taskfc_ext.drivers.uploads import LargePayloads
 from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import ClientMessage, Confirmed, ControllerMessage, Hello
+from taskfc_ext.protocol.limits import MAX_CLIENT_FRAME
 from taskfc_ext.protocol.supervisor_messages import (
     Farm,
     FromSupervisor,
@@ -324,7 +325,7 @@ class _ClientSocket(_Socket):
     """The clients' socket, at which tests watch and interfere."""
 
     def __init__(self, path: Path, owner: ControllerThread) -> None:
-        super().__init__(path)
+        super().__init__(path, largest=MAX_CLIENT_FRAME)
         self._owner = owner
         self._peers: dict[bytes, None] = {}
         self._answers: list[tuple[bytes, Sequence[ControllerMessage]]] = []

@@ -14,6 +14,9 @@ from tests.chaos.report import Report
 
 GONE = "gone"
 
+LISTED_AT_ONCE = 10_000
+"""Tasks in one list of the farm's."""
+
 
 @dataclass
 class Facts:
@@ -41,10 +44,17 @@ class Facts:
             notes = Notes(part.notes)
             facts.noted |= {part.key(number): words for number, words in notes.ends.items()}
             facts.taskids |= {part.key(number): taskid for number, taskid in enumerate(notes.taskids)}
-            facts.listed[part.owner] = len(client.list_tasks(owner=part.owner, limit=2 * part.n_tasks + 100))
+            facts.listed[part.owner] = count_tasks(client, part.owner)
         for key, taskid in facts.taskids.items():
             facts.found[key] = end_of(client, taskid)
         return facts
+
+
+def count_tasks(client: BlockingTaskClient, owner: str) -> int:
+    """Return the number of tasks of `owner` in the farm. A list that is not of ids searches the newest of them only."""
+    n_tasks = sum(client.queue_status().values())
+    parts = (range(first, first + LISTED_AT_ONCE) for first in range(0, n_tasks, LISTED_AT_ONCE))
+    return sum(len(client.list_tasks(part, owner=owner, limit=LISTED_AT_ONCE)) for part in parts)
 
 
 def end_of(client: BlockingTaskClient, taskid: int) -> str:

@@ -202,7 +202,7 @@ def test_a_map_of_more_tasks_than_a_client_may_have_is_an_error_before_any_is_se
     client: BlockingTaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("taskfc_ext.client.mapper.MAX_UNFINISHED", 10)
-    with pytest.raises(ValueError, match=r"a map of 11 tasks, where .* 10 unfinished ones: give chunksize=2 or more"):
+    with pytest.raises(ValueError, match=r"the map has 11 tasks, and .* 10 unfinished ones: give chunksize=2 or more"):
         client.map(double, range(11))
     assert client.list_tasks() == []
     assert client.map(double, range(11), chunksize=2) == list(range(0, 22, 2))

@@ -9,6 +9,7 @@ import typing
 import msgspec
 import pytest
 
+from taskfc_ext.controller import endpoint
 from taskfc_ext.controller.endpoint import (
     MAX_RECOVERIES,
     MAX_STRIKES,
@@ -251,6 +252,24 @@ def test_one_frame_full_of_mistakes_is_cut_off_as_well():
     refusals = desk.send(*[submit(seq=seq, bodies=(FILE,)) for seq in range(1, 100)])
     assert [refusal.seq for refusal in refusals] == list(range(1, MAX_STRIKES + 1))
     assert refusals[-1].hint == "this connection is cut off"
+
+
+@pytest.mark.parametrize("field", ["code", "body"])
+def test_a_broadcast_of_more_than_a_worker_can_be_sent_is_refused_before_it_is_read(monkeypatch, field):
+    monkeypatch.setattr(endpoint, "MAX_BROADCAST", 1000)
+    desk = Desk()
+    payloads = {"code": b"x", "body": b"x", field: Upload("c1", "1", 1000)}
+    (refusal,) = desk.send(said.Broadcast(seq=3, code_kind=Kind.STRING, label="x", **payloads))
+    assert (refusal.seq, refusal.error, desk.received) == (3, ErrorKind.TOO_MUCH, [])
+    assert "is 1,001 bytes, over the limit of 1,000" in refusal.message
+
+
+def test_the_arguments_of_a_recovery_task_have_a_limit(monkeypatch):
+    monkeypatch.setattr(endpoint, "MAX_RECOVERY", 10)
+    recovery = Recovery(Spec(kind=Kind.FUNCTION, code=CODE, label="r"), bytes(11))
+    desk = Desk()
+    (refusal,) = desk.send(submit(spec={"recovery": recovery}))
+    assert (refusal.error, desk.received) == (ErrorKind.TOO_MUCH, [])
 
 
 def test_a_refused_message_does_not_take_its_neighbours_along():

@@ -15,6 +15,7 @@ from taskfc_ext.drivers.store import Store
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import Clear, ErrorKind, ListTasks, Ping, Refused, Reply
 from taskfc_ext.protocol.infos import TaskInfo
+from taskfc_ext.protocol.payloads import Outcome
 from tests.controller.test_watching import make_ended, make_submitted
 from tests.controller.wire import WireClient, WireFarm
 
@@ -64,6 +65,32 @@ def test_others_are_answered_while_a_list_is_made(ended: WireFarm) -> None:
         assert listing not in ended.bob.answers
     turns_until_answered(ended, ended.bob, listing)
     assert ids(ended.bob.answers[listing]) == list(range(N_TASKS))
+
+
+def test_a_task_that_ends_between_two_parts_is_listed_as_it_was(ended: WireFarm) -> None:
+    ended.alice.submit(b"long")
+    ended.pump()
+    ids_asked = tuple(range(N_TASKS + 1))
+    listing = ended.bob.ask(ListTasks, taskids=ids_asked, limit=1000)
+    turn(ended)
+    assert listing not in ended.bob.answers
+    (worker,) = ended.workers.values()
+    worker.end(Outcome.OK, b"done")
+    ended.alice.ask(Ping)
+    turns_until_answered(ended, ended.bob, listing)
+    assert ids(ended.bob.answers[listing]) == list(ids_asked)
+
+
+def test_the_end_of_a_task_passes_a_list_that_is_not_ready(ended: WireFarm) -> None:
+    ended.alice.submit(b"long")
+    ended.pump()
+    listing = ended.alice.ask(ListTasks, limit=1000)
+    turn(ended)
+    ended.workers[0].end(Outcome.OK, b"done")
+    turn(ended)
+    assert ended.alice.ends[N_TASKS] == ("", b"done")
+    assert listing not in ended.alice.answers
+    turns_until_answered(ended, ended.alice, listing)
 
 
 def test_the_requests_of_a_client_are_answered_in_their_order(ended: WireFarm) -> None:

@@ -14,10 +14,12 @@ from taskfc_ext.controller import room as controller_room
 from taskfc_ext.core.journal import baseline
 from taskfc_ext.drivers import room
 from taskfc_ext.drivers.payload_files import LARGE, PayloadFiles
+from taskfc_ext.drivers.uploads import LargePayloads
 from taskfc_ext.errors import StorageFull
 from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol.client_messages import Ended, ErrorKind, Reply
 from taskfc_ext.protocol.records import Leased, Submitted
+from taskfc_ext.protocol.spec import Kind
 from tests.controller.crash_scripts import SCRIPTS, check
 from tests.controller.wire import CrashingStore, WireFarm
 
@@ -195,6 +197,23 @@ def test_a_large_argument_without_room_for_its_file_is_refused(farm, monkeypatch
         farm.alice.submit(bytes(LARGE))
         farm.pump()
     assert farm.alice.answers[farm.alice.seq].error is ErrorKind.STORAGE_FULL
+
+
+def test_a_large_broadcast_without_room_for_its_row_is_refused_and_others_go_on(farm, disk):
+    file = LargePayloads(lambda: farm.path, "c1").write([bytes(10**7)], what="it")
+    fields = {"code_kind": Kind.STRING, "label": "x", "code": b"x", "body": file.upload}
+    disk.free = 10**7 + controller_room.LOW  # it is written twice
+    seq = farm.alice.ask(said.Broadcast, **fields)
+    farm.pump()
+    assert farm.alice.answers[seq].error is ErrorKind.STORAGE_FULL
+    pump_until_room(farm)
+    farm.alice.submit(b"a")
+    farm.pump()
+    assert farm.alice.ends == {0: ("", b"value of a")}
+    disk.free = 10**9
+    seq = farm.alice.ask(said.Broadcast, **fields)
+    farm.pump()
+    assert isinstance(farm.alice.answers[seq], Reply)
 
 
 def test_a_clear_has_the_room_of_the_reserve(farm, disk):

@@ -9,8 +9,8 @@ from taskfc_ext.core.state import quotas
 from taskfc_ext.core.state.quotas import Share
 from taskfc_ext.core.state.validate import BrokenInvariant, validate
 from taskfc_ext.protocol.client_messages import Abort, Clear, ErrorKind, Refused, Submit
-from taskfc_ext.protocol.limits import MAX_BATCH, MAX_UNFINISHED, MAX_UNFINISHED_BYTES
-from taskfc_ext.protocol.payloads import PayloadRef
+from taskfc_ext.protocol.limits import MAX_BATCH, MAX_CLIENT_FRAME, MAX_UNFINISHED, MAX_UNFINISHED_BYTES
+from taskfc_ext.protocol.payloads import Outcome, PayloadRef
 from tests.core.conversation import ALICE, BOB, Conversation, messages_to, spec
 
 
@@ -71,6 +71,17 @@ def test_a_retry_counts_as_a_submission():
     assert talk.farm.quotas.shares[ALICE].n_tasks == 10
 
 
+def test_a_retry_of_more_tasks_than_a_client_may_have_is_refused_also_when_it_has_none():
+    talk = Conversation(workers=1)
+    (parent,) = talk.submit(1)
+    talk.submit(5, after=(parent,))
+    talk.submit(5, BOB, after=(parent,))
+    talk.finish(0, outcome=Outcome.ERROR)
+    assert talk.farm.quotas.shares == {}
+    (answer,) = messages_to(talk.retry(parent), ALICE)
+    assert (answer.error, "with 11 more" in answer.message) == (ErrorKind.TOO_MUCH, True)
+
+
 def test_the_shares_are_those_of_the_store_after_a_restart():
     talk = Conversation(workers=1)
     talk.submit(3)
@@ -101,4 +112,4 @@ def test_a_wrong_count_is_noticed_and_repaired():
 
 def test_one_message_alone_is_never_over_a_limit():
     assert MAX_BATCH < MAX_UNFINISHED
-    assert MAX_UNFINISHED_BYTES > 64 * 2**20
+    assert MAX_UNFINISHED_BYTES > MAX_CLIENT_FRAME

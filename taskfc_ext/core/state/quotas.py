@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import groupby
-from operator import attrgetter
 
 from msgspec import Struct
 
@@ -12,8 +10,6 @@ from taskfc_ext.core.state.task import Task
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused
 from taskfc_ext.protocol.limits import MAX_UNFINISHED, MAX_UNFINISHED_BYTES
 from taskfc_ext.protocol.payloads import Payload
-
-_batch_of = attrgetter("batch")
 
 
 class Share(Struct, gc=False):
@@ -28,6 +24,9 @@ class Share(Struct, gc=False):
     n_bytes: int = 0
 
 
+_NOTHING = Share()
+
+
 class Quotas:
     """The shares of all clients that have unfinished tasks.
 
@@ -37,40 +36,40 @@ class Quotas:
 
     def __init__(self, tasks: Iterable[Task] = ()) -> None:
         self.shares: dict[str, Share] = {}
-        for batch, group in groupby(tasks, key=_batch_of):
-            self.add(batch.session, [task.body for task in group])
+        for task in tasks:
+            self.add(task.batch.session, (task.body,))
 
     def add(self, session: str, bodies: Sequence[Payload]) -> None:
         """Count new tasks of a client, by their arguments."""
-        share = self.shares.setdefault(session, Share())
+        share = self.shares.get(session)
+        if share is None:
+            share = self.shares[session] = Share()
         share.n_tasks += len(bodies)
         share.n_bytes += _inline_bytes(bodies)
 
     def remove(self, tasks: Iterable[Task]) -> None:
-        """Count tasks that end no more."""
-        for batch, group in groupby(tasks, key=_batch_of):
-            share = self.shares[batch.session]
-            bodies = [task.body for task in group]
-            share.n_tasks -= len(bodies)
-            share.n_bytes -= _inline_bytes(bodies)
+        """Count no more what has ended."""
+        for task in tasks:  # the path of every task: nothing is made here
+            share = self.shares[task.batch.session]
+            share.n_tasks -= 1
+            if isinstance(task.body, bytes):
+                share.n_bytes -= len(task.body)
             if not share.n_tasks:
-                del self.shares[batch.session]
+                del self.shares[task.batch.session]
 
     def refusal(self, seq: int, session: str, bodies: Sequence[Payload]) -> Refused | None:
         """Return the refusal of a request for new tasks with these arguments; `None` if the client may have them."""
-        share = self.shares.get(session)
-        if share is None:
-            return None  # a single message is far below the limits
+        share = self.shares.get(session, _NOTHING)
         if share.n_tasks + len(bodies) > MAX_UNFINISHED:
             text = f"this client has {share.n_tasks:,} unfinished tasks; with {len(bodies):,} more it would have "
             text += f"over {MAX_UNFINISHED:,}, the most of one client"
-            hint = "submit them later, or with a chunksize; imap() keeps only a part of its tasks in the queue"
+            hint = "wait for some of them; a map has fewer with a chunksize, and imap() keeps only some in the queue"
             return Refused(seq, ErrorKind.TOO_MUCH, text, hint)
         n_new = _inline_bytes(bodies)
         if share.n_bytes + n_new > MAX_UNFINISHED_BYTES:
             text = f"the arguments of this client's unfinished tasks take {share.n_bytes:,} bytes of memory; with "
             text += f"{n_new:,} more they would take over {MAX_UNFINISHED_BYTES:,}, the most of one client"
-            return Refused(seq, ErrorKind.TOO_MUCH, text, "submit them later; imap() keeps only a part in the queue")
+            return Refused(seq, ErrorKind.TOO_MUCH, text, "wait for some of them; imap() keeps only some in the queue")
         return None
 
 

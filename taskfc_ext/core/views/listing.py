@@ -41,6 +41,11 @@ def queue_status(farm: Farm, *, verbose: bool) -> dict[str, object]:
     return {key: farm.counts[state] for key, state in keys.items()} | without
 
 
+def _ended_of(farm: Farm, taskids: Iterable[int]) -> tuple[int, ...]:
+    """Return those that have ended by now: the rows of others may come while the answer is made."""
+    return tuple([taskid for taskid in taskids if taskid not in farm.tasks and farm.knows(taskid)])
+
+
 def list_tasks(farm: Farm, message: ListTasks, now: Now) -> SendList:
     """Return the answer to a `ListTasks`, with the unfinished tasks."""
     if message.taskids is None:
@@ -65,7 +70,7 @@ def list_tasks(farm: Farm, message: ListTasks, now: Now) -> SendList:
     return SendList(
         seq=message.seq,
         live=tuple([task_info(farm, task, waiting, now) for task in live]),
-        taskids=message.taskids,
+        taskids=None if message.taskids is None else _ended_of(farm, message.taskids),
         states=message.states,
         name=message.name,
         owner=message.owner,
