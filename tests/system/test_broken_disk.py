@@ -9,6 +9,7 @@ from pathlib import Path
 
 from taskfc_ext import StorageFull, start
 from taskfc_ext.client.future.future import TaskFuture
+from taskfc_ext.drivers.paths import farm_paths
 from tests.processes import DEADLINE, until
 
 
@@ -43,4 +44,5 @@ def test_a_farm_whose_files_may_not_grow_says_so_and_goes_on_when_they_may(home:
         assert first.result(DEADLINE) == 1
         until(lambda: client.submit(abs, -4).exception(DEADLINE) is None, "new tasks are accepted again")
         assert farm.pid == pid
+        assert "signal" not in farm_paths("default").controller_log.read_text()
         assert {info.state for info in client.list_tasks()} == {"succeeded"}

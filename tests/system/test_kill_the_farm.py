@@ -74,6 +74,7 @@ STRAYS = [
     signal.SIGTSTP,
     signal.SIGTTIN,
     signal.SIGXCPU,
+    signal.SIGXFSZ,
     signal.SIGRTMIN,
 ]
 
