@@ -202,6 +202,7 @@ class FarmStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
         python: the Python version of its workers.
         engine: the engine that has them.
         no_room: as in `QueueSnapshot`.
+        in_memory: its tasks and results are in memory only, and go with it.
     """
 
     name: str
@@ -213,3 +214,4 @@ class FarmStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
     python: str = ""
     engine: EngineInfo | None = None
     no_room: str = ""
+    in_memory: bool = False

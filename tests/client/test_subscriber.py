@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from taskfc_ext.client.farm.interface import Condition
@@ -195,6 +196,16 @@ def test_a_farm_of_another_host_is_reported_in_the_words_of_its_error(farm: Fake
     assert looker.until(FarmState.REFUSED).message == "Farm fake runs on moon, this is earth."
     farm.elsewhere = ""
     looker.until(FarmState.LIVE)
+
+
+@pytest.mark.parametrize("memory", ["", "/dev/shm/taskfc-0/fake.memory"])
+def test_the_list_of_farms_tells_which_are_in_memory_only(
+    farm: FakeFarm, look: Any, monkeypatch: pytest.MonkeyPatch, memory: str
+) -> None:
+    info = farm.connection()
+    assert info is not None
+    monkeypatch.setattr(farm, "connection", lambda: msgspec.structs.replace(info, memory=memory))
+    assert look().until(FarmState.LIVE).in_memory == bool(memory)
 
 
 def test_another_version_is_reported_once_and_not_tried_again(farm: FakeFarm, look: Any) -> None:

@@ -3,20 +3,16 @@
 import { Dialog, InputDialog, showDialog } from '@jupyterlab/apputils';
 
 import type { FarmStatus } from '../link/messages';
-import { finishedOf, queuedOf } from '../link/model';
+import { finishedOf } from '../link/model';
 import { storeText } from '../queue/actions';
 import { plural } from '../queue/format';
 import { checkName, checkWorkers, isManyWorkers } from './limits';
+import { stopText } from './stop-text';
 
 export async function confirmStop(farm: FarmStatus): Promise<boolean> {
-  const running = farm.counts?.running ?? 0;
-  const queued = farm.counts ? queuedOf(farm.counts) : 0;
-  const restart = 'will be stopped, and run again from the beginning after the next start. ';
-  const stopped = running > 0 ? `${plural(running, 'running task')} ${restart}` : '';
-  const kept = queued > 0 ? `${plural(queued, 'queued task')} will be kept.` : '';
   const result = await showDialog({
     title: `Stop ${farm.name}?`,
-    body: stopped + kept || 'There are no unfinished tasks. Results are kept.',
+    body: stopText(farm),
     buttons: [Dialog.cancelButton(), Dialog.warnButton({ label: 'Stop' })]
   });
   return result.button.accept;

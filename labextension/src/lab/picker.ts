@@ -38,7 +38,7 @@ export class Picker {
   private readonly select = make('select', { class: 'taskfc-select', 'aria-label': 'Farm' });
   private readonly startButton = this.makeButton('', 'Start this farm and continue its unfinished tasks');
   private readonly scaleButton = this.makeButton('', 'Set the number of workers');
-  private readonly stopButton = this.makeButton('', 'Stop this farm; unfinished tasks are kept');
+  private readonly stopButton = this.makeButton('', 'Stop this farm');
   private shown = '';
 
   constructor(

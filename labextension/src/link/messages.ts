@@ -263,6 +263,8 @@ export interface FarmStatus {
   readonly engine?: EngineInfo | null;
   /** as in `QueueSnapshot`. */
   readonly no_room?: string;
+  /** its tasks and results are in memory only, and go with it. */
+  readonly in_memory?: boolean;
 }
 
 /** All farms of this user that run or have a store, by name. Sent first, and after each change. */

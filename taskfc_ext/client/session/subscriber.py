@@ -188,6 +188,7 @@ class Subscriber:
             message=message,
             identity=identity,
             python=info.python if info is not None else "",
+            in_memory=info is not None and bool(info.memory),
             counts=self._counts(state),
         )
         if (before.state, before.message, before.identity) != (state, message, identity):
