@@ -11,9 +11,9 @@ BUILT := taskfc_ext/labextension/package.json
 FRONTEND := $(shell find labextension -name node_modules -prune -o -name lib -prune -o -name tests -prune -o -type f -print)
 LABEXTENSIONS := $(VENV)/share/jupyter/labextensions
 
-# Four tests at a time, as most wait for processes: three leave half of a machine of two cores idle. A file's tests stay together,
+# Three tests at a time, as most wait for processes: two leave a machine of two cores idle. A file's tests stay together,
 # as they share a farm or a server. The files come in their order, those with the browser first: they take longest.
-SIDE_BY_SIDE := --numprocesses 4 --dist loadfile --no-loadscope-reorder
+SIDE_BY_SIDE := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

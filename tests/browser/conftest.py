@@ -22,7 +22,8 @@ def browser() -> Iterator[Browser]:
         pytest.skip("there is no Chromium here: `apt-get install chromium`")
     with sync_playwright() as playwright:
         # without a graphics card Chromium would compute one
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        options = ["--no-sandbox", "--disable-gpu"]
+        browser = playwright.chromium.launch(executable_path=path, args=options, timeout=5 * DEADLINE_MS)
         yield browser
         browser.close()
 

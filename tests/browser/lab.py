@@ -223,7 +223,8 @@ class Lab:
 def lab_and_page(width: int = 1200, height: int = 900) -> Iterator[tuple[Lab, Page]]:
     """Yield a JupyterLab, and an empty page of a browser: for benchmarks and pictures; tests have fixtures."""
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        options = ["--no-sandbox", "--disable-gpu"]
+        browser = playwright.chromium.launch(executable_path=chromium(), args=options, timeout=5 * DEADLINE_MS)
         page = browser.new_page(viewport={"width": width, "height": height})
         page.set_default_timeout(DEADLINE_MS)
         lab = Lab(Path(folder))
