@@ -57,20 +57,21 @@ def _sqlite_code(error: BaseException) -> int:
 
 def free_bytes(folder: Path) -> int:
     """Return the bytes that this user may still write to the disk of `folder`; 0 if that is not known."""
-    try:
-        disk = os.statvfs(folder)
-    except OSError:
-        return 0
-    return disk.f_bavail * disk.f_frsize
+    disk = _disk_of(folder)
+    return 0 if disk is None else disk.f_bavail * disk.f_frsize
 
 
 def total_bytes(folder: Path) -> int:
     """Return the bytes that the disk of `folder` has in all; 0 if that is not known."""
+    disk = _disk_of(folder)
+    return 0 if disk is None else disk.f_blocks * disk.f_frsize
+
+
+def _disk_of(folder: Path) -> os.statvfs_result | None:
     try:
-        disk = os.statvfs(folder)
+        return os.statvfs(folder)
     except OSError:
-        return 0
-    return disk.f_blocks * disk.f_frsize
+        return None
 
 
 def storage_full(folder: Path, why: BaseException | None = None, *, wanted: int = 0) -> StorageFull:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from taskfc_ext.drivers.paths import FarmPaths, farm_paths
@@ -122,23 +122,18 @@ def results(paths: FarmPaths, until: float) -> str:
 
 def large_frames(paths: FarmPaths, until: float) -> str:
     """Twenty frames of a hundred megabytes: one submission each."""
-    peer, n = Peer(paths.clients, keep=1), 0
-    peer.greet()
-    frame = codec.encode([peer.ask(said.Submit, spec=SPEC, bodies=(bytes(100 * 2**20),))])
-    for _ in range(20):
-        if time.monotonic() > until or not peer.send_raw(frame, 2.0):
-            break
-        n += 1
-    time.sleep(min(2.0, max(0.0, until - time.monotonic())))
-    peer.close()
-    return f"{n} frames"
+    return _send_twenty(paths, until, [said.Submit(seq=1, spec=SPEC, bodies=(bytes(100 * 2**20),))])
 
 
 def frames_of_ids(paths: FarmPaths, until: float) -> str:
     """Twenty frames of sixty megabytes, with 64 million ids each."""
+    return _send_twenty(paths, until, [said.GetResults(seq=1, taskids=(5,) * 100_000)] * 640)
+
+
+def _send_twenty(paths: FarmPaths, until: float, messages: Sequence[said.Request]) -> str:
     peer, n = Peer(paths.clients, keep=1), 0
     peer.greet()
-    frame = codec.encode([said.GetResults(seq=1, taskids=(5,) * 100_000)] * 640)
+    frame = codec.encode(messages)
     for _ in range(20):
         if time.monotonic() > until or not peer.send_raw(frame, 2.0):
             break
