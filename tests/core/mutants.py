@@ -816,13 +816,13 @@ MUTANTS = (
     ),
     Mutant(
         "resume",
-        "if number not in known:\n    _send",
-        "if number not in known or known[number] is None:\n    _send",
+        "if number not in sent:\n    _send",
+        "if number not in sent or sent[number] is None:\n    _send",
         "a worker that has a broadcast before it when the controller comes back runs it twice",
     ),
     Mutant(
         "resume",
-        "for number in farm.broadcasts:\n    if number not in known:",
+        "for number in farm.broadcasts:\n    if number not in sent:",
         "for number in farm.broadcasts:\n    if False:",
         "a worker that joins runs no broadcast",
     ),

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from taskfc_ext.drivers.clearing import without_bodies
+from taskfc_ext.drivers.room import RESERVE
 from taskfc_ext.errors import StorageFull
 from taskfc_ext.protocol.client_messages import Define, Ended
 from taskfc_ext.protocol.payloads import Payload, PayloadRef
@@ -104,6 +105,8 @@ class Disk:
 class VirtualReserve:
     """Stands in for a `Reserve`: given back, it has room for a few transactions."""
 
+    size = RESERVE
+
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
 
@@ -132,6 +135,12 @@ class VirtualReserve:
         return not self._disk.is_full
 
 
+class VirtualUsage:
+    """Stands in for the `Usage` of a store from which nothing is removed."""
+
+    n_cleared = 0
+
+
 class VirtualStore:
     """Stands in for a `Store`: one controller's view of the disk.
 
@@ -144,6 +153,7 @@ class VirtualStore:
     def __init__(self, disk: Disk, before: Callable[[], None], after: Callable[[], None]) -> None:
         self._disk, self._before, self._after = disk, before, after
         self.reserve = VirtualReserve(disk)
+        self.usage = VirtualUsage()
 
     def use_checks(self, knows: Callable[[int], bool], has_ended: Callable[[int], bool]) -> None:
         """Ignore them: nothing is removed here."""
