@@ -287,7 +287,9 @@ def test_two_clients_that_restart_a_dead_farm_at_once_end_up_with_one(home: Path
             futures = [client.submit(note_and_wait, str(home / "log"), str(gate)) for client in (one, two)]
             one.flush(DEADLINE)
             two.flush(DEADLINE)
+            controller = farm.pid
             kill_and_wait(farm.supervisor_pid)
+            until(lambda: not process_alive(controller, None), "it follows")  # noqa: B023 - else it may bring results
             gate.touch()
             assert [f.result(DEADLINE) for f in futures] == ["done", "done"], f"round {n}"
             until(lambda: len([p for p in processes_of(home) if _is_supervisor(p)]) == 1, "there is one supervisor")

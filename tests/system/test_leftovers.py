@@ -229,7 +229,9 @@ def test_it_is_gone_when_the_task_has_returned(client: BlockingTaskClient, way: 
     assert future.result(DEADLINE) == "done"
     assert sleeping(tag) == []
     assert future.attempts == 1
-    assert way is by_asyncio or future.stderr == ""  # it warns of a loop that is closed before its programs have ended
+    # asyncio warns of a loop that is closed before its programs have ended; loky's own thread, where it notices first
+    # that a process of its pool has ended, kills the others from below, and their shell says so
+    assert way is by_asyncio or future.stderr in ("", "Killed\n" if way is by_loky else "")
 
 
 @pytest.mark.parametrize("way", WAYS, ids=name)
