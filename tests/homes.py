@@ -11,6 +11,11 @@ from pathlib import Path
 from unittest.mock import patch
 
 
+def memory_or(place: str | None) -> str | None:
+    """Return the folder of a file system in memory; `place` where there is none."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else place
+
+
 @contextmanager
 def new_home(*, in_memory: bool = False) -> Iterator[Path]:
     """Point the environment to a new folder for farms, and remove it at the end.
@@ -18,7 +23,7 @@ def new_home(*, in_memory: bool = False) -> Iterator[Path]:
     Args:
         in_memory: on a file system in memory, if there is one.
     """
-    place = "/dev/shm" if in_memory and os.access("/dev/shm", os.W_OK) else "/tmp"
+    place = memory_or("/tmp") if in_memory else "/tmp"
     folder = Path(tempfile.mkdtemp(prefix="tf", dir=place))  # short: a socket's path has 107 bytes
     places = {"XDG_STATE_HOME": folder / "s", "XDG_RUNTIME_DIR": folder / "r", "JUPYTER_RUNTIME_DIR": folder / "j"}
     try:

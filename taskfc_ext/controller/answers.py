@@ -40,7 +40,15 @@ from taskfc_ext.protocol.ids import list_ids
 from taskfc_ext.protocol.infos import Details, SubmittedTask, TaskInfo
 from taskfc_ext.protocol.limits import MAX_FRAME
 from taskfc_ext.protocol.owners import is_called
-from taskfc_ext.protocol.payloads import Failure, Payload, PayloadRef, Reason, decode_failure, size_of
+from taskfc_ext.protocol.payloads import (
+    Failure,
+    Payload,
+    PayloadRef,
+    Reason,
+    bytes_outside_files,
+    decode_failure,
+    size_of,
+)
 from taskfc_ext.protocol.records import Submitted
 from taskfc_ext.protocol.spec import Kind, is_from
 from taskfc_ext.protocol.states import UNFINISHED
@@ -238,7 +246,7 @@ class Answers:
                 return Refused(message.seq, ErrorKind.RESULT_EXPIRED, text, value={"taskids": [parent]})
         code, body = self._code(batch.spec.code), batch.bodies[taskid - batch.first]
         parts = (code, body, *(inputs[parent] for parent in batch.inputs))
-        size = sum(len(part) for part in parts if isinstance(part, bytes))  # those in files are not sent
+        size = bytes_outside_files(parts)  # those in files are not sent
         if size > _MAX_ANSWER:
             text = f"task {taskid} was submitted with {size:,} bytes; {_MAX_ANSWER:,} can be sent at once"
             return Refused(message.seq, ErrorKind.TOO_MUCH, text)
@@ -320,7 +328,7 @@ class Answers:
         for record, row in self._ends_for(message):
             n_rows += 1
             if record is not last:
-                last, n_bytes = record, n_bytes + _inline_bytes(record) + _bytes_of_failures(record)
+                last, n_bytes = record, n_bytes + _bytes_for_list(record)
             if n_rows >= _ROWS_OF_PART or n_bytes >= _BYTES_OF_PART:
                 n_rows = n_bytes = 0
                 yield None
@@ -340,20 +348,15 @@ class Answers:
                 if left and self._is_known(record.ids[row]):
                     left -= 1
                     yield record, row
-            n_bytes += _inline_bytes(record)
+            n_bytes += bytes_outside_files(record.values)
             if not left or n_read >= 2 * N_FINISHED or n_bytes > _MAX_READ:
                 return
 
 
-def _inline_bytes(record: Ended) -> int:
-    """Return the bytes of the results that the record itself holds."""
-    return sum(len(value) for value in record.values if isinstance(value, bytes))
-
-
-def _bytes_of_failures(record: Ended) -> int:
-    """Return the bytes of the failures that stand in files: a list reads them."""
+def _bytes_for_list(record: Ended) -> int:
+    """Return the bytes that a list reads: those of the record itself, and of failures also what stands in files."""
     rows = zip(record.values, record.reasons, strict=True)
-    return sum(size_of(value) for value, reason in rows if reason and not isinstance(value, bytes))
+    return sum(size_of(value) for value, reason in rows if reason or isinstance(value, bytes))
 
 
 def _finished_info(record: Ended, row: int, batch: Submitted, failure: Failure | None) -> TaskInfo:

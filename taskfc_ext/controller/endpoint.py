@@ -19,6 +19,7 @@ from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused
+from taskfc_ext.protocol.code_in_messages import code_in
 from taskfc_ext.protocol.ids import PROTOCOL, Session
 from taskfc_ext.protocol.limits import MAX_BROADCAST, MAX_RECOVERY
 from taskfc_ext.protocol.message import Message
@@ -190,27 +191,34 @@ class FCTaskControllerFromTaskController:
         if refusal is not None or connection.session is None:
             return Handled(refusal=refusal)
         try:
-            if isinstance(message, said.Submit) and may_be_large(n_bytes, message.bodies):
-                message = msgspec.structs.replace(message, bodies=self._stage(message.bodies))
-            elif isinstance(message, said.Define):
-                message = self._stage_code(message, n_bytes)
-            elif isinstance(message, said.Broadcast | said.Retry):
-                modules = tuple([self._stage_code(define, n_bytes) for define in message.modules])
-                context = None if message.context is None else self._stage_code(message.context, n_bytes)
-                message = msgspec.structs.replace(message, context=context, modules=modules)
-                if isinstance(message, said.Broadcast):
-                    size = size_of(message.code) + size_of(message.body)
-                    if size > MAX_BROADCAST:
-                        text = f"the broadcast {message.label} is {size:,} bytes, over the limit of {MAX_BROADCAST:,}"
-                        return Handled(refusal=Refused(message.seq, ErrorKind.TOO_MUCH, text))
-                    code, body = self._read(message.code), self._read(message.body)
-                    message = msgspec.structs.replace(message, code=code, body=body)
+            message = self._with_staged(message, n_bytes)
         except UploadGone as error:
             if isinstance(message, said.Request):
                 return Handled(refusal=_refuse_missing_file(message.seq, error))
             return Handled()  # the submission that names the code is refused
         effects = self._methods[type(message)](connection.session, message, now)
         return Handled(effects, opened=connection.session if isinstance(message, said.Hello) else None)
+
+    def _with_staged(self, message: said.ClientMessage, n_bytes: int) -> said.ClientMessage:
+        """Return `message` with its large payloads in files of the store; those of a broadcast itself are read.
+
+        Raises:
+            UploadGone: the file of an `Upload` is not there.
+        """
+        match message:
+            case said.Submit(bodies=bodies) if may_be_large(n_bytes, bodies):
+                return msgspec.structs.replace(message, bodies=self._stage(bodies))
+            case said.Define():
+                return self._stage_code(message, n_bytes)
+            case said.Broadcast() | said.Retry():
+                modules = tuple([self._stage_code(define, n_bytes) for define in message.modules])
+                context = None if message.context is None else self._stage_code(message.context, n_bytes)
+                message = msgspec.structs.replace(message, context=context, modules=modules)
+                if isinstance(message, said.Retry):
+                    return message
+                return msgspec.structs.replace(message, code=self._read(message.code), body=self._read(message.body))
+            case _:
+                return message
 
     def _stage_code(self, define: said.Define, n_bytes: int) -> said.Define:
         """Return `define` with its body in a file of the store, if that is large.
@@ -261,7 +269,12 @@ class FCTaskControllerFromTaskController:
             return Refused(seq, ErrorKind.VERSION, text + "may differ, so code does not travel between them", _OWN_FARM)
         if isinstance(message, said.Submit):
             return self._unfit(connection, (message.spec, *_recoveries(message.spec)), message.bodies, seq)
-        return self._unfit(connection, (), [define.body for define in _code_in(message)], seq)
+        if isinstance(message, said.Broadcast):
+            size = size_of(message.code) + size_of(message.body)
+            if size > MAX_BROADCAST:
+                text = f"the broadcast {message.label} is {size:,} bytes, over the limit of {MAX_BROADCAST:,}"
+                return Refused(seq, ErrorKind.TOO_MUCH, text)
+        return self._unfit(connection, (), [define.body for define in code_in(message)], seq)
 
     def _unfit(
         self, connection: Connection, specs: Sequence[Spec], bodies: Iterable[Payload], seq: int
@@ -341,17 +354,6 @@ def _recoveries(spec: Spec) -> Iterator[Spec]:
     while spec.recovery is not None:
         spec = spec.recovery.spec
         yield spec
-
-
-def _code_in(message: Message) -> tuple[said.Define, ...]:
-    """Return the code that `message` defines."""
-    match message:
-        case said.Define():
-            return (message,)
-        case said.Broadcast() | said.Retry():
-            return message.modules if message.context is None else (*message.modules, message.context)
-        case _:
-            return ()
 
 
 def _refuse_missing_file(seq: int, error: UploadGone) -> Refused:

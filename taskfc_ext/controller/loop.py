@@ -92,7 +92,11 @@ class Controller:
         self._now, self._make_poller, stopwatch = surroundings
         self._scheduler = scheduler
         self._room = Room(store, self._tell_of_room, lambda: scheduler.farm.stop_asked)
-        self._staging = Staging(store, lambda error: self._room.note(error, self._now().mono))
+        self._staging = Staging(
+            store,
+            note=lambda error: self._room.note(error, self._now().mono),
+            has_room=lambda n_bytes: self._room.has_room(n_bytes, self._now().mono),
+        )
         self._store = store
         knows, end_of = scheduler.farm.knows, scheduler.farm.end_of
         store.use_checks(knows, lambda taskid: knows(taskid) and end_of(taskid) is not None)

@@ -10,6 +10,7 @@ from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import Confirm, Ended, Resync
 from taskfc_ext.protocol.limits import CONFIRM_EVERY, MAX_MESSAGES, MAX_UNTAKEN
 from taskfc_ext.protocol.message import Message
+from taskfc_ext.protocol.payloads import bytes_outside_files
 from taskfc_ext.protocol.worker_messages import Code, Prepare, Run
 
 FRAME_BYTES = 8 * 2**20
@@ -45,6 +46,11 @@ class _Peer:
         self.unasked = 0
         self.asked: deque[tuple[int, int]] = deque()
 
+    def drop_all(self) -> None:
+        """Drop what waits."""
+        self.queue.clear()
+        self.unready.clear()
+
 
 class Outbox:
     """Outgoing messages of one router.
@@ -61,7 +67,6 @@ class Outbox:
 
     Attributes:
         full: the full peers.
-        paused: the peers with an answer of which a part is made.
         lagging: the lagging peers.
         gone: the peers that could not be reached.
     """
@@ -76,7 +81,6 @@ class Outbox:
         self._deferred: dict[bytes, Message] = {}
         self._n_asked = 0
         self.full: set[bytes] = set()
-        self.paused: set[bytes] = set()
         self.lagging: set[bytes] = set()
         self.gone: set[bytes] = set()
 
@@ -97,9 +101,13 @@ class Outbox:
         """
         self._peer(identity).queue.append(iter(messages))
 
+    def is_paused(self, identity: bytes) -> bool:
+        """Return whether a part of an answer to this peer is made."""
+        peer = self._peers.get(identity)
+        return peer is not None and bool(peer.unready)
+
     def resume(self, identity: bytes) -> None:
         """Go on with the answers of a paused peer that were not ready, at the next flush."""
-        self.paused.discard(identity)
         peer = self._peers.get(identity)
         if peer is None:
             return
@@ -135,8 +143,7 @@ class Outbox:
         waiting, self._waiting = self._waiting, {}
         for identity, peer in waiting.items():
             if identity in self.lagging:
-                peer.queue.clear()
-                peer.unready.clear()
+                peer.drop_all()
             else:
                 if self._deferred and (companion := self._deferred.pop(identity, None)) is not None:
                     peer.queue.append(companion)
@@ -168,7 +175,6 @@ class Outbox:
         self._waiting.pop(identity, None)
         self._deferred.pop(identity, None)
         self.full.discard(identity)
-        self.paused.discard(identity)
         self.lagging.discard(identity)
 
     def resync_lagging(self) -> None:
@@ -194,12 +200,11 @@ class Outbox:
 
     def _flush_peer(self, identity: bytes, peer: _Peer) -> None:
         while peer.queue and identity not in self.full:
-            group = self._next_frame(identity, peer)
+            group = self._next_frame(peer)
             if group and not self._send_windowed(identity, peer, self._package(*group)):
-                peer.queue.clear()
-                peer.unready.clear()
+                peer.drop_all()
 
-    def _next_frame(self, identity: bytes, peer: _Peer) -> list[Message]:
+    def _next_frame(self, peer: _Peer) -> list[Message]:
         """Take the messages of the next frame out of the queue, and what is not ready aside."""
         group: list[Message] = []
         n_bytes, queue = 0, peer.queue
@@ -213,7 +218,6 @@ class Outbox:
                 if not isinstance(made, Message):
                     peer.unready.append(message)
                     queue.popleft()
-                    self.paused.add(identity)
                     continue
                 message = made
                 queue.appendleft(message)
@@ -255,8 +259,7 @@ class Outbox:
 
     def _lag(self, identity: bytes, peer: _Peer) -> None:
         """Drop all messages of a full peer; the `Resync` comes when it has read some."""
-        peer.queue.clear()
-        peer.unready.clear()
+        peer.drop_all()
         peer.queued = 0
         self.lagging.add(identity)
 
@@ -265,11 +268,11 @@ def _weight(message: Message) -> int:
     """Return the approximate bytes of payload in `message`."""
     match message:
         case Ended():
-            return sum(len(value) for value in message.values if isinstance(value, bytes))
+            return bytes_outside_files(message.values)
         case Run():
-            return sum(len(body) for body in (*message.bodies, *message.inputs) if isinstance(body, bytes))
+            return bytes_outside_files((*message.bodies, *message.inputs))
         case Code():
-            return len(message.body) if isinstance(message.body, bytes) else 0
+            return bytes_outside_files((message.body,))
         case Prepare():
             return len(message.code) + len(message.body)
         case _:

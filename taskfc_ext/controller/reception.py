@@ -193,7 +193,7 @@ class Reception:
         before = self._stopwatch()
         for identity in self.outbox.flush_each():
             before = self._charge(identity, before, now)
-            if identity in self.outbox.paused:
+            if self.outbox.is_paused(identity):
                 self.turns.put_back(identity, _Rest.OF_ANSWER)
         self.turns.end_turn()
 
@@ -201,7 +201,7 @@ class Reception:
         """Charge a client for the time since `before`; return the time now."""
         after = self._stopwatch()
         self._cost_of_answer = max(after - before, 0.9 * self._cost_of_answer)
-        self.turns.charge(identity, after - before, now.mono, is_part=identity in self.outbox.paused)
+        self.turns.charge(identity, after - before, now.mono, is_part=self.outbox.is_paused(identity))
         return after
 
     # connections

@@ -7,6 +7,7 @@ from taskfc_ext.core.handlers.expiry import may_expire, needed_inputs
 from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.core.state.limits import YOUNG
 from taskfc_ext.drivers.store import Store
+from taskfc_ext.protocol.payloads import bytes_outside_files
 
 CHECK_AGE_EVERY = 60.0
 """Seconds between checks of the oldest finished tasks; less if they are kept for less than two hours."""
@@ -76,7 +77,7 @@ class Retention:
                 if is_wanted(taskid):
                     found.append(OldTask(taskid, record.completed, self._store.usage.bytes_of(taskid, value)))
             if len(found) > n_before:  # else it must not stand in the way of those behind it
-                n_read += sum(len(value) for value in record.values if isinstance(value, bytes))
+                n_read += bytes_outside_files(record.values)
             if len(found) >= AT_ONCE or n_read > _BYTES_AT_ONCE:
                 return found, True
         return found, False

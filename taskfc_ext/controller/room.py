@@ -110,6 +110,11 @@ class Room:
         if n_bytes > SMALL and self._no_room is None and self._store.reserve.free_beside() < 2 * n_bytes + LOW:
             self._begin(storage_full(self._folder, wanted=n_bytes), mono)
 
+    def has_room(self, n_bytes: int, mono: float) -> bool:
+        """Return whether there is room for a message of `n_bytes`; else the core is told, and refuses new work."""
+        self.expect(n_bytes, mono)
+        return self._no_room is None
+
     def takes(self, n_bytes: int, mono: float) -> bool:
         """Return whether there is room for reports of workers of `n_bytes`; else they have to wait."""
         self.expect(n_bytes, mono)

@@ -11,7 +11,6 @@ from taskfc_ext.core.effects import Recall
 from taskfc_ext.core.events import Recalled
 from taskfc_ext.drivers.paths import uploads_of
 from taskfc_ext.drivers.payload_files import may_be_large
-from taskfc_ext.drivers.room import LOW, storage_full
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.drivers.uploads import UploadGone, find_upload
 from taskfc_ext.errors import StorageFull
@@ -28,11 +27,13 @@ class Staging:
     Args:
         store: the store.
         note: notes that there is no room, and tells the core.
+        has_room: returns whether there is room for a row with so many bytes; if not, it tells the core.
     """
 
-    def __init__(self, store: Store, note: Callable[[StorageFull], None]) -> None:
+    def __init__(self, store: Store, note: Callable[[StorageFull], None], has_room: Callable[[int], bool]) -> None:
         self._store = store
         self._note = note
+        self._has_room = has_room
 
     def arguments(self, payloads: tuple[Payload, ...]) -> tuple[Payload, ...]:
         """Return `payloads` with references for large ones; without room as they are, and the core refuses them.
@@ -54,8 +55,7 @@ class Staging:
         """
         if isinstance(payload, bytes):
             return payload
-        if self._store.reserve.free_beside() < 2 * payload.size + LOW:  # it goes into the log, and into the database
-            self._note(storage_full(self._store.path.parent, wanted=payload.size))
+        if not self._has_room(payload.size):
             return b""
         try:
             return find_upload(uploads_of(self._store.path), payload).read_bytes()

@@ -83,13 +83,14 @@ def storage_full(folder: Path, why: BaseException | None = None, *, wanted: int 
         wanted: bytes for which there is no room, if that is all that is wrong; else 0.
     """
     free = free_bytes(folder)
+    place = f"the {_kind_of(folder)} of the farm's store"
     hint = "clear finished tasks" if is_in_memory(folder) else "make room, or clear finished tasks"
     while why is not None and why.__cause__ is not None:
         why = why.__cause__
     if wanted:
-        text = f"{_place(folder)} has no room for {megabytes(wanted)} ({folder}, {megabytes(free)} free)"
+        text = f"{place} has no room for {megabytes(wanted)} ({folder}, {megabytes(free)} free)"
     elif why is None or free < LOW or _says_full(why):
-        text = f"{_place(folder)} is full ({folder}, {megabytes(free)} free)"
+        text = f"{place} is full ({folder}, {megabytes(free)} free)"
     else:  # a quota, a limit on the size of files, a disk that has failed
         reason = why.strerror if isinstance(why, OSError) else why
         text = f"the farm's store cannot be written ({folder}, {megabytes(free)} free: {reason})"
@@ -134,13 +135,12 @@ def refuse_start(folders: Iterable[Path]) -> StorageFull | None:
     if full is None:
         return None
     free = free_bytes(full)
-    place = "memory" if is_in_memory(full) else "disk"
-    text = f"the farm cannot start: the {place} of {full} is full ({megabytes(free)} free)"
+    text = f"the farm cannot start: the {_kind_of(full)} of {full} is full ({megabytes(free)} free)"
     return StorageFull(text, path=str(full), free=free, hint="make room there, and start it again")
 
 
-def _place(folder: Path) -> str:
-    return "the memory of the farm's store" if is_in_memory(folder) else "the disk of the farm's store"
+def _kind_of(folder: Path) -> str:
+    return "memory" if is_in_memory(folder) else "disk"
 
 
 def _says_full(error: BaseException) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntEnum, StrEnum
 from typing import Annotated
 
@@ -44,6 +45,11 @@ file has the type `bytes`.
 def size_of(payload: Payload) -> int:
     """Return the size of `payload` in bytes."""
     return len(payload) if isinstance(payload, bytes) else payload.size
+
+
+def bytes_outside_files(payloads: Iterable[Payload]) -> int:
+    """Return the bytes of those payloads that stand in no file: they are in the message or the record itself."""
+    return sum([len(payload) for payload in payloads if isinstance(payload, bytes)])
 
 
 class Outcome(IntEnum):

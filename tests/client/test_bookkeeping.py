@@ -411,7 +411,7 @@ def test_all_that_is_large_counts_towards_a_frame(large: Message) -> None:
 def test_in_another_store_only_unsent_submissions_go_on() -> None:
     """Another client has started the farm again after its store was lost: ids mean other tasks now."""
     state, of = SessionState(), template()
-    state.enter_store(100.0, StoreError("gone"))
+    state.enter_store(100.0, lambda: StoreError("gone"))
     (accepted,) = submit(state, of, b"1")
     state.take()
     state.receive(Accepted(1, 0))
@@ -420,9 +420,9 @@ def test_in_another_store_only_unsent_submissions_go_on() -> None:
     (unsent,) = submit(state, of, b"3")
     call = Call(Ping, {})
     state.outbox.append(call)
-    state.enter_store(100.0, StoreError("gone"))
+    state.enter_store(100.0, lambda: StoreError("gone"))
     assert state.unfinished == {0: accepted}
-    state.enter_store(200.0, StoreError("gone"))
+    state.enter_store(200.0, lambda: StoreError("gone"))
     assert [future.done() for future in (accepted, sent, unsent)] == [True, True, False]
     assert [type(ended.exception()) for ended in (accepted, sent, call.answer)] == [StoreError] * 3
     assert state.resume() == []

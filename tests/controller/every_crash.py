@@ -25,6 +25,7 @@ from typing import NamedTuple
 from taskfc_ext.core.journal import baseline
 from taskfc_ext.drivers import journal
 from tests.controller.crash_scripts import SCRIPTS, WHEN, play
+from tests.homes import memory_or
 
 RECOVERY = 6
 """Commits of the next controller among which the second crash is: its start, what it hears, and a few steps."""
@@ -44,8 +45,7 @@ def fails(point: Point) -> str:
     """Play one point; return what went wrong, empty if nothing did."""
     baseline.AFTER_CLEAR = 3  # so that short scripts have baselines, too, and rows that are verified in several parts
     journal._AT_ONCE = 3
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    with tempfile.TemporaryDirectory(dir=memory) as folder:
+    with tempfile.TemporaryDirectory(dir=memory_or(None)) as folder:
         try:
             play(SCRIPTS[point.script], Path(folder, "journal"), *point.crashes)
         except Exception as error:

@@ -280,6 +280,10 @@ def test_a_full_peer_for_which_too_much_waits_begins_again_with_a_resync(router,
     assert (confirmed.lagging, confirmed.full) == (set(), set())
 
 
+def paused(outbox: Outbox) -> set[bytes]:
+    return {peer for peer in (b"a", b"slow", b"quick") if outbox.is_paused(peer)}
+
+
 def in_parts(n: int):
     yield from [None] * n
     yield Reply(n)
@@ -292,7 +296,7 @@ def sent_to(router: Router, identity: bytes) -> list[object]:
 def test_others_do_not_wait_for_a_message_that_is_made_in_parts(router, confirmed):
     confirmed.add_made(b"slow", in_parts(2))
     confirmed.flush()
-    assert confirmed.paused == {b"slow"}
+    assert paused(confirmed) == {b"slow"}
     confirmed.add(b"slow", Reply(5))
     confirmed.add(b"quick", Reply(6))
     confirmed.flush()
@@ -300,11 +304,11 @@ def test_others_do_not_wait_for_a_message_that_is_made_in_parts(router, confirme
     assert sent_to(router, b"quick") == [Reply(6)]
     confirmed.resume(b"slow")
     confirmed.flush()
-    assert confirmed.paused == {b"slow"}, "there was a second part"
+    assert paused(confirmed) == {b"slow"}, "there was a second part"
     confirmed.resume(b"slow")
     confirmed.flush()
     assert sent_to(router, b"slow") == [Reply(5), Reply(2)]
-    assert confirmed.paused == set()
+    assert paused(confirmed) == set()
 
 
 def test_several_messages_in_parts_go_on_in_their_order(router, confirmed):
@@ -342,7 +346,7 @@ def test_a_peer_that_is_full_and_paused_goes_on_when_both_have_ended(router, con
         confirmed.add_made(b"a", ends(MAX_UNTAKEN // CONFIRM_EVERY))
         confirmed.add_made(b"a", in_parts(1))
         confirmed.flush()
-        assert (confirmed.full, confirmed.paused) == ({b"a"}, {b"a"})
+        assert (confirmed.full, paused(confirmed)) == ({b"a"}, {b"a"})
         for step in steps:
             assert Reply(1) not in sent_to(router, b"a")
             step()

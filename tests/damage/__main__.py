@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from tests.damage.harness import run
+from tests.homes import memory_or
 
 
 def main() -> int:
@@ -20,10 +21,9 @@ def main() -> int:
     parser.add_argument("--log", action="store_true", help="damage logs of killed processes only")
     arguments = parser.parse_args()
     seed = int.from_bytes(os.urandom(4), "little") if arguments.seed is None else arguments.seed
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     print(f"seed {seed}, {arguments.cases:,} cases")
     begin = time.monotonic()
-    with tempfile.TemporaryDirectory(dir=memory) as folder:
+    with tempfile.TemporaryDirectory(dir=memory_or(None)) as folder:
         outcome = run(
             Path(folder),
             cases=arguments.cases,

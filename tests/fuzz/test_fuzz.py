@@ -95,7 +95,7 @@ def test_the_harness_finds_an_endpoint_that_checks_nothing(monkeypatch: pytest.M
     def fail(*arguments: object) -> None:
         raise RuntimeError("somewhere")
 
-    monkeypatch.setattr(endpoint, "_code_in", fail)
+    monkeypatch.setattr(endpoint, "code_in", fail)
     assert any("RuntimeError" in failure for failure in core.run(n=2, seed=1, report=report).failures)
 
 

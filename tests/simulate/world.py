@@ -19,6 +19,7 @@ from taskfc_ext.core.state.validate import validate
 from taskfc_ext.errors import StartFailed
 from taskfc_ext.protocol.records import Record, decode_record
 from taskfc_ext.protocol.supervisor_messages import WorkerDown
+from tests.homes import memory_or
 from tests.simulate.client import VirtualClient, Watcher
 from tests.simulate.disk import Disk, VirtualStore
 from tests.simulate.ledger import Ledger, Violation
@@ -37,8 +38,6 @@ CHECK_FULLY_EVERY = 8
 """Turns of the controller from one check of its whole state to the next one; a whole check costs as much as ten."""
 
 NESTED = 100_000
-
-SHARED_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
 class World(Steps):
@@ -59,7 +58,7 @@ class World(Steps):
         self.ledger = Ledger()
         self.is_stopped, self.n_stops = False, 0
         is_real = plan.store == "sqlite"
-        self._folder = tempfile.TemporaryDirectory(dir=SHARED_MEMORY) if is_real else None
+        self._folder = tempfile.TemporaryDirectory(dir=memory_or(None)) if is_real else None
         self._n_workers_made = self._n_clients_made = self._n_nested = 0
         self._revivals: list[tuple[VirtualClient, Callable[[Exception | None], None]]] = []
         self._is_starting = False

@@ -308,11 +308,11 @@ class SessionState:
             owed.clear()
         self.cancelling.clear()
 
-    def enter_store(self, began: float, error: Exception) -> None:
-        """Note when the farm's store began. All waits for another one end with `error`, but for unsent submissions."""
+    def enter_store(self, began: float, make_error: Callable[[], Exception]) -> None:
+        """Note when the farm's store began. All waits for another one end with an error, but for unsent submissions."""
         if self.store_began not in (0.0, began):
             unsent = take_submissions(self.outbox)
-            self.give_up(error)
+            self.give_up(make_error())
             self.outbox.extendleft(reversed(unsent))
         self.store_began = began
 

@@ -234,7 +234,7 @@ class Connection:
         for message in messages:
             match message:
                 case Welcome():
-                    state.enter_store(message.store_began, lost_error(self._farm))
+                    state.enter_store(message.store_began, lambda: lost_error(self._farm))  # which reads files
                     state.controller_pid = message.pid
                     state.size.set(message.n_workers)
                     answers += self._on_welcome()

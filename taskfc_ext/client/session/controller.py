@@ -125,15 +125,7 @@ class RemoteController:
         return future
 
     def upload(self, body: Body, *, what: str) -> UploadedFile:
-        """Write a large body to a file, in which it is sent.
-
-        Args:
-            body: the body.
-            what: how messages call it.
-
-        Raises:
-            StoreError: there is no room for it.
-        """
+        """Write a large body to a file, in which it is sent; see `Uploader.upload`."""
         self.check_may_wait()
         with long_upload(what) as report:
             return self.payloads.write(parts_of(body), what=what, report=report)

@@ -12,11 +12,12 @@ import zmq
 from taskfc_ext.drivers.transport import Dealer
 from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol.batches import split
-from taskfc_ext.protocol.client_messages import Broadcast, ControllerMessage, Define, Retry, Submit
+from taskfc_ext.protocol.client_messages import ControllerMessage, Submit
+from taskfc_ext.protocol.code_in_messages import code_in
 from taskfc_ext.protocol.codec import from_controller
 from taskfc_ext.protocol.limits import MAX_MESSAGES
 from taskfc_ext.protocol.message import Message
-from taskfc_ext.protocol.payloads import Payload
+from taskfc_ext.protocol.payloads import bytes_outside_files
 from taskfc_ext.protocol.spec import Spec
 
 FRAME_BYTES = 8 * 2**20
@@ -120,14 +121,6 @@ def _size(message: Message) -> int:
     """Return the approximate bytes of `message`."""
     match message:
         case Submit(spec=Spec(recovery=recovery), bodies=bodies):
-            return sum(map(_inline, bodies)) + (len(recovery.body) if recovery is not None else 0)
-        case Define(body=body):
-            return _inline(body)
-        case Broadcast(modules=modules) | Retry(modules=modules):
-            return sum(_inline(define.body) for define in modules)
+            return bytes_outside_files(bodies) + (len(recovery.body) if recovery is not None else 0)
         case _:
-            return 0
-
-
-def _inline(payload: Payload) -> int:
-    return len(payload) if isinstance(payload, bytes) else 0
+            return bytes_outside_files(define.body for define in code_in(message))

@@ -16,6 +16,7 @@ from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.core.state.sessions import ClientSession
 from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.protocol.client_messages import AwaitBroadcast, Broadcast, ClearBroadcasts, ErrorKind, Refused, Reply
+from taskfc_ext.protocol.code_in_messages import code_in
 from taskfc_ext.protocol.infos import BroadcastReport
 from taskfc_ext.protocol.limits import MAX_BROADCASTS
 from taskfc_ext.protocol.records import BroadcastDeath, Broadcasted, BroadcastsCleared
@@ -31,7 +32,7 @@ def on_broadcast(farm: Farm, step: Step, client: ClientSession, message: Broadca
     code, body = message.code, message.body
     assert isinstance(code, bytes)  # the endpoint has read their files
     assert isinstance(body, bytes)
-    commit_code(farm, step, message.modules if message.context is None else (*message.modules, message.context))
+    commit_code(farm, step, code_in(message))
     record = Broadcasted(
         number=farm.next_broadcast,
         session=client.session,

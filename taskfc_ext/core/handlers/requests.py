@@ -16,6 +16,7 @@ from taskfc_ext.core.events import Now
 from taskfc_ext.core.handlers import broadcasts, lending, no_room, refusals
 from taskfc_ext.core.handlers.attempts import retire_surplus, set_n_workers
 from taskfc_ext.core.handlers.expiry import needed_inputs
+from taskfc_ext.core.handlers.gone import refuse_gone
 from taskfc_ext.core.handlers.retry_request import on_retry
 from taskfc_ext.core.handlers.stopping import stop_attempt
 from taskfc_ext.core.journal.endings import Endings, answer_request, commit, commit_submitted, fail_if_parent_failed
@@ -115,7 +116,7 @@ def on_request(farm: Farm, step: Step, client: ClientSession, message: Request, 
 def _read(farm: Farm, step: Step, client: ClientSession, message: Read, now: Now) -> ToClient:
     """Return the answer to a request that only reads; the controller completes it where values are in the store."""
     if isinstance(message, OfTask) and not farm.knows(message.taskid):
-        return farm.unknown(message.seq, [message.taskid])
+        return refuse_gone(farm, message.seq, [message.taskid])
     match message:
         case GetResults():
             return _get_results(farm, step, client, message)
@@ -238,7 +239,7 @@ def _refusal(farm: Farm, message: Submit, parents: tuple[int | None, ...]) -> Re
         return Refused(message.seq, ErrorKind.RESOURCES, lacks)
     named = [ref for ref in parents if ref is not None and not farm.knows(ref)]
     if named:
-        return farm.unknown(message.seq, named)
+        return refuse_gone(farm, message.seq, named)
     if None in parents:
         return Refused(message.seq, ErrorKind.PROTOCOL, "a dependency names a submission that was not accepted")
     return None
@@ -264,7 +265,7 @@ def _abort(farm: Farm, step: Step, client: ClientSession, message: Abort, now: N
     try:
         ended = farm.end_of(taskid)
     except KeyError:
-        return farm.unknown(message.seq, [taskid])
+        return refuse_gone(farm, message.seq, [taskid])
     task = farm.tasks.get(taskid)
     if task is None or task.aborting:
         if message.queued_only:
@@ -315,7 +316,7 @@ def _get_results(
 ) -> Reply | Refused | SendUnfinished:
     unknown = [taskid for taskid in message.taskids if not farm.knows(taskid)]
     if unknown:
-        return farm.unknown(message.seq, unknown)
+        return refuse_gone(farm, message.seq, unknown)
     unfinished = [taskid for taskid in message.taskids if taskid in farm.tasks]
     finished = tuple(taskid for taskid in message.taskids if taskid not in farm.tasks)
     if finished:
@@ -332,7 +333,7 @@ def _barrier(farm: Farm, client: ClientSession, message: Barrier) -> Reply | Ref
     # A cleared task has ended: this may be a late copy of a request that came before the clear.
     unknown = [taskid for taskid in taskids if not 0 <= taskid < farm.next_id]
     if unknown:
-        return farm.unknown(message.seq, unknown)
+        return refuse_gone(farm, message.seq, unknown)
     remaining = {taskid for taskid in taskids if taskid in farm.tasks}
     if not remaining:
         return Reply(message.seq)

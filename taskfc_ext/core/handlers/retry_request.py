@@ -13,6 +13,7 @@ import msgspec
 from taskfc_ext.core.effects import Recall, Step
 from taskfc_ext.core.events import Now, Recalled
 from taskfc_ext.core.handlers import no_room
+from taskfc_ext.core.handlers.gone import refuse_gone
 from taskfc_ext.core.journal.endings import commit, commit_code, commit_submitted, fail_if_parent_failed
 from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.core.state.reasons import refusal_of
@@ -74,7 +75,7 @@ def _refusal(farm: Farm, message: Retry) -> Refused | None:
     try:
         ended = farm.end_of(taskid)
     except KeyError:
-        return farm.unknown(message.seq, [taskid])
+        return refuse_gone(farm, message.seq, [taskid])
     if ended is not None:
         return None
     task = farm.tasks[taskid]

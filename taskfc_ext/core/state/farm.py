@@ -25,8 +25,6 @@ from taskfc_ext.core.state.timers import Timer as Timer
 from taskfc_ext.core.state.timers import TimerKind as TimerKind
 from taskfc_ext.core.state.waits import DEEPER, Key, OpenBarrier, Waits
 from taskfc_ext.core.state.worker import Worker
-from taskfc_ext.protocol.client_messages import ErrorKind, Refused
-from taskfc_ext.protocol.ids import list_ids
 from taskfc_ext.protocol.infos import NoRoom
 from taskfc_ext.protocol.options import MAX_DEATHS, UNREACHABLE_AFTER
 from taskfc_ext.protocol.payloads import Reason
@@ -72,7 +70,8 @@ class Farm:
         moved: task id -> its priority, where it differs from that of its submission.
         retried: task id -> its newest retry.
         limits: the limits of a farm that nobody clears or stops.
-        environments: those of sessions that differ from the farm's; `quotas`: the shares of sessions in the queue.
+        environments: those of sessions that differ from the farm's.
+        quotas: the shares of sessions in the queue.
         alone_since: monotonic time since when there is no client and no unfinished task; `None`: it was not noticed.
         broadcasts: by number, in order.
         broadcast_waits: open `AwaitBroadcast`s, (session, seq) -> number.
@@ -102,7 +101,8 @@ class Farm:
         self.name = name
         self.unreachable_after = unreachable_after
         self.max_deaths = max_deaths
-        self.limits, self.environments, self.quotas = limits, Environments(), Quotas()
+        self.limits, self.environments = limits, Environments()
+        self.quotas = Quotas()
         self.alone_since: float | None = None
         self.tasks: dict[int, Task] = {}
         self.ended = bytearray()
@@ -118,6 +118,7 @@ class Farm:
         self.moved: dict[int, int] = {}
         self.retried: dict[int, int] = {}
         self.leases: dict[int, Task] = {}
+        self.next_lease = 1
         self.stopping_leases: dict[int, Stopping] = {}
         self.workers: dict[int, Worker] = {}
         self.n_workers = 0
@@ -126,7 +127,7 @@ class Farm:
         self.barriers: dict[Key, OpenBarrier] = {}
         self.waits: Waits | None = None
         self.broadcasts: dict[int, KeptBroadcast] = {}
-        self.next_broadcast = self.next_lease = 1
+        self.next_broadcast = 1
         self.broadcast_waits: dict[tuple[str, int], int] = {}
         self.codes = Codes()
         self.n_records = 0
@@ -237,19 +238,6 @@ class Farm:
             raise KeyError(taskid)
         code = self.ended[taskid]
         return None if code == LIVE_CODE else _REASONS[code - 1]
-
-    def unknown(self, seq: int, taskids: list[int]) -> Refused:
-        """Return the answer to a request `seq` that names tasks that are not in the store."""
-        codes = {taskid: self.ended[taskid] for taskid in taskids if 0 <= taskid < len(self.ended)}
-        expired = [taskid for taskid in taskids if codes.get(taskid) in (AGED_CODE, NO_ROOM_CODE)]
-        if len(expired) == len(taskids):
-            text, hint = self.limits.describe_expired(taskids, for_room=NO_ROOM_CODE in codes.values())
-            return Refused(seq, ErrorKind.RESULT_EXPIRED, text, hint, {"taskids": taskids})
-        taskids = [taskid for taskid in taskids if taskid not in expired]
-        plural = "tasks" if len(taskids) > 1 else "task"
-        hint = "it was cleared or never existed"
-        text = f"there is no {plural} {list_ids(taskids)}"
-        return Refused(seq, ErrorKind.UNKNOWN_TASK, text, hint, {"taskids": taskids})
 
     def forget(self, taskids: Iterable[int], code: int = CLEARED_CODE) -> None:
         """Forget finished tasks, but for the reason why they are gone: one of `GONE_CODES`."""

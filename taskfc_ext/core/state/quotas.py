@@ -9,7 +9,7 @@ from msgspec import Struct
 from taskfc_ext.core.state.task import Task
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused
 from taskfc_ext.protocol.limits import MAX_UNFINISHED, MAX_UNFINISHED_BYTES
-from taskfc_ext.protocol.payloads import Payload
+from taskfc_ext.protocol.payloads import Payload, bytes_outside_files
 
 
 class Share(Struct, gc=False):
@@ -45,7 +45,7 @@ class Quotas:
         if share is None:
             share = self.shares[session] = Share()
         share.n_tasks += len(bodies)
-        share.n_bytes += _inline_bytes(bodies)
+        share.n_bytes += bytes_outside_files(bodies)
 
     def remove(self, tasks: Iterable[Task]) -> None:
         """Count no more what has ended."""
@@ -65,13 +65,9 @@ class Quotas:
             text += f"over {MAX_UNFINISHED:,}, the most of one client"
             hint = "wait for some of them; a map has fewer with a chunksize, and imap() keeps only some in the queue"
             return Refused(seq, ErrorKind.TOO_MUCH, text, hint)
-        n_new = _inline_bytes(bodies)
+        n_new = bytes_outside_files(bodies)
         if share.n_bytes + n_new > MAX_UNFINISHED_BYTES:
             text = f"the arguments of this client's unfinished tasks take {share.n_bytes:,} bytes of memory; with "
             text += f"{n_new:,} more they would take over {MAX_UNFINISHED_BYTES:,}, the most of one client"
             return Refused(seq, ErrorKind.TOO_MUCH, text, "wait for some of them; imap() keeps only some in the queue")
         return None
-
-
-def _inline_bytes(bodies: Iterable[Payload]) -> int:
-    return sum([len(body) for body in bodies if isinstance(body, bytes)])
