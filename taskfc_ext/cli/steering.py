@@ -12,7 +12,7 @@ from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.errors import RequestRefused, TaskFCError, UnknownTask
 from taskfc_ext.protocol.ids import list_ids
 from taskfc_ext.protocol.limits import MAX_IDS
-from taskfc_ext.protocol.states import UNFINISHED
+from taskfc_ext.protocol.states import State
 from taskfc_ext.view.steering import steer
 from taskfc_ext.view.wording import HELD, RELEASED, describe_abort, describe_clear, describe_retry, move_text
 
@@ -24,7 +24,9 @@ def abort(arguments: argparse.Namespace) -> int:
     """Abort tasks, also of a farm that does not run."""
     aborted, errors, unknown = [], [], []
     with attach_or_start_idle(arguments.name) as client:
-        for taskid in find_taskids(client, arguments.tasks):
+        taskids = find_taskids(client, arguments.tasks)
+        running = {task.taskid for task in client.list_tasks(taskids=taskids, states=(State.RUNNING,), limit=MAX_IDS)}
+        for taskid in taskids:
             try:
                 client.abort(taskid)
             except UnknownTask as error:
@@ -34,11 +36,10 @@ def abort(arguments: argparse.Namespace) -> int:
                     errors.append(error)
             else:
                 aborted.append(taskid)
-        unfinished = client.list_tasks(taskids=aborted, states=UNFINISHED, limit=MAX_IDS) if aborted else []
     if arguments.json:
         print_json({"aborted": aborted})
     elif aborted:
-        print(describe_abort(aborted, {task.taskid for task in unfinished}))
+        print(describe_abort(aborted, running))
     for refused in errors:
         print_error(refused)
     if unknown:  # one line, however long the range

@@ -15,7 +15,7 @@ from taskfc_ext.protocol import client_messages as requests
 from taskfc_ext.protocol.batches import chunks
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.limits import MAX_BATCH, MAX_IDS
-from taskfc_ext.protocol.states import UNFINISHED
+from taskfc_ext.protocol.states import State
 from taskfc_ext.text import as_sentence, one_line, plural, sentence
 from taskfc_ext.view.messages import (
     Abort,
@@ -102,12 +102,13 @@ def explain_mismatch(command: Command, farm: str, identity: str) -> str:
 
 async def _abort(taskids: Sequence[int], ask: Ask) -> CommandAnswer:
     wanted = list(dict.fromkeys(taskids))
+    running = await _find_running(wanted, ask)
     if len(wanted) == 1:
         try:
             await ask(requests.Abort, taskid=wanted[0])
         except UnknownTask as error:
             return CommandAnswer(ok=False, said=sentence(error))
-        return CommandAnswer(ok=True, said=describe_abort(wanted, await _find_unfinished(wanted, ask)))
+        return CommandAnswer(ok=True, said=describe_abort(wanted, running))
     aborted: list[int] = []
     late: list[int] = []
     for some in chunks(wanted, MAX_BATCH):
@@ -117,16 +118,12 @@ async def _abort(taskids: Sequence[int], ask: Ask) -> CommandAnswer:
             return _broken_off("Aborted", aborted, len(wanted), error)
         aborted += [taskid for taskid in some if taskid not in left]
         late += [taskid for taskid in some if taskid in left]
-    stopping = await _find_unfinished(aborted, ask) if aborted else aborted
-    return CommandAnswer(ok=bool(aborted), said=describe_abort(aborted, stopping, late))
+    return CommandAnswer(ok=bool(aborted), said=describe_abort(aborted, running, late))
 
 
-async def _find_unfinished(taskids: Sequence[int], ask: Ask) -> Collection[int]:
-    """Return the tasks that have not ended; all of them where nothing answers."""
-    try:
-        found = await ask(requests.ListTasks, taskids=tuple(taskids), states=UNFINISHED, limit=MAX_IDS)
-    except TaskFCError:  # the aborts are accepted anyway
-        return taskids
+async def _find_running(taskids: Sequence[int], ask: Ask) -> Collection[int]:
+    """Return the tasks that run. Asked before an abort: it is chance which of them have ended a moment after it."""
+    found = await ask(requests.ListTasks, taskids=tuple(taskids), states=(State.RUNNING,), limit=MAX_IDS)
     return {info.taskid for info in msgspec.convert(found, list[TaskInfo])}
 
 

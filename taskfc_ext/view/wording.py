@@ -198,16 +198,16 @@ def describe_scale(before: int, n: int) -> str:
 # actions on tasks
 
 
-def describe_abort(aborted: Sequence[int], stopping: Collection[int], late: Sequence[int] = ()) -> str:
+def describe_abort(aborted: Sequence[int], running: Collection[int], late: Sequence[int] = ()) -> str:
     """Return the result of an abort.
 
     Args:
         aborted: the tasks whose abort was accepted.
-        stopping: the tasks among them that a worker has, and that have not ended.
+        running: the tasks that ran when the abort was requested: they stop, sooner or later.
         late: the tasks for which it was too late.
     """
-    ended = [taskid for taskid in aborted if taskid not in stopping]
-    ending = [taskid for taskid in aborted if taskid in stopping]
+    ended = [taskid for taskid in aborted if taskid not in running]
+    ending = [taskid for taskid in aborted if taskid in running]
     parts = [f"aborted {name_tasks(ended)}"] if ended else []
     parts += [f"stopping {name_tasks(ending)}"] if ending else []
     parts += [] if aborted else ["nothing was done"]

@@ -24,7 +24,7 @@ from taskfc_ext.errors import TaskFCError
 from taskfc_ext.ipython.cards.group_card import is_group
 from taskfc_ext.ipython.cards.live_card import RESERVED, AnyCard, Choice, LiveCard, MakeButtons, Publish
 from taskfc_ext.ipython.cards.render import Card
-from taskfc_ext.protocol.states import FINISHED
+from taskfc_ext.protocol.states import State
 from taskfc_ext.view.wording import describe_abort, describe_retry
 
 logger = logging.getLogger(__name__)
@@ -234,9 +234,10 @@ class CardBoard:
         if is_group(future):
             return self._act_on_group(entry, verb)
         if verb == "abort":
+            running = [future.taskid] if future.state == State.RUNNING else []
             future.abort()
             self._soon(entry)
-            return describe_abort([future.taskid], () if future.state in FINISHED else [future.taskid])
+            return describe_abort([future.taskid], running)
         if verb == "retry":
             new = future.retry()
             self.renewed.append((future.taskid, new))

@@ -23,7 +23,7 @@ from taskfc_ext.ipython.verbs.sweep import submit_map
 from taskfc_ext.ipython.verbs.wait import wait
 from taskfc_ext.protocol.infos import WorkerInfo
 from taskfc_ext.protocol.limits import MAX_IDS
-from taskfc_ext.protocol.states import FINISHED, UNFINISHED
+from taskfc_ext.protocol.states import FINISHED, State
 from taskfc_ext.text import as_sentence, one_line, plain_text, plural, workers_table, workers_text
 from taskfc_ext.view import wording
 from taskfc_ext.view.engine_words import HOME, RAY, engine_arguments, warnings_as_lines
@@ -187,6 +187,7 @@ def _clear(notebook: Notebook, request: requests.Clear) -> None:
 def _abort(notebook: Notebook, tasks: Selection) -> None:
     client = notebook.session.client()
     taskids = notebook.taskids(tasks)
+    running = {task.taskid for task in client.list_tasks(taskids=taskids, states=(State.RUNNING,), limit=MAX_IDS)}
     aborted: list[int] = []
     for taskid in taskids:
         try:
@@ -198,8 +199,7 @@ def _abort(notebook: Notebook, tasks: Selection) -> None:
             aborted.append(taskid)
     notebook.session.notices.mark_seen(taskids, notebook.session.name)
     if aborted:
-        unfinished = client.list_tasks(taskids=aborted, states=UNFINISHED, limit=MAX_IDS)
-        notebook.say(wording.describe_abort(aborted, {task.taskid for task in unfinished}))
+        notebook.say(wording.describe_abort(aborted, running))
 
 
 def _steer(notebook: Notebook, tasks: Selection, act: Callable[[list[int]], Iterable[int] | None], verb: str) -> None:
