@@ -282,7 +282,22 @@ class Answers:
             self._recent_code.put(digest, code, len(code))
         return code
 
-    def _list(self, message: SendList, tries: int = 3) -> Iterator[Reply | Refused | None]:
+    def _list(self, message: SendList) -> Iterator[Reply | Refused | None]:
+        older, ended = list[TaskInfo](), list(message.taskids or ())
+        for each in message.more:
+            if each is None:
+                yield None
+            elif isinstance(each, TaskInfo):
+                older.append(each)
+            else:
+                ended.append(each)
+        live = (*reversed(older), *message.live)
+        yield from self._list_all(
+            message._replace(live=live, taskids=None if message.taskids is None else tuple(ended), more=())
+        )
+
+    def _list_all(self, message: SendList, tries: int = 3) -> Iterator[Reply | Refused | None]:
+        """Yield the answer, with all live tasks in `message.live`, after a `None` for each part of the work."""
         n_cleared = self._store.usage.n_cleared
         try:
             yield from self._list_in_parts(message)
@@ -290,9 +305,9 @@ class Answers:
             if n_cleared == self._store.usage.n_cleared:
                 yield _refuse_damaged(message.seq, error)
             elif tries:  # what it was about to read was cleared between two parts
-                yield from self._list(message, tries - 1)
+                yield from self._list_all(message, tries - 1)
             else:
-                yield from filter(None, self._list(message))  # in one part
+                yield from filter(None, self._list_all(message))  # in one part
 
     def _list_in_parts(self, message: SendList) -> Iterator[Reply | None]:
         """Yield `None` after each part of the work; at last the `limit` tasks with the highest ids that match."""

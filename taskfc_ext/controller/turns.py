@@ -3,9 +3,9 @@
 A connection is served until it has used its *quantum* of the loop's time, then the next one is: deficit round robin,
 with the cost of each message charged when it is known. So a client that floods the controller waits for itself only.
 
-A request that takes long is handled in parts where that is possible. While others ask as well, its connection rests
-for some times as long after each part, so that most requests of the others meet none. A client that is alone never
-rests.
+A request that takes long is handled in parts where that is possible. A connection may use some time for such requests
+as it likes: a person who asks for a list gets it soon. After that, while others ask as well, it rests for some times as
+long after each part, so that most requests of the others meet none. A client that is alone never rests.
 """
 
 from __future__ import annotations
@@ -26,6 +26,12 @@ REST = 20
 """A connection rests this many times as long as its long request, or a part of it, took: of a hundred round trips of
 others, fewer than one meets it."""
 
+BURST = 0.1
+"""Seconds that a connection may use for long requests without a rest."""
+
+BURST_AGAIN = 20.0
+"""Seconds until it may do so again."""
+
 ACTIVE = 1.0
 """Seconds after its last frame in which a client counts as one that others should not hold up."""
 
@@ -44,15 +50,18 @@ class Inbox(Generic[M]):
     Attributes:
         credit: seconds that it may use before the next connection is served; negative: it has used more.
         rests_until: the time until which others are served before it.
+        burst: seconds that it may use for long requests without a rest, at the time `burst_at`.
     """
 
-    __slots__ = ("credit", "messages", "n_bytes", "rests_until")
+    __slots__ = ("burst", "burst_at", "credit", "messages", "n_bytes", "rests_until")
 
     def __init__(self) -> None:
         self.messages: deque[tuple[M, int, int]] = deque()  # each with the bytes of its frame, and those it frees
         self.n_bytes = 0
         self.credit = QUANTUM
         self.rests_until = 0.0
+        self.burst = BURST
+        self.burst_at = 0.0
 
 
 class Turns(Generic[M]):
@@ -138,14 +147,20 @@ class Turns(Generic[M]):
     ) -> None:
         """Note that a message has cost so many seconds.
 
-        A connection that may rest does so after a long one, and after each part of one that is handled in parts.
+        A connection that may rest does so after a long one, and after each part of one that is handled in parts, when
+        it has used its burst.
         """
         inbox = self._inboxes.get(connection)
         if inbox is None:
             return
         inbox.credit -= max(cost, LEAST)
         if can_rest and (cost >= LONG or is_part):
-            inbox.rests_until = now + REST * cost
+            inbox.burst = min(BURST, inbox.burst + (now - inbox.burst_at) * BURST / BURST_AGAIN)
+            inbox.burst_at = now
+            if cost <= inbox.burst:
+                inbox.burst -= cost
+            else:
+                inbox.rests_until = now + REST * cost
 
     def defer(self, connection: bytes) -> None:
         """Take no more messages from this connection until `end_turn`: the cost of the last one is not known yet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -36,7 +37,11 @@ class SendUnfinished(NamedTuple):
 
 
 class SendList(NamedTuple):
-    """The answer to a `ListTasks`: these live tasks, and the finished ones that pass the filters."""
+    """The answer to a `ListTasks`: the live tasks, and the finished ones that pass the filters.
+
+    `live` are the newest, which the first part of the search has found. `more` goes on with it, from new to old: it
+    yields `None` when others should have their turn, and at last the ids of requested tasks that have ended meanwhile.
+    """
 
     seq: int
     live: tuple[TaskInfo, ...]
@@ -47,6 +52,7 @@ class SendList(NamedTuple):
     limit: int
     left_out: frozenset[int] = frozenset()
     origin: Origin = NO_CELL
+    more: Iterable[TaskInfo | int | None] = ()
 
 
 class SendLog(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from taskfc_ext.controller import answers
 from taskfc_ext.controller.answers import Answers
 from taskfc_ext.controller.endpoint import MAX_STRIKES
 from taskfc_ext.core.effects import SendList
+from taskfc_ext.core.views import listing
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import Clear, ErrorKind, ListTasks, Ping, Refused, Reply
@@ -51,20 +53,25 @@ def turns_until_answered(farm: WireFarm, client: WireClient, seq: int) -> int:
     return n
 
 
+def list_beside_others(farm: WireFarm, **fields: Any) -> object:
+    """Return the answer to a list of bob's; alice is answered at once while it is made."""
+    listed = farm.bob.ask(ListTasks, **fields)
+    turn(farm)
+    for _ in range(3):
+        ping = farm.alice.ask(Ping)
+        assert turns_until_answered(farm, farm.alice, ping) == 1
+        assert listed not in farm.bob.answers
+    turns_until_answered(farm, farm.bob, listed)
+    return farm.bob.answers[listed]
+
+
 def ids(answer: object) -> list[int]:
     assert isinstance(answer, Reply)
     return [info.taskid if isinstance(info, TaskInfo) else info["taskid"] for info in answer.value]
 
 
 def test_others_are_answered_while_a_list_is_made(ended: WireFarm) -> None:
-    listing = ended.bob.ask(ListTasks, limit=1000)
-    turn(ended)
-    for _ in range(3):
-        ping = ended.alice.ask(Ping)
-        assert turns_until_answered(ended, ended.alice, ping) == 1
-        assert listing not in ended.bob.answers
-    turns_until_answered(ended, ended.bob, listing)
-    assert ids(ended.bob.answers[listing]) == list(range(N_TASKS))
+    assert ids(list_beside_others(ended, limit=1000)) == list(range(N_TASKS))
 
 
 def test_a_task_that_ends_between_two_parts_is_listed_as_it_was(ended: WireFarm) -> None:
@@ -170,3 +177,47 @@ def test_a_part_ends_with_its_tasks_or_its_bytes(store: Store, monkeypatch: pyte
     assert n_parts() == 4
     monkeypatch.setattr(answers, "_ROWS_OF_PART", 2)
     assert n_parts() == 6
+
+
+@pytest.fixture
+def small_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "_LOOKED_AT", 3)
+    monkeypatch.setattr(listing, "_MADE", 2)
+
+
+@pytest.mark.usefixtures("small_searches")
+@pytest.mark.parametrize("name", ["many", "none"])
+def test_others_are_answered_while_unfinished_tasks_are_searched(farm: WireFarm, name: str) -> None:
+    farm.alice.submit(*[b"long"] * N_TASKS, name="many")
+    farm.pump()
+    assert ids(list_beside_others(farm, name=name)) == (list(range(N_TASKS)) if name == "many" else [])
+
+
+@pytest.mark.usefixtures("small_searches")
+@pytest.mark.parametrize(
+    "fields", [{}, {"taskids": tuple(range(20))}, {"states": ("running", "succeeded", "scheduled")}]
+)
+@pytest.mark.parametrize("n_turns", range(1, 14))
+def test_each_task_is_listed_once_whenever_it_ends_and_others_come(farm: WireFarm, fields: dict, n_turns: int) -> None:
+    farm.alice.submit(*[b"long"] * 20)
+    farm.pump()
+    asked = farm.bob.ask(ListTasks, limit=1000, **fields)
+    for _ in range(n_turns):
+        turn(farm)
+    (worker,) = farm.workers.values()
+    worker.end(Outcome.OK, b"done")
+    farm.alice.submit(b"long", b"long")
+    turns_until_answered(farm, farm.bob, asked)
+    assert ids(farm.bob.answers[asked]) == list(range(20))
+
+
+@pytest.mark.usefixtures("small_searches")
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 8, 1000])
+def test_a_search_in_parts_finds_the_newest(farm: WireFarm, limit: int) -> None:
+    for i in range(20):
+        farm.alice.submit(b"long", name="even" if i % 2 == 0 else "odd")
+    farm.pump()
+    for fields, wanted in (({}, range(20)), ({"name": "even"}, range(0, 20, 2)), ({"taskids": (3, 9, 5)}, (3, 5, 9))):
+        asked = farm.bob.ask(ListTasks, limit=limit, **fields)
+        turns_until_answered(farm, farm.bob, asked)
+        assert ids(farm.bob.answers[asked]) == list(wanted)[-limit:]

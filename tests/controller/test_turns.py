@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from taskfc_ext.controller.turns import ACTIVE, LONG, QUANTUM, REST, Turns
+from taskfc_ext.controller.turns import ACTIVE, BURST, BURST_AGAIN, LONG, QUANTUM, REST, Turns
 from taskfc_ext.protocol.limits import MAX_UNHANDLED, MAX_UNHANDLED_BYTES
 
 A, B = b"a", b"b"
@@ -91,12 +91,27 @@ def test_a_connection_rests_after_a_long_request_while_others_ask():
     turns: Turns[str] = Turns()
     turns.add(B, ["b"], 1, 0.0)
     turns.add(A, ["long", "next"], 1, 0.0)
+    turns.charge(A, BURST, 0.0)
     serve(turns, 1)
     assert serve(turns, 1, cost=LONG) == [A]
     assert serve(turns, 1) == []
     due = turns.next_at(0.0)
     assert due == pytest.approx(REST * LONG)
     assert serve(turns, 1, now=due) == [A]
+
+
+def test_a_connection_that_asks_for_long_once_in_a_while_does_not_rest():
+    turns: Turns[str] = Turns()
+    n, later = int(BURST / LONG), BURST_AGAIN / 2
+    turns.add(A, ["long"] * 3 * n, 1, 0.0)
+
+    def count(now: float) -> int:
+        turns.add(B, ["b"], 1, now)
+        return len(serve(turns, 3 * n, now=now, cost=LONG)) - 1
+
+    assert n - 1 <= count(0.0) <= n + 1
+    assert count(later) == pytest.approx(n / 2, abs=1)
+    assert count(later + 2 * REST * LONG) <= 2
 
 
 def test_a_connection_that_is_alone_never_rests():
@@ -111,6 +126,7 @@ def test_what_is_left_of_a_request_comes_before_the_next_one_after_a_rest():
     turns: Turns[str] = Turns()
     turns.add(B, ["b"], 1, 0.0)
     turns.add(A, ["long", "next"], 1, 0.0)
+    turns.charge(A, BURST, 0.0)
     assert serve(turns, 1) == [B]
     assert turns.take(0.0) == (A, "long", 1)
     turns.charge(A, LONG / 2, 0.0, is_part=True)

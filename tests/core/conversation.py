@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from taskfc_ext.core.effects import ClientSend, Effects, Recall, SendRun, SupervisorSend, WorkerSend
+from taskfc_ext.core.effects import ClientSend, Effects, Recall, SendList, SendRun, SupervisorSend, WorkerSend
 from taskfc_ext.core.effects import Step as AuditStep
 from taskfc_ext.core.events import FromClient, FromParent, FromWorker, Now, PeerLost, Recalled, Tick
 from taskfc_ext.core.handlers.audit import audit
@@ -18,6 +18,7 @@ from taskfc_ext.core.state.farm import Farm as FarmState
 from taskfc_ext.core.state.validate import validate
 from taskfc_ext.protocol import client_messages as messages
 from taskfc_ext.protocol.ids import PROTOCOL, Session, WorkerId
+from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.payloads import Failure, Outcome, Reason, decode_failure, encode_failure
 from taskfc_ext.protocol.records import Record, Submitted, decode_record, encode_record
 from taskfc_ext.protocol.spec import Kind, Spec
@@ -33,6 +34,12 @@ ERROR = encode_failure(Failure(Reason.ERROR, "no luck", type_name="ValueError"))
 def spec(**options: object) -> Spec:
     """Return a spec of the function `f`."""
     return Spec(**{"kind": Kind.FUNCTION, "code": CODE, "label": "f", **options})
+
+
+def live_in(listed: SendList) -> list[TaskInfo]:
+    """Return the unfinished tasks of a list, those with the lowest ids first: the search is gone through to its end."""
+    older = [each for each in listed.more if isinstance(each, TaskInfo)]
+    return [*reversed(older), *listed.live]
 
 
 def check_farm(farm: FarmState, now: Now) -> None:

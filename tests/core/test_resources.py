@@ -16,7 +16,17 @@ from taskfc_ext.protocol.records import Leased
 from taskfc_ext.protocol.resources import Needs, Totals, slot_totals
 from taskfc_ext.protocol.spec import OnLost
 from taskfc_ext.protocol.supervisor_messages import LimitMemory, WorkerDown
-from tests.core.conversation import BOB, CODE, Conversation, dispatched_in, messages_to, runs_to, spec, to_supervisor
+from tests.core.conversation import (
+    BOB,
+    CODE,
+    Conversation,
+    dispatched_in,
+    live_in,
+    messages_to,
+    runs_to,
+    spec,
+    to_supervisor,
+)
 
 TOTALS = Totals(cores=4, memory=16_000_000_000, gpus=("3", "GPU-b"), others={"licence": 1})
 GB = 10**9
@@ -38,7 +48,7 @@ def running(talk: Conversation) -> dict[int, int]:
 def messages_of(talk: Conversation) -> dict[int, str]:
     """Return what each unfinished task waits for, as lists show it."""
     effects = talk.ask(messages.ListTasks)
-    return {info.taskid: info.message for send in messages_to(effects) for info in send.live if info.message}
+    return {info.taskid: info.message for send in messages_to(effects) for info in live_in(send) if info.message}
 
 
 # the account

@@ -6,14 +6,14 @@ import pytest
 
 from taskfc_ext.protocol.client_messages import Hold, ListTasks
 from taskfc_ext.protocol.payloads import Outcome
-from tests.core.conversation import ALICE, BOB, CODE, Conversation, messages_to
+from tests.core.conversation import ALICE, BOB, CODE, Conversation, live_in, messages_to
 
 MANY = 1000
 
 
 def messages_of(talk: Conversation) -> dict[int, str]:
     (listed,) = messages_to(talk.ask(ListTasks))
-    return {info.taskid: info.message for info in listed.live}
+    return {info.taskid: info.message for info in live_in(listed)}
 
 
 def test_a_ready_task_is_behind_those_that_run_or_start_first():

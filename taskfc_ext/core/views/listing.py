@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from taskfc_ext.core.effects import SendList
@@ -12,6 +12,7 @@ from taskfc_ext.core.state.lending import substitutes, task_on, waits_of
 from taskfc_ext.core.state.task import Task
 from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.core.views.waiting import Waiting, back_off_left
+from taskfc_ext.protocol.batches import chunks
 from taskfc_ext.protocol.client_messages import ListTasks
 from taskfc_ext.protocol.infos import EngineInfo, TaskInfo, TaskProgress, WorkerInfo
 from taskfc_ext.protocol.owners import is_called
@@ -20,6 +21,10 @@ from taskfc_ext.protocol.states import State
 
 _SHOWN = 5
 """Largest number of tasks shown that a worker waits for."""
+
+_LOOKED_AT, _MADE = 2048, 64
+"""Unfinished tasks that a part of a search looks at, and rows that it makes: half a millisecond, after which others
+have their turn."""
 
 
 def queue_status(farm: Farm, *, verbose: bool) -> dict[str, object]:
@@ -48,28 +53,18 @@ def _ended_of(farm: Farm, taskids: Iterable[int]) -> tuple[int, ...]:
 
 def list_tasks(farm: Farm, message: ListTasks, now: Now) -> SendList:
     """Return the answer to a `ListTasks`, with the unfinished tasks."""
-    if message.taskids is None:
-        candidates: Iterable[Task] = reversed(
-            farm.tasks.values()
-        )  # the newest: a list of few need not look at a million
-    else:
-        wanted = sorted({*message.taskids}, reverse=True)
-        candidates = [farm.tasks[taskid] for taskid in wanted if taskid in farm.tasks]
-    has_origin = message.origin != NO_CELL  # a call for each of a million tasks takes long
-    matching = (
-        task
-        for task in candidates
-        if (message.owner is None or is_called(task.batch.owner, message.owner))
-        and (message.name is None or task.batch.name == message.name)
-        and (not has_origin or is_from(task.batch.origin, message.origin))
-        and (message.states is None or task.state in message.states)
-    )
-    live = list(islice(matching, message.limit))
-    live.reverse()
-    waiting = Waiting(farm)
+    search = _search(farm, message, now)
+    live: list[TaskInfo] = []
+    more: Iterable[TaskInfo | int | None] = ()
+    for each in search:
+        if isinstance(each, TaskInfo):
+            live.append(each)
+        else:
+            more = search
+            break
     return SendList(
         seq=message.seq,
-        live=tuple([task_info(farm, task, waiting, now) for task in live]),
+        live=tuple(reversed(live)),
         taskids=None if message.taskids is None else _ended_of(farm, message.taskids),
         states=message.states,
         name=message.name,
@@ -77,7 +72,44 @@ def list_tasks(farm: Farm, message: ListTasks, now: Now) -> SendList:
         limit=message.limit,
         left_out=frozenset(farm.retried) if message.not_retried else frozenset(),
         origin=message.origin,
+        more=more,
     )
+
+
+def _search(farm: Farm, message: ListTasks, now: Now) -> Iterator[TaskInfo | int | None]:
+    """Yield the unfinished tasks that match, newest first; at a `None`, between two parts, the caller may pause.
+
+    A task that is submitted meanwhile is left out. Of requested ones that end meanwhile the ids come last.
+    """
+    requested = None
+    if message.taskids is not None:
+        requested = [farm.tasks[each] for each in sorted({*message.taskids}, reverse=True) if each in farm.tasks]
+    candidates = reversed(farm.tasks.values()) if requested is None else iter(requested)
+    has_origin = message.origin != NO_CELL  # a call for each of a million tasks takes long
+    n_left, is_steady, is_first = message.limit, requested is not None, True
+    while n_left and (some := list(islice(candidates, _LOOKED_AT))):
+        matching = [
+            task
+            for task in some
+            if (message.owner is None or is_called(task.batch.owner, message.owner))
+            and (message.name is None or task.batch.name == message.name)
+            and (not has_origin or is_from(task.batch.origin, message.origin))
+            and (message.states is None or task.state in message.states)
+        ][:n_left]
+        n_left -= len(matching)
+        if n_left and not is_steady:
+            candidates, is_steady = iter(list(candidates)), True  # the farm's own changes while others have their turn
+        for rows in (*chunks(matching, _MADE),) or ((),):
+            if not is_first:
+                yield None
+            is_first = False
+            waiting = Waiting(farm)
+            for task in rows:
+                if task.taskid in farm.tasks:
+                    yield task_info(farm, task, waiting, now)
+    for task in requested or ():
+        if task.taskid not in farm.tasks:
+            yield task.taskid
 
 
 def task_info(farm: Farm, task: Task, waiting: Waiting, now: Now) -> TaskInfo:
