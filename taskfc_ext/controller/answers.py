@@ -71,6 +71,9 @@ _ROWS_OF_PART, _BYTES_OF_PART = 100, 256 * 2**10
 """Finished tasks that one part of the work on a list looks at, and bytes of results that it reads with them: a
 millisecond, after which others have their turn."""
 
+_ROWS_OF_RECORD = 6
+"""A record costs as much time as so many finished tasks of the same record."""
+
 _CODE_BYTES = 16 * 2**20
 """Bytes of code in memory, for the next worker that needs it."""
 
@@ -343,7 +346,7 @@ class Answers:
         for record, row in self._ends_for(message):
             n_rows += 1
             if record is not last:
-                last, n_bytes = record, n_bytes + _bytes_for_list(record)
+                last, n_rows, n_bytes = record, n_rows + _ROWS_OF_RECORD, n_bytes + _bytes_for_list(record)
             if n_rows >= _ROWS_OF_PART or n_bytes >= _BYTES_OF_PART:
                 n_rows = n_bytes = 0
                 yield None

@@ -3,9 +3,12 @@
 A connection is served until it has used its *quantum* of the loop's time, then the next one is: deficit round robin,
 with the cost of each message charged when it is known. So a client that floods the controller waits for itself only.
 
-A request that takes long is handled in parts where that is possible. A connection may use some time for such requests
-as it likes: a person who asks for a list gets it soon. After that, while others ask as well, it rests for some times as
-long after each part, so that most requests of the others meet none. A client that is alone never rests.
+A connection may use some time for long requests as it likes: a person who asks for a list gets it soon. After that,
+while others ask as well, it rests for some times as long after each, so that most requests of the others meet none. A
+client that is alone never rests.
+
+A long request is handled in parts where that is possible. The others hardly notice a part, so the rests after it are
+shorter: the whole takes twice as long as alone, not twenty times.
 """
 
 from __future__ import annotations
@@ -23,8 +26,10 @@ LONG = 0.002
 """Seconds from which a request is long: more than a round trip of a tiny task takes."""
 
 REST = 20
-"""A connection rests this many times as long as its long request, or a part of it, took: of a hundred round trips of
-others, fewer than one meets it."""
+"""A connection rests this many times as long as its long request took: few of the round trips of others meet it."""
+
+REST_OF_PART = 1
+"""The same after a part of a request, unless that alone was long."""
 
 BURST = 0.1
 """Seconds that a connection may use for long requests without a rest."""
@@ -160,7 +165,7 @@ class Turns(Generic[M]):
             if cost <= inbox.burst:
                 inbox.burst -= cost
             else:
-                inbox.rests_until = now + REST * cost
+                inbox.rests_until = now + (REST if cost >= LONG else REST_OF_PART) * cost
 
     def defer(self, connection: bytes) -> None:
         """Take no more messages from this connection until `end_turn`: the cost of the last one is not known yet."""

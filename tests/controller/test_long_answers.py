@@ -162,8 +162,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store.close()
 
 
-def test_a_part_ends_with_its_tasks_or_its_bytes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_ends_with_its_tasks_its_records_or_its_bytes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers, "_BYTES_OF_PART", 3000)
+    monkeypatch.setattr(answers, "_ROWS_OF_RECORD", 0)
     value = bytes(1000)
     store.commit([make_submitted(range(12)), *[make_ended(range(i, i + 1), value) for i in range(12)]])
     wanted = SendList(3, (), None, None, None, None, 1000)
@@ -177,6 +178,8 @@ def test_a_part_ends_with_its_tasks_or_its_bytes(store: Store, monkeypatch: pyte
     assert n_parts() == 4
     monkeypatch.setattr(answers, "_ROWS_OF_PART", 2)
     assert n_parts() == 6
+    monkeypatch.setattr(answers, "_ROWS_OF_RECORD", 1)
+    assert n_parts() == 12
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from taskfc_ext.controller.turns import ACTIVE, BURST, BURST_AGAIN, LONG, QUANTUM, REST, Turns
+from taskfc_ext.controller.turns import ACTIVE, BURST, BURST_AGAIN, LONG, QUANTUM, REST, REST_OF_PART, Turns
 from taskfc_ext.protocol.limits import MAX_UNHANDLED, MAX_UNHANDLED_BYTES
 
 A, B = b"a", b"b"
@@ -132,7 +132,7 @@ def test_what_is_left_of_a_request_comes_before_the_next_one_after_a_rest():
     turns.charge(A, LONG / 2, 0.0, is_part=True)
     turns.put_back(A, "rest")
     assert turns.take(0.0) is None
-    assert turns.next_at(0.0) == pytest.approx(REST * LONG / 2)
+    assert turns.next_at(0.0) == pytest.approx(REST_OF_PART * LONG / 2)
     turns.add(B, ["b"], 1, 0.0)
     assert serve(turns, 1) == [B], "the others are served meanwhile"
     later = REST * LONG

@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 from taskfc_ext.drivers.paths import FarmPaths, farm_paths
 from taskfc_ext.protocol import client_messages as said
@@ -28,18 +27,20 @@ Attack = Callable[[FarmPaths, float], str]
 def _flood(
     paths: FarmPaths, until: float, n: int, ask: Callable[[Peer], said.Request], *, per_frame: int = 1000
 ) -> str:
-    """Send `n` requests as fast as the controller takes them, and read nothing."""
-    peer, sent = Peer(paths.clients), 0
+    """Send `n` requests as fast as the controller takes them, and wait while it works on them."""
+    peer, sent, answered = Peer(paths.clients), 0, 0
     peer.greet()
     while sent < n and time.monotonic() < until:
         if not peer.send_raw(codec.encode([ask(peer) for _ in range(min(per_frame, n - sent))])):
             break
         sent += per_frame
-    with suppress(Exception):
-        while time.monotonic() < until and peer.receive(max(0.0, min(0.5, until - time.monotonic()))):
-            pass
+    while answered < sent and (left := until - time.monotonic()) > 0:
+        answers = peer.receive(left)
+        if any(isinstance(answer, said.Refused) and answer.seq == 0 for answer in answers):
+            break  # it is cut off
+        answered += len(answers)
     peer.close()
-    return f"{sent:,} requests"
+    return f"{sent:,} requests, {answered:,} answers"
 
 
 def pings(paths: FarmPaths, until: float) -> str:
