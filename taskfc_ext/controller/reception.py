@@ -93,6 +93,7 @@ class Reception:
         self._stopwatch = stopwatch
         self._expect = expect
         self._cost_of_answer = 0.0  # of the dearest of the last ones
+        self._resumed: set[bytes] = set()  # the connections for which a part of an answer is made in this turn
 
     # receiving
 
@@ -143,6 +144,7 @@ class Reception:
             identity, message, n_bytes = taken
             if isinstance(message, _Rest):
                 self.outbox.resume(identity)
+                self._resumed.add(identity)
                 self.turns.defer(identity)
                 spent += self._cost_of_answer
                 continue
@@ -196,12 +198,14 @@ class Reception:
             if self.outbox.is_paused(identity):
                 self.turns.put_back(identity, _Rest.OF_ANSWER)
         self.turns.end_turn()
+        self._resumed.clear()
 
     def _charge(self, identity: bytes, before: float, now: Now) -> float:
         """Charge a client for the time since `before`; return the time now."""
         after = self._stopwatch()
         self._cost_of_answer = max(after - before, 0.9 * self._cost_of_answer)
-        self.turns.charge(identity, after - before, now.mono, is_part=self.outbox.is_paused(identity))
+        is_part = identity in self._resumed or self.outbox.is_paused(identity)
+        self.turns.charge(identity, after - before, now.mono, is_part=is_part)
         return after
 
     # connections

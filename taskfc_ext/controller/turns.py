@@ -29,7 +29,7 @@ REST = 20
 """A connection rests this many times as long as its long request took: few of the round trips of others meet it."""
 
 REST_OF_PART = 1
-"""The same after a part of a request, unless that alone was long."""
+"""The same after each part of a request that is handled in parts."""
 
 BURST = 0.1
 """Seconds that a connection may use for long requests without a rest."""
@@ -165,7 +165,7 @@ class Turns(Generic[M]):
             if cost <= inbox.burst:
                 inbox.burst -= cost
             else:
-                inbox.rests_until = now + (REST if cost >= LONG else REST_OF_PART) * cost
+                inbox.rests_until = now + (REST_OF_PART if is_part else REST) * cost
 
     def defer(self, connection: bytes) -> None:
         """Take no more messages from this connection until `end_turn`: the cost of the last one is not known yet."""

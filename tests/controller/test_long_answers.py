@@ -155,6 +155,26 @@ def test_a_connection_that_is_lost_or_cut_off_meanwhile_leaves_nothing(ended: Wi
     assert [type(message) for message in told if not isinstance(message, Reply)] == [Refused] * MAX_STRIKES
 
 
+def test_the_last_part_of_a_list_is_charged_as_a_part(ended: WireFarm, monkeypatch: pytest.MonkeyPatch) -> None:
+    reception, charged = ended.controller._reception, list[bool]()
+    charge = reception.turns.charge
+
+    def note(connection: bytes, cost: float, now: float, *, can_rest: bool = True, is_part: bool = False) -> None:
+        if connection == ended.bob.identity:
+            charged.append(is_part)
+        charge(connection, cost, now, can_rest=can_rest, is_part=is_part)
+
+    monkeypatch.setattr(reception.turns, "charge", note)
+    listing = ended.bob.ask(ListTasks, limit=1000)
+    turn(ended)
+    charged.clear()
+    turns_until_answered(ended, ended.bob, listing)
+    assert set(charged) == {True}
+    ended.bob.ask(Ping)
+    turn(ended)
+    assert not any(charged[-2:])
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     store = Store(tmp_path / "other")

@@ -114,6 +114,16 @@ def test_a_connection_that_asks_for_long_once_in_a_while_does_not_rest():
     assert count(later + 2 * REST * LONG) <= 2
 
 
+def test_a_part_of_a_request_is_followed_by_a_short_rest_however_long_it_was():
+    turns: Turns[str] = Turns()
+    turns.add(B, ["b"], 1, 0.0)
+    turns.add(A, ["a"], 1, 0.0)
+    turns.charge(A, BURST, 0.0)
+    serve(turns, 1)
+    turns.charge(A, 2 * LONG, 0.0, is_part=True)
+    assert turns.next_at(0.0) == pytest.approx(REST_OF_PART * 2 * LONG)
+
+
 def test_a_connection_that_is_alone_never_rests():
     turns: Turns[str] = Turns()
     turns.add(B, ["b"], 1, -ACTIVE)  # long ago
