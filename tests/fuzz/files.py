@@ -46,8 +46,10 @@ BYTES_DAMAGED = (
 
 ODD = (
     None, True, 0, -1, 1, 2**31, 2**63, 10**30, 0.5, 1e308, "", "x", "\x00", "a\x00b", "/", ".", "/nowhere",
-    "x" * 5000, "\ud7ff", [], [[]], {}, {"a": 1}, os.getppid(), os.getpid(), "/proc/self/fd", "dask", "disk",
+    "x" * 5000, "\ud7ff", [], [[]], {}, {"a": 1}, os.getpid(), "/proc/self/fd", "dask", "disk",
 )  # fmt: skip
+"""Process 1 is another one. This one's parent is not among them: where both have started in the same tick of the
+system's clock, of 10 ms, nothing tells them apart but their numbers."""
 
 N_STORES = 200
 """Each so-many-th case damages the image of a store, which takes long."""
