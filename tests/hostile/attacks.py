@@ -111,7 +111,7 @@ def results(paths: FarmPaths, until: float) -> str:
     """Sixty times forty megabytes of results, of which nothing is read."""
     peer = Peer(paths.clients, keep=1)
     peer.greet()
-    peer.send(peer.ask(said.ListTasks, name=RESULTS, limit=10_000))
+    peer.send(peer.ask(said.ListTasks, taskids=tuple(range(10_000)), name=RESULTS, limit=10_000))
     (reply,) = peer.answers_to([peer.seq], 30.0).values()
     ids = tuple(info.taskid if hasattr(info, "taskid") else info["taskid"] for info in reply.value)
     for _ in range(60):
