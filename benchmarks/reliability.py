@@ -11,6 +11,7 @@ import argparse
 import json
 import re
 import sys
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,8 @@ def main(argv: list[str] | None = None) -> int:
 def tables(results: Results, chaos: dict[str, Any]) -> str:
     """Return the figures of this project alone, then those beside its peers, each with where and when."""
     parts = [f"### This project\n\n{chaos['date']}. {chaos['machine']}.", _warn_if_busy(chaos["machine"])]
-    parts += [_of_report(report) for report in chaos["reports"]]
+    runs = groupby(chaos["reports"], key=lambda report: report["what"])
+    parts += [of_runs(list(reports)) for _, reports in runs]
     parts.append(f"### This project and its peers\n\n{results.date}. {results.machine}.")
     parts.append(_warn_if_busy(results.machine))
     parts += [figures(results, title, columns) for title, columns in DEATHS.items()]
@@ -66,6 +68,20 @@ def _warn_if_busy(machine: str) -> str:
     if found is None or float(found[2]) <= float(found[1]):
         return ""
     return "**The machine did much other work: these figures show that the harness runs, not how systems compare.**"
+
+
+def of_runs(reports: list[dict[str, Any]]) -> str:
+    """Return the table of one harness: the figures of its run, or the sums of several runs."""
+    if len(reports) == 1:
+        return _of_report(reports[0])
+    first, last = reports[0], reports[-1]
+    counts = [what for what, value in first["figures"].items() if isinstance(value, int)]
+    rows = [["runs", f"{len(reports):,}"]]
+    rows += [[what, f"{sum(report['figures'][what] for report in reports):,}"] for what in counts]
+    verdict = "; ".join(problem for report in reports for problem in report["problems"]) or "none"
+    seconds = sum(report["seconds"] for report in reports)
+    heading = f"{first['what']}, seeds {first['seed']} to {last['seed']}, {seconds:,.0f} s"
+    return table([heading, "all runs"], [*rows, ["broken promises", verdict]])
 
 
 def _of_report(report: dict[str, Any]) -> str:

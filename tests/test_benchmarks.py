@@ -18,6 +18,7 @@ from benchmarks.picture import draw
 from benchmarks.plan import GROUPS, SMOKE
 from benchmarks.promises import PROMISES, Promise, verdicts
 from benchmarks.publish import BEGIN, END, insert, tables
+from benchmarks.reliability import of_runs
 from benchmarks.report import TABLES, costs, figures, table
 from benchmarks.results import Results, Row, load
 from benchmarks.rounds import Cell, run_rounds
@@ -237,6 +238,16 @@ def test_tables_are_aligned() -> None:
         "| a         |     1 |",
         "| long name | 1,000 |",
     ]
+
+
+def test_the_figures_of_several_runs_of_a_harness_are_added() -> None:
+    runs: list[dict[str, object]] = [
+        {"what": "storm", "seed": 3, "seconds": 10.2, "figures": {"tasks": 600, "worst, s": 0.5}, "problems": []},
+        {"what": "storm", "seed": 4, "seconds": 20.0, "figures": {"tasks": 600, "worst, s": 0.7}, "problems": ["one"]},
+    ]
+    assert of_runs(runs).startswith("| storm, seeds 3 to 4, 30 s |")
+    assert _rows(of_runs(runs)) == [["runs", "2"], ["tasks", "1,200"], ["broken promises", "one"]]
+    assert _rows(of_runs(runs[:1])) == [["tasks", "600"], ["worst, s", "0.5"], ["broken promises", "none"]]
 
 
 def _results(*rounds: dict[str, dict[str, float]]) -> Results:

@@ -26,6 +26,9 @@ PROMISED = 0.2
 JITTER = 0.2
 """Seconds from the begin of the wait until it is disturbed, at most: before, in and after its first round trip."""
 
+BEGUN = "begun"
+"""Printed by each cell first."""
+
 KINDS = ("interrupt",) * 8 + ("restart", "kill -9")
 """What happens to the kernel, in turn: most often an interrupt."""
 
@@ -85,13 +88,13 @@ class Kernel:
         return str(self.reply(asked)["user_expressions"]["value"]["data"]["text/plain"])
 
     def send(self, cell: str) -> str:
-        """Send a cell, and return when the kernel is busy with it."""
-        sent = self._client.execute(cell)
+        """Send a cell, and return when it has begun. Before that, ipykernel ignores an interrupt or sends no reply."""
+        sent = self._client.execute(f"print({BEGUN!r}, flush=True)\n{cell}")
         end = time.monotonic() + DEADLINE
         while time.monotonic() < end:
             message = self._client.get_iopub_msg(timeout=DEADLINE)
             is_of_it = message["parent_header"].get("msg_id") == sent
-            if is_of_it and message["content"].get("execution_state") == "busy":
+            if is_of_it and BEGUN in message["content"].get("text", ""):
                 return str(sent)
         raise AssertionError(f"the kernel never ran {cell!r}")
 
