@@ -10,6 +10,7 @@ its results until they are committed. So the room that is left, and then the res
 The controller is *stuck* when a turn cannot be committed, not even into the reserve. Its memory is ahead of its store
 then. The records and effects of that turn wait, and so do those of later turns; nothing that depends on them is sent,
 and the commit is tried again until it succeeds. A stop ends the wait, and with it what waited: nobody knows of it.
+Changes for subscribers are numbered, and later ones may pass those that wait: who misses one is told, and asks again.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from collections.abc import Callable
 
 import msgspec
 
-from taskfc_ext.core.effects import ClientSend, Effects, Send, SupervisorSend
+from taskfc_ext.core.effects import ClientSend, Effects, Send, SendSnapshot, SupervisorSend
 from taskfc_ext.drivers.room import LOW, megabytes, storage_full
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.errors import StorageFull
-from taskfc_ext.protocol.client_messages import Reply, Stopping
+from taskfc_ext.protocol.client_messages import Changed, Reply, Resync, Stopping
+from taskfc_ext.protocol.ids import Session
 from taskfc_ext.protocol.infos import NoRoom
 from taskfc_ext.protocol.records import Cleared, Record
 from taskfc_ext.protocol.supervisor_messages import Shutdown
@@ -166,12 +168,13 @@ class Room:
                 return effects
             if self._try(records, mono):
                 return effects
-            self._records, self._effects = records, effects
+            self._records = records
+            told = self._keep(effects)
             self._begin(self._error, mono)
-            return self._abandon([]) if self._is_stopping() else []
+            return self._abandon(told) if self._is_stopping() else told
         free = [effect for effect in effects if effect.is_free]
         self._records += records
-        self._effects += [effect for effect in effects if not effect.is_free]
+        free = self._keep([effect for effect in effects if not effect.is_free]) + free
         if mono < self._look_at and not self._is_stopping():
             return free
         self._look_at = mono + TRY_AGAIN
@@ -182,6 +185,22 @@ class Room:
         logger.info("what waited for room is committed: %d effects", len(waiting))
         self._report(storage_full(self._folder))
         return waiting + free
+
+    def _keep(self, effects: list[Effects]) -> list[Effects]:
+        """Keep effects until their records are committed; return what tells subscribers that they miss changes."""
+        missed: dict[Session, None] = {}
+        for effect in effects:
+            sends: list[Send] = []
+            for send in effect.sends:
+                if isinstance(send, ClientSend) and isinstance(send.message, Changed | SendSnapshot):
+                    missed[send.session] = None
+                else:
+                    sends.append(send)
+            self._effects.append(msgspec.structs.replace(effect, sends=tuple(sends)))
+        if not missed:
+            return []
+        told = tuple(ClientSend(session, Resync()) for session in missed)
+        return [Effects(sends=told, wake_at=effects[-1].wake_at)]
 
     def refuse_to_begin(self) -> None:
         """Refuse to serve a store that cannot take even the begin.

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
 from taskfc_ext.controller import room as controller_room
+from taskfc_ext.core.effects import ClientSend, Effects, SendSnapshot
 from taskfc_ext.core.journal import baseline
 from taskfc_ext.drivers import room
 from taskfc_ext.drivers.payload_files import LARGE, PayloadFiles
@@ -18,9 +20,11 @@ from taskfc_ext.drivers.uploads import LargePayloads
 from taskfc_ext.errors import StorageFull
 from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol.client_messages import Ended, ErrorKind, Reply
-from taskfc_ext.protocol.records import Leased, Submitted
+from taskfc_ext.protocol.records import Held, Leased, Submitted
+from taskfc_ext.protocol.snapshots import Counts, QueueDelta
 from taskfc_ext.protocol.spec import Kind
 from tests.controller.crash_scripts import SCRIPTS, check
+from tests.controller.test_watching import EMPTY
 from tests.controller.wire import CrashingStore, WireFarm
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -274,3 +278,47 @@ def test_a_controller_that_cannot_record_its_begin_says_why(tmp_path):
     with pytest.raises(StorageFull, match=r"store is full|cannot be written"):
         farm.controller.begin()
     farm.close()
+
+
+class NoStore:
+    """A store that takes nothing until there is room."""
+
+    class reserve:
+        exists = False
+        size = 0
+
+        @staticmethod
+        def give_back() -> bool:
+            return False
+
+    has_room = False
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "store"
+
+    def commit(self, records) -> None:
+        if not self.has_room:
+            raise StorageFull
+
+
+def changed(seq: int) -> said.Changed:
+    return said.Changed(QueueDelta(seq=seq, farm="t", wall=9.0, counts=Counts(), n_workers=0))
+
+
+def sent(effects: list[Effects]) -> list[tuple[str, object]]:
+    return [(send.session, send.message) for effect in effects for send in effect.sends]
+
+
+def test_a_subscriber_that_misses_changes_is_told_before_later_ones_pass_them(tmp_path):
+    store = NoStore(tmp_path)
+    room = controller_room.Room(store, lambda no_room: None, lambda: False)
+    reply = ClientSend("alice", Reply(1, None))
+    waits = Effects(sends=(reply, ClientSend("bob", changed(5))), wake_at=3.0)
+    assert sent(room.commit([Held((), True, "alice", 1)], [waits], 0.0)) == [("bob", said.Resync())]
+    free = Effects(sends=(ClientSend("bob", changed(7)),), is_free=True)
+    snapshot = Effects(sends=(ClientSend("carol", SendSnapshot(1, EMPTY, ())), ClientSend("bob", changed(6))))
+    told = sent(room.commit([], [snapshot, free], 0.0))
+    assert set(told[:2]) == {("bob", said.Resync()), ("carol", said.Resync())}
+    assert told[2:] == [("bob", changed(7))]
+    store.has_room = True
+    assert sent(room.commit([], [], 9.0)) == [("alice", Reply(1, None))], "the rest was asked again"
