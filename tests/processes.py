@@ -93,7 +93,8 @@ def jupyter_port(process: subprocess.Popen[bytes], log: Path) -> int:
             return None if probe.connect_ex(("127.0.0.1", port)) else port
 
     try:
-        return int(until(port, "the Jupyter server says where it listens"))
+        # several servers, kernels and browsers may start at once
+        return int(until(port, "the Jupyter server says where it listens", 3 * DEADLINE))
     except BaseException:
         process.kill()
         process.wait()

@@ -253,7 +253,8 @@ class OpenNotebook:
                 """() => {
                     const kernel = window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel;
                     return kernel?.connectionStatus === 'connected' && kernel.status === 'idle';
-                }"""
+                }""",
+                timeout=3 * DEADLINE_MS,
             )
         except TimeoutError as error:
             error.add_note(self.lab.describe())
