@@ -11,9 +11,7 @@ from taskfc_ext.client.attach import attach_or_start_idle, attach_to_running
 from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.errors import RequestRefused, TaskFCError, UnknownTask
 from taskfc_ext.protocol.ids import list_ids
-from taskfc_ext.protocol.limits import MAX_IDS
-from taskfc_ext.protocol.states import State
-from taskfc_ext.view.steering import steer
+from taskfc_ext.view.steering import find_running, steer
 from taskfc_ext.view.wording import HELD, RELEASED, describe_abort, describe_clear, describe_retry, move_text
 
 MOST_ERRORS = 5
@@ -25,7 +23,7 @@ def abort(arguments: argparse.Namespace) -> int:
     aborted, errors, unknown = [], [], []
     with attach_or_start_idle(arguments.name) as client:
         taskids = find_taskids(client, arguments.tasks)
-        running = {task.taskid for task in client.list_tasks(taskids=taskids, states=(State.RUNNING,), limit=MAX_IDS)}
+        running = find_running(client.list_tasks, taskids)
         for taskid in taskids:
             try:
                 client.abort(taskid)

@@ -122,8 +122,11 @@ async def _abort(taskids: Sequence[int], ask: Ask) -> CommandAnswer:
 
 
 async def _find_running(taskids: Sequence[int], ask: Ask) -> Collection[int]:
-    """Return the tasks that run. Asked before an abort: it is chance which of them have ended a moment after it."""
-    found = await ask(requests.ListTasks, taskids=tuple(taskids), states=(State.RUNNING,), limit=MAX_IDS)
+    """Return the tasks that run, as `find_running` does; all where none are listed: the abort is tried anyway."""
+    try:
+        found = await ask(requests.ListTasks, taskids=tuple(taskids), states=(State.RUNNING,), limit=MAX_IDS)
+    except TaskFCError:
+        return taskids
     return {info.taskid for info in msgspec.convert(found, list[TaskInfo])}
 
 

@@ -1,4 +1,4 @@
-"""Holding, releasing and moving several tasks, of which some may have ended."""
+"""Acting on several tasks, of which some may have ended."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from taskfc_ext.errors import UnknownTasks
+from taskfc_ext.protocol.infos import TaskInfo
+from taskfc_ext.protocol.limits import MAX_IDS
+from taskfc_ext.protocol.states import State
 from taskfc_ext.view.wording import describe_steering
 
 
@@ -43,3 +46,15 @@ def steer(act: Callable[[list[int]], Iterable[int] | None], taskids: Sequence[in
             left = [taskid for taskid in left if taskid not in wrong]
     kept = list(given or ())
     return Steered([taskid for taskid in left if taskid not in kept], kept, ended)
+
+
+def find_running(list_tasks: Callable[..., Iterable[TaskInfo]], taskids: Sequence[int]) -> set[int]:
+    """Return those of the tasks that run, for `describe_abort`.
+
+    Call it before the abort: it is chance which of them have ended a moment after it.
+
+    Args:
+        list_tasks: that of a client.
+        taskids: at most `MAX_IDS` tasks.
+    """
+    return {task.taskid for task in list_tasks(taskids=taskids, states=(State.RUNNING,), limit=MAX_IDS)}

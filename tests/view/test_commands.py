@@ -82,6 +82,12 @@ def test_a_running_task_is_stopping_and_not_yet_aborted(taskids, running, text):
 
 
 @pytest.mark.parametrize(("taskids", "text"), [((7,), "Stopping task 7."), ((1, 2), "Stopping tasks 1, 2.")])
+def test_an_accepted_abort_is_reported_even_if_the_controller_lists_no_tasks(taskids, text):
+    answer, _ = run_command(Abort(taskids=taskids), lambda asked: LOST if isinstance(asked, requests.ListTasks) else [])
+    assert (answer.ok, answer.said) == (True, text)
+
+
+@pytest.mark.parametrize(("taskids", "text"), [((7,), "Stopping task 7."), ((1, 2), "Stopping tasks 1, 2.")])
 def test_a_task_that_stops_at_once_is_reported_as_one_that_takes_a_while(taskids, text):
     is_running = True
 

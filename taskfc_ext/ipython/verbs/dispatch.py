@@ -23,13 +23,13 @@ from taskfc_ext.ipython.verbs.sweep import submit_map
 from taskfc_ext.ipython.verbs.wait import wait
 from taskfc_ext.protocol.infos import WorkerInfo
 from taskfc_ext.protocol.limits import MAX_IDS
-from taskfc_ext.protocol.states import FINISHED, State
+from taskfc_ext.protocol.states import FINISHED
 from taskfc_ext.text import as_sentence, one_line, plain_text, plural, workers_table, workers_text
 from taskfc_ext.view import wording
 from taskfc_ext.view.engine_words import HOME, RAY, engine_arguments, warnings_as_lines
 from taskfc_ext.view.newest import running_and_newest
 from taskfc_ext.view.selection import Selection, names_one
-from taskfc_ext.view.steering import steer
+from taskfc_ext.view.steering import find_running, steer
 from taskfc_ext.view.store_words import store_arguments
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def _clear(notebook: Notebook, request: requests.Clear) -> None:
 def _abort(notebook: Notebook, tasks: Selection) -> None:
     client = notebook.session.client()
     taskids = notebook.taskids(tasks)
-    running = {task.taskid for task in client.list_tasks(taskids=taskids, states=(State.RUNNING,), limit=MAX_IDS)}
+    running = find_running(client.list_tasks, taskids)
     aborted: list[int] = []
     for taskid in taskids:
         try:
