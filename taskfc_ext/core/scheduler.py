@@ -287,7 +287,7 @@ class Scheduler:
             client.connected = False
             _forget_defined(farm, client)
         subscriptions.unsubscribe(farm, session)
-        for key in [key for key in farm.barriers if key[0] == session]:
+        for key in list(farm.barriers.of_session(session)):
             farm.close_barrier(key)
         for key in [key for key in farm.broadcast_waits if key[0] == session]:
             del farm.broadcast_waits[key]

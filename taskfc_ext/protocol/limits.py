@@ -97,7 +97,7 @@ MAX_OPEN_CALLS = 4096
 """Requests that a client of ours sends without their answers; others wait in the client."""
 
 MAX_WAITS = 1000
-"""Open barriers and waits for broadcasts of one client. Each costs work with every task that ends."""
+"""Open barriers and waits for broadcasts of one client. Each of those for many tasks costs work with every end."""
 
 MAX_AWAITED = 2_000_000
 """Tasks in all open barriers of one client: 64 bytes each. One barrier may have more."""

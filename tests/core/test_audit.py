@@ -63,8 +63,8 @@ BREAKERS = {
     "moved after its end": lambda farm: farm.moved.update({ENDED: 1}),
     "waits for nothing": lambda farm: farm.tasks[CHILD].past().unmet.clear(),
     "waits for the ended": end_parent,
-    "empty barrier": lambda farm: farm.barriers.update({(ALICE, 90): OpenBarrier(ALICE, 90, set())}),
-    "barrier on the ended": lambda farm: farm.barriers.update({(ALICE, 90): OpenBarrier(ALICE, 90, {ENDED})}),
+    "empty barrier": lambda farm: farm.barriers.add(OpenBarrier(ALICE, 90, set())),
+    "barrier on the ended": lambda farm: farm.barriers.add(OpenBarrier(ALICE, 90, {ENDED})),
 }
 
 
@@ -96,7 +96,7 @@ def test_the_end_of_a_task_is_sent_to_whoever_waits_for_it(talk):
 
 
 def test_a_barrier_is_answered(talk):
-    talk.farm.barriers[ALICE, 90] = OpenBarrier(ALICE, 90, {ENDED})
+    talk.farm.barriers.add(OpenBarrier(ALICE, 90, {ENDED}))
     assert messages_to(talk.handle(Audit()), ALICE) == [Reply(90, None)]
 
 

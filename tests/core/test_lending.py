@@ -229,7 +229,7 @@ def test_a_task_that_waits_for_itself_is_refused(talk):
     (refusal,) = messages_to(talk.start(0), NESTED[0])
     assert (refusal.error, refusal.value) == (messages.ErrorKind.NOT_ALLOWED, {"taskids": [parent]})
     assert "wait for its own end" in refusal.message
-    assert talk.farm.barriers == {}
+    assert not talk.farm.barriers
     again = messages.Barrier(seq=talk.seqs[NESTED[0]], taskids=(parent,))
     assert messages_to(talk.client(NESTED[0], again), NESTED[0]) == [refusal]
 

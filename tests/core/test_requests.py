@@ -89,7 +89,7 @@ def test_a_barrier_on_an_unknown_task_is_refused(taskids):
     talk.submit(1)
     (refusal,) = messages_to(talk.ask(messages.Barrier, taskids=taskids))
     assert (refusal.error, refusal.value) == (ErrorKind.UNKNOWN_TASK, {"taskids": [min(taskids, key=lambda t: t == 0)]})
-    assert talk.farm.barriers == {}
+    assert not talk.farm.barriers
 
 
 @pytest.mark.parametrize("kind", [messages.Barrier, messages.AwaitBroadcast])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from taskfc_ext.core.state.farm import Farm, OpenBarrier
+from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.core.state.lines import Line
 from taskfc_ext.core.state.task import TRANSITIONS, Batch, Cause, IllegalTransition, Stopping, Task, end_state
 from taskfc_ext.core.state.validate import BrokenInvariant, validate
+from taskfc_ext.core.state.waits import OpenBarrier
 from taskfc_ext.protocol.payloads import Outcome, Reason
 from taskfc_ext.protocol.states import FINISHED, UNFINISHED, State
 from taskfc_ext.protocol.supervisor_messages import Step
@@ -85,8 +86,8 @@ BREAKERS = {
     "waits for nothing": lambda farm: farm.tasks[2].past().unmet.clear(),
     "never hears": lambda farm: farm.children.clear(),
     "failed dependency": lambda farm: farm.cascade_failed.append((2, 0)),
-    "empty barrier": lambda farm: farm.barriers.update({("x", 1): OpenBarrier("x", 1, set())}),
-    "barrier on the dead": lambda farm: farm.barriers.update({("x", 1): OpenBarrier("x", 1, {77})}),
+    "empty barrier": lambda farm: farm.barriers.add(OpenBarrier("x", 1, set())),
+    "barrier on the dead": lambda farm: farm.barriers.add(OpenBarrier("x", 1, {77})),
 }
 
 

@@ -39,13 +39,13 @@ _MAX_FOLLOWED = 10_000
 
 def open_barrier(farm: Farm, client: ClientSession, seq: int, remaining: set[int], *, is_for_all: bool = False) -> None:
     """Open a barrier, which is answered when all of `remaining` have ended."""
-    key = client.session, seq
     worker = farm.workers.get(client.worker)
     barrier = OpenBarrier(client.session, seq, remaining, len(remaining), is_for_all=is_for_all)
-    farm.barriers[key] = barrier
     if worker is not None:
         barrier.worker = worker.worker
         barrier.until = max(worker.leases, default=0)
+    farm.barriers.add(barrier)
+    if worker is not None:
         farm.waits = farm.waits or Waits()
         farm.waits.changed.add(worker.worker)
         farm.refusals.check_later(remaining)  # this worker cannot take them now
@@ -55,7 +55,7 @@ def open_barrier(farm: Farm, client: ClientSession, seq: int, remaining: set[int
 
 def refuse_wait(farm: Farm, client: ClientSession, seq: int, n_tasks: int) -> Refused | None:
     """Return the refusal of one more wait, for `n_tasks`, of a client that waits for too much already, or `None`."""
-    own = [barrier for (session, _), barrier in farm.barriers.items() if session == client.session]
+    own = farm.barriers.of_session(client.session).values()
     n_waits = len(own) + sum(session == client.session for session, _ in farm.broadcast_waits)
     if n_waits >= MAX_WAITS:
         text = f"this client has {n_waits:,} open waits, the most that one client may have"

@@ -190,7 +190,7 @@ class Endings:
         if not farm.barriers:
             return
         failed = [taskid for taskid, reason in zip(record.ids, record.reasons, strict=True) if reason]
-        for key, barrier in list(farm.barriers.items()):
+        for barrier in farm.barriers.take_waiting(record.ids):
             n_before = len(barrier.remaining)
             if failed:
                 barrier.n_failed += len(barrier.remaining.intersection(failed))
@@ -198,7 +198,7 @@ class Endings:
             if farm.waits is not None and barrier.worker >= 0 and len(barrier.remaining) < n_before:
                 farm.waits.changed.add(barrier.worker)
             if not barrier.remaining:
-                farm.close_barrier(key)
+                farm.close_barrier((barrier.session, barrier.seq))
                 answer_request(farm, self._step, barrier.session, Reply(barrier.seq, None))
 
     def _fail_dependants(self) -> Endings:

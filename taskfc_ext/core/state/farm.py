@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from itertools import count, groupby
 from operator import attrgetter
 
+from taskfc_ext.core.state.barriers import Barriers
 from taskfc_ext.core.state.broadcast import KeptBroadcast
 from taskfc_ext.core.state.codes import Codes
 from taskfc_ext.core.state.engine import Engine
@@ -23,7 +24,7 @@ from taskfc_ext.core.state.subscribers import Subscribers
 from taskfc_ext.core.state.task import TRANSITIONS, Cause, IllegalTransition, Stopping, Task, end_state
 from taskfc_ext.core.state.timers import Timer as Timer
 from taskfc_ext.core.state.timers import TimerKind as TimerKind
-from taskfc_ext.core.state.waits import DEEPER, Key, OpenBarrier, Waits
+from taskfc_ext.core.state.waits import DEEPER, Key, Waits
 from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.protocol.infos import NoRoom
 from taskfc_ext.protocol.options import MAX_DEATHS, UNREACHABLE_AFTER
@@ -124,7 +125,7 @@ class Farm:
         self.n_workers = 0
         self.sessions: dict[str, ClientSession] = {}
         self.result_subscribers: dict[int, set[str]] = {}
-        self.barriers: dict[Key, OpenBarrier] = {}
+        self.barriers = Barriers()
         self.waits: Waits | None = None
         self.broadcasts: dict[int, KeptBroadcast] = {}
         self.next_broadcast = 1
@@ -411,7 +412,7 @@ class Farm:
 
     def close_barrier(self, key: Key) -> None:
         """Forget a barrier, if it is open."""
-        barrier = self.barriers.pop(key, None)
+        barrier = self.barriers.close(key)
         if barrier is not None and self.waits is not None and barrier.worker >= 0:
             self.waits.changed.add(barrier.worker)
 

@@ -29,7 +29,7 @@ def n_needed(farm: Farm, waits: Waits) -> int:
 
 def valid_barriers(farm: Farm) -> list[OpenBarrier]:
     """Return the open barriers of tasks that still run."""
-    return [barrier for barrier in farm.barriers.values() if is_valid(farm.workers, barrier)]
+    return [barrier for barrier in farm.barriers.in_tasks() if is_valid(farm.workers, barrier)]
 
 
 def task_on(farm: Farm, worker: Worker) -> Task | None:
@@ -67,7 +67,7 @@ def waits_of(farm: Farm, task: Task) -> list[int]:
     if waits is None or worker not in waits.lending or task_on(farm, farm.workers[worker]) is not task:
         return []
     found: set[int] = set()
-    for barrier in farm.barriers.values():
+    for barrier in farm.barriers.in_tasks():
         if barrier.worker == worker and is_valid(farm.workers, barrier):
             found |= barrier.remaining
     return sorted(found)[:_SHOWN]

@@ -197,8 +197,10 @@ def _check_dependencies(farm: Farm) -> None:
 
 
 def _check_barriers(farm: Farm) -> None:
-    for barrier in farm.barriers.values():
+    for key, barrier in farm.barriers.items():
         _check(bool(barrier.remaining), "an empty barrier is open")
+        is_found = all(farm.barriers.is_found_by(key, taskid) for taskid in barrier.remaining)
+        _check(is_found, "a barrier is not found when a task ends that it waits for")
         _check(barrier.remaining <= farm.tasks.keys(), "a barrier waits for a task that has ended")
 
 
