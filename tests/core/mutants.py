@@ -90,8 +90,8 @@ MUTANTS = (
     ),
     Mutant(
         "_check_unreachable",
-        "or not live or not live",
-        "or not live",
+        "if not live or not live",
+        "if not live",
         "a task is unreachable although there is no worker",
     ),
     Mutant(

@@ -248,6 +248,17 @@ def test_unreachable_after_is_an_option():
     assert talk.wait(2.0).records[0].reasons == ("unreachable",)
 
 
+@pytest.mark.parametrize("begun", [1021.6672152427224, 1000.1, 2.0**40 + 0.3])
+def test_a_task_that_all_refuse_fails_at_its_time_whatever_the_clock_rounds(begun):
+    """`(begun + 5.0) - begun` may be less than 5.0, and no other timer follows."""
+    talk = Conversation(workers=1, unreachable_after=5.0)
+    talk.now = begun
+    talk.submit(1, depend=CODE)
+    talk.finish(0, outcome=Outcome.REFUSED)
+    talk.now = begun + 5.0
+    assert talk.wait(0.0).records[0].reasons == ("unreachable",)
+
+
 def test_not_now_by_everyone_for_long_is_unreachable_too():
     talk = Conversation(workers=1)
     talk.submit(1)

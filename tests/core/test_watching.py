@@ -568,6 +568,17 @@ def test_a_subscriber_receives_every_change(happens: Callable[[Followed], Note |
     assert happens(Followed(workers=1)) == note
 
 
+def test_a_subscriber_learns_that_the_workers_that_are_left_all_refuse_a_task():
+    talk = Followed(workers=2)
+    talk.submit(1, depend=b"c" * 16)
+    talk.submit(1, session=BOB)
+    talk.start(1)
+    talk.finish(0, outcome=Outcome.REFUSED)
+    assert talk.note() == Note(message="refused by worker 0")
+    talk.die(1)
+    assert talk.note() == Note(message="all workers refuse it: no gpu")
+
+
 def test_ends_are_counted_from_the_start_of_the_controller_on():
     talk = start_watching(workers=1)
     talk.submit(2)

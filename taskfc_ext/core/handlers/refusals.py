@@ -99,7 +99,10 @@ def end_unreachable(farm: Farm, step: Step, now: Now) -> None:
 def _check_unreachable(farm: Farm, step: Step, task: Task, now: Now) -> None:
     live = _workers_to_ask(farm, task)
     rejection = farm.refusals.rejected.get(task.taskid)
-    if rejection is None or not live or not live <= rejection.reasons.keys():
+    if rejection is None:
+        return
+    farm.mark((task,))  # its message says whether all live workers reject it
+    if not live or not live <= rejection.reasons.keys():
         return
     if is_growing(farm):
         rejection.unreachable_since = None  # the next worker may take it; the demand has it checked again
@@ -107,7 +110,7 @@ def _check_unreachable(farm: Farm, step: Step, task: Task, now: Now) -> None:
     if rejection.unreachable_since is None:
         rejection.unreachable_since = now.mono
         farm.set_timer(now.mono + farm.unreachable_after, TimerKind.UNREACHABLE, task.taskid)
-    elif now.mono - rejection.unreachable_since >= farm.unreachable_after:
+    elif now.mono >= rejection.unreachable_since + farm.unreachable_after:  # the time of the timer, to the last bit
         reasons = "; ".join(f"worker {worker}: {rejection.reasons[worker]}" for worker in sorted(live))
         message = f"{task.title} was refused by every live worker for {farm.unreachable_after:g} s ({reasons})"
         endings = Endings(farm, step, now)
