@@ -11,12 +11,13 @@ The controller is *stuck* when a turn cannot be committed, not even into the res
 then. The records and effects of that turn wait, and so do those of later turns; nothing that depends on them is sent,
 and the commit is tried again until it succeeds. A stop ends the wait, and with it what waited: nobody knows of it.
 Changes for subscribers are numbered, and later ones may pass those that wait: who misses one is told, and asks again.
+So is who was sent the whole queue meanwhile: the ends that wait are missing in it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -65,12 +66,13 @@ class Room:
         self._look_at = 0.0
         self._records: list[Record] = []
         self._effects: list[Effects] = []
+        self._behind: dict[Session, None] = {}  # those who were sent the queue while the store was behind the memory
         self._is_abandoned = False
 
     @property
     def is_stuck(self) -> bool:
-        """Whether a turn waits for its commit."""
-        return bool(self._records)
+        """Whether a turn waits for its commit, or was given up: the memory is ahead of the store."""
+        return bool(self._records) or self._is_abandoned
 
     @property
     def is_deaf(self) -> bool:
@@ -94,7 +96,7 @@ class Room:
 
     def look(self, mono: float) -> None:
         """Look whether there is room now. Call this in each turn, before messages are handled."""
-        if mono < self._look_at or self.is_stuck or self._is_abandoned:
+        if mono < self._look_at or self.is_stuck:
             return
         if self._no_room is None:
             self._look_at = mono + LOOK_EVERY
@@ -174,6 +176,7 @@ class Room:
             return self._abandon(told) if self._is_stopping() else told
         free = [effect for effect in effects if effect.is_free]
         self._records += records
+        self._behind.update(dict.fromkeys(_receivers_of_snapshots(free)))
         free = self._keep([effect for effect in effects if not effect.is_free]) + free
         if mono < self._look_at and not self._is_stopping():
             return free
@@ -182,9 +185,11 @@ class Room:
             self._report(self._error)
             return self._abandon(free) if self._is_stopping() else free
         waiting, self._records, self._effects = self._effects, [], []
+        behind, self._behind = self._behind, {}
         logger.info("what waited for room is committed: %d effects", len(waiting))
         self._report(storage_full(self._folder))
-        return waiting + free
+        told = [_resync(behind)] if behind else []
+        return told + waiting + free
 
     def _keep(self, effects: list[Effects]) -> list[Effects]:
         """Keep effects until their records are committed; return what tells subscribers that they miss changes."""
@@ -197,10 +202,7 @@ class Room:
                 else:
                     sends.append(send)
             self._effects.append(msgspec.structs.replace(effect, sends=tuple(sends)))
-        if not missed:
-            return []
-        told = tuple(ClientSend(session, Resync()) for session in missed)
-        return [Effects(sends=told, wake_at=effects[-1].wake_at)]
+        return [_resync(missed, effects[-1].wake_at)] if missed else []
 
     def refuse_to_begin(self) -> None:
         """Refuse to serve a store that cannot take even the begin.
@@ -234,6 +236,21 @@ class Room:
         effects = self._effects + effects
         self._records, self._effects = [], []
         return list(map(_without_promises, effects))
+
+
+def _receivers_of_snapshots(effects: list[Effects]) -> list[Session]:
+    """Return the clients that the queue is sent to: the store completes it, and lacks the ends that wait for room."""
+    return [
+        send.session
+        for effect in effects
+        for send in effect.sends
+        if isinstance(send, ClientSend) and isinstance(send.message, SendSnapshot)
+    ]
+
+
+def _resync(sessions: Iterable[Session], wake_at: float | None = None) -> Effects:
+    """Return what tells subscribers that they miss changes: they ask for the queue again."""
+    return Effects(sends=tuple(ClientSend(session, Resync()) for session in sessions), wake_at=wake_at)
 
 
 def _without_promises(effects: Effects) -> Effects:

@@ -322,3 +322,22 @@ def test_a_subscriber_that_misses_changes_is_told_before_later_ones_pass_them(tm
     assert told[2:] == [("bob", changed(7))]
     store.has_room = True
     assert sent(room.commit([], [], 9.0)) == [("alice", Reply(1, None))], "the rest was asked again"
+
+
+def test_who_is_sent_the_queue_while_the_store_is_behind_is_told_when_it_no_longer_is(tmp_path):
+    """The ends that wait for room are missing in the snapshot, and no later change has them."""
+    store = NoStore(tmp_path)
+    room = controller_room.Room(store, lambda no_room: None, lambda: False)
+    room.commit([Held((), True, "alice", 1)], [Effects(sends=(ClientSend("alice", Reply(1, None)),))], 0.0)
+    snapshot = Effects(sends=(ClientSend("bob", SendSnapshot(1, EMPTY, ())),), is_free=True)
+    assert sent(room.commit([], [snapshot], 0.0)) == sent([snapshot])
+    store.has_room = True
+    assert sent(room.commit([], [], 9.0)) == [("bob", said.Resync()), ("alice", Reply(1, None))]
+    assert sent(room.commit([Held((), True, "alice", 2)], [], 18.0)) == [], "once"
+
+
+def test_what_a_stop_has_given_up_leaves_no_deadline_for_which_the_loop_would_turn(tmp_path):
+    room = controller_room.Room(NoStore(tmp_path), lambda no_room: None, lambda: True)
+    assert room.commit([Held((), True, "alice", 1)], [Effects(wake_at=3.0)], 0.0)
+    assert room.is_stuck
+    assert room.wake_at is None

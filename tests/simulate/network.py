@@ -194,8 +194,8 @@ class VirtualRouter:
         self.is_open = True
         net.bind(kind, self)
 
-    def receive(self, at_most: int) -> list[tuple[bytes, bytes]]:
-        """Return up to `at_most` received (routing id, frame)."""
+    def receive(self, at_most: int, large: int = 0) -> list[tuple[bytes, bytes]]:
+        """Return up to `at_most` received (routing id, frame), however large."""
         return [self.arrived.popleft() for _ in range(min(at_most, len(self.arrived)))]
 
     def send(self, identity: bytes, frame: bytes) -> bool:

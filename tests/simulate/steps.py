@@ -237,9 +237,8 @@ class Steps:
         """Cut the power: every process dies, and the disk loses the last transactions."""
         if self.supervisor.controller is not None:
             self.supervisor.controller.die()
-        self.supervisor.kill()
-        self.on_supervisor_death()
-        self.supervisor.pages_left()
+        self._do_kill_supervisor(step)
+        self.supervisor.pages_left()  # which ends its workers at once
         for client in (*self.clients, *self.nested.values(), self.watcher.client):
             client.die()
         self.nested.clear()

@@ -6,6 +6,13 @@ import heapq
 from collections.abc import Callable
 from typing import Any
 
+AT_ONE_TIME = 100_000
+"""Actions at one virtual time after which no more progress is expected."""
+
+
+class StandsStillError(RuntimeError):
+    """The clock stands still: something asks to be called again at once, without end."""
+
 
 class Timer:
     """An action to come, which can be cancelled."""
@@ -44,12 +51,19 @@ class Timeline:
         self.at(self.now + delay, action, *args)
 
     def run_until(self, end: float) -> None:
-        """Let everything up to `end` happen."""
-        queue = self._queue
+        """Let everything up to `end` happen.
+
+        Raises:
+            StandsStillError: there is no end of what happens at one time.
+        """
+        queue, n_at_once = self._queue, 0
         while queue and queue[0][0] <= end:
             when, _, action, args = heapq.heappop(queue)
             if when > self.now:  # else the machine was suspended meanwhile
-                self.now = when
+                self.now, n_at_once = when, 0
+            n_at_once += 1
+            if n_at_once > AT_ONE_TIME:
+                raise StandsStillError(f"{n_at_once:,} actions at {self.now:.6f}, the next is {action}")
             action(*args)
         self.now = max(self.now, end)
 
