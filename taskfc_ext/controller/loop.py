@@ -19,6 +19,7 @@ from taskfc_ext.controller.retention import Retention
 from taskfc_ext.controller.room import Room
 from taskfc_ext.controller.staging import Staging
 from taskfc_ext.controller.surroundings import REAL, Surroundings
+from taskfc_ext.controller.worker_connections import WorkerConnections
 from taskfc_ext.core.effects import (
     ClientSend,
     Effects,
@@ -48,6 +49,9 @@ logger = logging.getLogger(__name__)
 
 FRAMES_A_TURN = 256
 """Frames received from the workers in one turn, so that a flood of theirs cannot starve the clients."""
+
+FRAMES_BESIDE_JUNK = 16
+"""The same while junk comes. ZMQ takes them from all connections in turn, so the workers are still heard."""
 
 HOUSEKEEPING = 5.0
 """Seconds between checks of facts that no message reports, such as lagging clients."""
@@ -115,8 +119,8 @@ class Controller:
         self._retention = Retention(store, scheduler.farm)
         self._reception.probe_after = min(PROBE_AFTER, scheduler.farm.limits.idle or PROBE_AFTER)
         self._client_identity: dict[Session, bytes] = {}
-        self._worker_of: dict[bytes, WorkerId] = {}
-        self._worker_identity: dict[WorkerId, bytes] = {}
+        self._worker_connections = WorkerConnections()
+        self._hears_junk = False
         self._records: list[Record] = []
         self._effects: list[Effects] = []
         self._wake_at: float | None = None
@@ -200,7 +204,7 @@ class Controller:
         if self._supervisor.fileno() in ready or self._late_news:
             self._receive_from_supervisor()
         if self._workers.socket in ready or self._late_frames:
-            self._receive_from_workers()
+            self._receive_from_workers(FRAMES_BESIDE_JUNK if self._hears_junk else FRAMES_A_TURN)
         if self._clients.socket in ready:
             self._reception.receive(self._now())
         self._handle_clients()
@@ -244,26 +248,31 @@ class Controller:
             if not isinstance(message, WorkerDown):
                 self._take(self._scheduler.handle(FromParent(message), self._now()))
         if deaths:
-            self._receive_from_workers()  # a result that a worker sent before its death counts
+            self._receive_from_workers(FRAMES_A_TURN)  # a result that a worker sent before its death counts
             if self._late_frames and not begins:
                 self._late_news = [*deaths]
                 return
         for death in deaths:
             self._take(self._scheduler.handle(FromParent(death), self._now()))
 
-    def _receive_from_workers(self) -> None:
+    def _receive_from_workers(self, at_most: int) -> None:
         if self._room.is_deaf:
             return
+        self._hears_junk = False
         late, self._late_frames = self._late_frames, []
-        frames = late or self._workers.receive(FRAMES_A_TURN)
+        frames = late or self._workers.receive(at_most)
         now = self._now()
         if not self._room.takes(sum(len(frame) for _, frame in frames), now.mono):
             self._late_frames = frames
             return
         for at, (identity, frame) in enumerate(frames):
+            if self._worker_connections.is_ignored(identity):
+                self._hears_junk = True
+                continue
             try:
                 messages = [self._staging.values(frame, message) for message in codec.from_worker.decode(frame)]
             except ProtocolError as error:
+                self._worker_connections.note_junk(identity)
                 self._junk_log.warning(
                     now.mono, "a worker's frame is not understood: peer=%s %s", identity.hex(), error
                 )
@@ -274,7 +283,7 @@ class Controller:
             for message in messages:
                 if isinstance(message, Ready):
                     self._connect_worker(identity, message)
-                worker = self._worker_of.get(identity)
+                worker = self._worker_connections.worker_of(identity)
                 if worker is not None:
                     self._handle_worker(worker, message, now)
 
@@ -291,12 +300,9 @@ class Controller:
         worker = WorkerId(message.worker)
         if worker not in self._scheduler.farm.workers:  # its start was reported before, and may be unread
             self._receive_from_supervisor()
-        old = self._worker_identity.get(worker)
-        if old is not None:
+        if self._worker_connections.identity_of(worker) is not None:
             self._finish_turn()  # the effects so far are for the old connection, which the worker has closed
-            self._worker_of.pop(old, None)
-        self._worker_of[identity] = worker
-        self._worker_identity[worker] = identity
+        self._worker_connections.connect(identity, worker)
 
     def _handle_clients(self) -> None:
         for connection, handled in self._reception.handle(self._now()):
@@ -359,7 +365,7 @@ class Controller:
                 else:
                     self._to_clients.add(client, message)
             case WorkerSend(worker, order):
-                identity = self._worker_identity.get(worker)
+                identity = self._worker_connections.identity_of(worker)
                 if isinstance(order, Committed) and identity is not None:
                     self._to_workers.add_deferred(identity, order)
                 elif identity is not None:
@@ -384,9 +390,7 @@ class Controller:
         """Forget lost connections of workers; if a worker died, the supervisor reports it."""
         for identity in self._to_workers.gone:
             self._to_workers.forget(identity)
-            worker = self._worker_of.pop(identity, None)
-            if worker is not None and self._worker_identity.get(worker) == identity:
-                del self._worker_identity[worker]
+            self._worker_connections.forget(identity)
         self._to_workers.gone.clear()
 
     def _drop_clients(self, now: Now) -> None:
@@ -404,12 +408,8 @@ class Controller:
         if self._effects:
             return 0
         now = self._now().mono
-        times = [
-            self._next_housekeeping,
-            self._next_socket_check,
-            self._room.wake_at,
-            self._reception.turns.next_at(now),
-        ]
+        turn_at = self._reception.turns.next_at(now)
+        times = [self._next_housekeeping, self._next_socket_check, self._room.wake_at, turn_at]
         if not self._room.is_stuck:
             times += [self._wake_at, self._retention.next_at]
         until = min(time for time in times if time is not None)

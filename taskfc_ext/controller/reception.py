@@ -36,6 +36,9 @@ FRAMES_A_TURN = 256
 FRAMES_AT_ONCE = 16
 """Frames received before the time is read."""
 
+BYTES_AT_ONCE = 32 * 2**10
+"""Bytes of frames after which it is read as well: to unpack so many small messages takes a turn."""
+
 TURN = 0.001
 """Seconds for which a turn of the loop unpacks messages, and for which it handles them, at least one. All other peers
 wait so long while one floods the farm; a commit takes a tenth of it."""
@@ -101,13 +104,13 @@ class Reception:
         """Put received messages into the inboxes, for as long as a turn may take."""
         n, begun = 0, self._stopwatch()
         while n < FRAMES_A_TURN and self._stopwatch() - begun < TURN:
-            frames = self._router.receive(FRAMES_AT_ONCE)
+            frames = self._router.receive(FRAMES_AT_ONCE, BYTES_AT_ONCE)
+            if not frames:
+                return
             self._expect(sum(len(frame) for _, frame in frames), now.mono)
             for identity, frame in frames:
                 self.unpack(identity, frame, now)
             n += len(frames)
-            if len(frames) < FRAMES_AT_ONCE:
-                return
 
     def unpack(self, identity: bytes, frame: bytes, now: Now) -> None:
         """Put the messages of a frame into the inbox of its connection."""

@@ -7,7 +7,7 @@ import time
 import msgspec
 import pytest
 
-from taskfc_ext.controller.loop import SupervisorLost
+from taskfc_ext.controller.loop import FRAMES_BESIDE_JUNK, SupervisorLost
 from taskfc_ext.controller.rare_log import FIRST
 from taskfc_ext.controller.reception import PROBE_AFTER
 from taskfc_ext.core.effects import SendRun
@@ -127,6 +127,33 @@ def test_a_worker_of_another_protocol_is_ignored(farm):
     farm.pump()
     assert farm.alice.ends[0] == ("", b"value of x"), "the real one goes on"
     assert runs(farm, identity) == []
+
+
+def test_a_connection_that_has_sent_junk_is_heard_no_more_and_a_worker_is(farm):
+    worker = farm.workers[0]
+    for identity in (b"stranger", worker.identity):
+        farm.workers_end.arrive_frame(identity, b"\xc1junk")
+    farm.pump()
+    farm.workers_end.arrive(b"stranger", [Ready(protocol=PROTOCOL, worker=worker.worker, pid=1, python="3.11")])
+    farm.alice.submit(b"x")
+    farm.pump()
+    assert farm.alice.ends[0] == ("", b"value of x"), "the real one goes on"
+    assert runs(farm, b"stranger") == []
+
+
+def test_while_junk_comes_fewer_frames_are_taken_in_a_turn(farm):
+    farm.pump()
+    for _ in range(3 * FRAMES_BESIDE_JUNK):
+        farm.workers_end.arrive_frame(b"stranger", b"\xc1junk")
+    farm.controller.turn()
+    for _ in range(3 * FRAMES_BESIDE_JUNK):
+        farm.workers_end.arrive_frame(b"stranger", b"\xc1junk")
+    farm.controller.turn()
+    assert len(farm.workers_end.arrived) == 2 * FRAMES_BESIDE_JUNK
+    farm.alice.submit(b"x")
+    farm.pump()
+    assert farm.alice.ends[0] == ("", b"value of x")
+    assert not farm.workers_end.arrived
 
 
 def test_a_worker_without_a_ready_is_ignored(farm):
@@ -545,8 +572,7 @@ def test_a_connection_has_one_session(farm):
 
 def test_junk_of_workers_fills_no_log(farm, caplog):
     farm.pump()
-    for _ in range(100):
-        farm.workers_end.arrive(b"nobody", [])
-        farm.workers_end.arrived[-1] = (b"nobody", b"junk")
+    for number in range(100):
+        farm.workers_end.arrive_frame(b"nobody %d" % number, b"junk")
     farm.controller.turn()
     assert len(caplog.records) == FIRST

@@ -1,7 +1,7 @@
 """The attacks, each in a process of its own: `python -m tests.hostile.attacks NAME FARM SECONDS`.
 
-Each is bounded in count and time. The process prints a line when it is ready, begins when a line comes on stdin, and
-prints what it has sent.
+Each is bounded in count and time. One that ends before its time, most often as it is cut off, comes again with a new
+connection. The process prints a line when it is ready, begins when a line comes on stdin, and prints what it has sent.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from taskfc_ext.drivers.paths import FarmPaths, farm_paths
 from taskfc_ext.protocol import client_messages as said
@@ -43,14 +44,25 @@ def _flood(
     return f"{sent:,} requests, {answered:,} answers"
 
 
+def _find(paths: FarmPaths, **filters: Any) -> tuple[int, ...]:
+    """Return the ids of the tasks that match a list's filters."""
+    peer = Peer(paths.clients)
+    peer.greet()
+    peer.send(peer.ask(said.ListTasks, **filters))
+    (reply,) = peer.answers_to([peer.seq], 30.0).values()
+    peer.close()
+    return tuple(info.taskid if hasattr(info, "taskid") else info["taskid"] for info in reply.value)
+
+
 def pings(paths: FarmPaths, until: float) -> str:
     """A million pings."""
     return _flood(paths, until, 1_000_000, lambda peer: peer.ask(said.Ping))
 
 
 def barriers(paths: FarmPaths, until: float) -> str:
-    """A hundred thousand barriers on all tasks."""
-    return _flood(paths, until, 100_000, lambda peer: peer.ask(said.Barrier, taskids=(0,)))
+    """A hundred thousand barriers on a task that never ends."""
+    unfinished = _find(paths, states=("waiting",), limit=1)
+    return _flood(paths, until, 100_000, lambda peer: peer.ask(said.Barrier, taskids=unfinished))
 
 
 def lists(paths: FarmPaths, until: float) -> str:
@@ -69,12 +81,13 @@ def watches(paths: FarmPaths, until: float) -> str:
 
 
 def submits(paths: FarmPaths, until: float) -> str:
-    """Submissions in messages of one task, on a code that is defined; none of them ever starts."""
+    """Submissions in messages of one task; none of them ever starts, as they come after one that never ends."""
+    unfinished = _find(paths, states=("waiting",), limit=1)
     peer, sent = Peer(paths.clients), 0
     peer.greet()
     peer.send(said.Define(SPEC.code, b"pass"))
     while sent < 200_000 and time.monotonic() < until:
-        batch = [peer.ask(said.Submit, spec=SPEC, bodies=(b"x",), after=(0,)) for _ in range(500)]
+        batch = [peer.ask(said.Submit, spec=SPEC, bodies=(b"x",), after=unfinished) for _ in range(500)]
         if not peer.send_raw(codec.encode(batch)):
             break
         sent += len(batch)
@@ -109,11 +122,9 @@ def hellos(paths: FarmPaths, until: float) -> str:
 
 def results(paths: FarmPaths, until: float) -> str:
     """Sixty times forty megabytes of results, of which nothing is read."""
+    ids = _find(paths, taskids=tuple(range(10_000)), name=RESULTS, limit=10_000)
     peer = Peer(paths.clients, keep=1)
     peer.greet()
-    peer.send(peer.ask(said.ListTasks, taskids=tuple(range(10_000)), name=RESULTS, limit=10_000))
-    (reply,) = peer.answers_to([peer.seq], 30.0).values()
-    ids = tuple(info.taskid if hasattr(info, "taskid") else info["taskid"] for info in reply.value)
     for _ in range(60):
         peer.send_raw(codec.encode([peer.ask(said.GetResults, taskids=ids)]), 1.0)
     time.sleep(max(0.0, until - time.monotonic()))
@@ -185,11 +196,15 @@ ATTACKS: dict[str, Attack] = {
 
 
 def main() -> None:
-    """Run one attack when a line comes."""
+    """Run one attack when a line comes, again and again until its time is over."""
     name, farm, seconds = sys.argv[1:4]
+    paths = farm_paths(farm)
     print("ready", flush=True)
     sys.stdin.readline()
-    print(ATTACKS[name](farm_paths(farm), time.monotonic() + float(seconds)), flush=True)
+    until, n, sent = time.monotonic() + float(seconds), 0, ""
+    while not n or time.monotonic() < until:
+        n, sent = n + 1, ATTACKS[name](paths, until)
+    print(sent if n == 1 else f"{n} times, at the end {sent}", flush=True)
 
 
 if __name__ == "__main__":

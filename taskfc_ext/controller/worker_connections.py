@@ -1,0 +1,55 @@
+"""Connections of the workers' socket: the worker of each, and the ones that send what no worker sends."""
+
+from __future__ import annotations
+
+from taskfc_ext.protocol.ids import WorkerId
+
+MAX_JUNK_SENDERS = 1024
+"""Connections that are remembered as senders of junk; the oldest one is forgotten, and may send some again."""
+
+
+class WorkerConnections:
+    """The connections of the workers, by routing id. Pure: no socket.
+
+    A worker has one connection at a time: it makes another one when it connects again.
+    """
+
+    def __init__(self) -> None:
+        self._worker_of: dict[bytes, WorkerId] = {}
+        self._identity_of: dict[WorkerId, bytes] = {}
+        self._junk_senders: dict[bytes, None] = {}
+
+    def worker_of(self, identity: bytes) -> WorkerId | None:
+        """Return the worker of a connection; `None` if no worker has said that it is there."""
+        return self._worker_of.get(identity)
+
+    def identity_of(self, worker: WorkerId) -> bytes | None:
+        """Return the connection of a worker; `None` if it has none now."""
+        return self._identity_of.get(worker)
+
+    def connect(self, identity: bytes, worker: WorkerId) -> None:
+        """Note that a worker has this connection from now on, and its former one no more."""
+        former = self._identity_of.get(worker)
+        if former is not None:
+            self._worker_of.pop(former, None)
+        self._worker_of[identity] = worker
+        self._identity_of[worker] = identity
+
+    def forget(self, identity: bytes) -> None:
+        """Forget a connection that is gone. If its worker has a newer one, it keeps that."""
+        worker = self._worker_of.pop(identity, None)
+        if worker is not None and self._identity_of.get(worker) == identity:
+            del self._identity_of[worker]
+
+    def note_junk(self, identity: bytes) -> None:
+        """Note that a frame of this connection is not understood."""
+        self._junk_senders[identity] = None
+        if len(self._junk_senders) > MAX_JUNK_SENDERS:
+            del self._junk_senders[next(iter(self._junk_senders))]
+
+    def is_ignored(self, identity: bytes) -> bool:
+        """Return whether no frame of this connection is worth a look: it has sent junk, and belongs to no worker.
+
+        To find out that a frame is junk takes longer than most frames of workers do.
+        """
+        return identity in self._junk_senders and identity not in self._worker_of
