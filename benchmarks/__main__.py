@@ -52,7 +52,8 @@ def main() -> int:
             results.save(options.json)
     print("\n" + report(results, is_smoke=options.smoke))
     if not options.smoke:
-        print(f"\nThe figures are in {options.json}: python -m benchmarks.publish FILE puts them into the docs.")
+        page = "reliability" if list(options.groups or ()) == ["deaths"] else "publish"
+        print(f"\nThe figures are in {options.json}: python -m benchmarks.{page} FILE puts them into the docs.")
     return 1 if results.n_failed else 0
 
 
