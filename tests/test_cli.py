@@ -240,6 +240,8 @@ def test_unknown_tasks_are_named(taskfc: Taskfc, client: BlockingTaskClient) -> 
         assert "queue_status" not in answer.err  # that is Python's
     answer = taskfc("log", "nobody")
     assert answer.err == "taskfc: there is no task named 'nobody' (list them with: taskfc tasks)\n"
+    client.with_options(name="training").submit(abs, 1).result()
+    assert taskfc("log", "trainign").err == "taskfc: there is no task named 'trainign'; did you mean training?\n"
     assert taskfc("tasks", "1-1000000").code == 1
     assert taskfc("log", "1-2", "-f").err == "taskfc log: -f follows one task (see: taskfc log --help)\n"
     assert taskfc("abort", "7-3").err == "taskfc: the range 7-3 runs backwards\n"

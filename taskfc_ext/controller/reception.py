@@ -36,7 +36,7 @@ FRAMES_A_TURN = 256
 FRAMES_AT_ONCE = 16
 """Frames received before the time is read."""
 
-BYTES_AT_ONCE = 32 * 2**10
+BYTES_AT_ONCE = 16 * 2**10
 """Bytes of frames after which it is read as well: to unpack so many small messages takes a turn."""
 
 TURN = 0.001

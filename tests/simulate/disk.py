@@ -15,13 +15,14 @@ import msgspec
 
 from taskfc_ext.drivers.clearing import without_bodies
 from taskfc_ext.drivers.room import RESERVE
-from taskfc_ext.errors import StorageFull
+from taskfc_ext.errors import StorageFull, StoreError
 from taskfc_ext.protocol.client_messages import Define, Ended
 from taskfc_ext.protocol.payloads import Payload, PayloadRef
 from taskfc_ext.protocol.records import (
     Baseline,
     Cleared,
     Dropped,
+    Expired,
     Record,
     Submitted,
     decode_record,
@@ -177,7 +178,9 @@ class VirtualStore:
             if not self._disk.n_fit:
                 raise StorageFull("the disk is full")
             self._disk.n_fit -= 1
-        self._disk.write(list(records))
+        written = list(records)
+        self._disk.write(written)
+        self.usage.n_cleared += any(isinstance(record, Cleared | Expired) for record in written)
         self._after()
 
     def remove_cleared(self) -> None:
@@ -217,13 +220,18 @@ class VirtualStore:
     def ended_by_id(self) -> Iterator[tuple[Ended, int]]:
         """Yield the ends of tasks by descending task id."""
         for taskid in sorted(self._disk.ended, reverse=True):
-            record = self._disk.record_at(self._disk.ended[taskid])
+            record = self._record_of(taskid, self._disk.ended)
             yield record, record.ids.index(taskid)
 
     def batch_of(self, taskid: int) -> Submitted:
         """Return the submission of a task that is not cleared."""
-        record: Submitted = self._disk.record_at(self._disk.submitted[taskid])
+        record: Submitted = self._record_of(taskid, self._disk.submitted)
         return record
+
+    def _record_of(self, taskid: int, places: dict[int, tuple[int, int]]) -> Any:
+        if taskid not in places:  # it was cleared while the records were read
+            raise StoreError(f"a record of task {taskid} is missing")
+        return self._disk.record_at(places[taskid])
 
     def batch_without_bodies(self, taskid: int) -> Submitted:
         """Return the submission of a task, with empty arguments."""
