@@ -81,6 +81,10 @@ from taskfc_ext.protocol.worker_messages import (
 FORGET_SESSION_AFTER = 600.0
 """Seconds after which a lost client is forgotten; a repeat comes within seconds, or never."""
 
+STOPPED_AFTER = 60.0
+"""Seconds between two ticks, which come every few seconds, from which this controller itself did not run: it or its
+machine was stopped. Its clients may have been, too, so this time does not count against them."""
+
 
 class Scheduler:
     """Decisions of one farm: takes events, returns effects.
@@ -113,11 +117,13 @@ class Scheduler:
         )
         self.farm.engine_idle = engine_idle
         self.farm.environments = Environments(environ)
+        self._ticked_at: float | None = None
         restore(self.farm, records)
 
     def begin(self, now: Now) -> Effects:
         """Return the effects of the start on this store."""
         step = Step()
+        self._ticked_at = now.mono
         commit(self.farm, step, Began(self.farm.incarnation + 1, now.wall))
         self._tidy(step)
         for session in self.farm.sessions.values():
@@ -303,16 +309,24 @@ class Scheduler:
         while farm.timers and farm.timers[0][0] <= now.mono:
             self._on_timer(step, heapq.heappop(farm.timers), now)
         attempts.retire_late_surplus(farm, step)
+        self._forget_clients(now)
+        if farm.environments and not farm.tasks:
+            farm.environments.keep_only(farm.sessions)
+        idle_stop.stop_if_idle(farm, step, now)
+
+    def _forget_clients(self, now: Now) -> None:
+        """Forget the clients that stay away."""
+        sessions, before, self._ticked_at = self.farm.sessions, self._ticked_at, now.mono
+        if before is not None and now.mono - before > STOPPED_AFTER:
+            for session in sessions.values():
+                session.last_seen += now.mono - before
         gone = [
             session.session
-            for session in farm.sessions.values()
+            for session in sessions.values()
             if not session.connected and now.mono - session.last_seen > FORGET_SESSION_AFTER
         ]
         for name in gone:
             self._forget_client(name)
-        if farm.environments and not farm.tasks:
-            farm.environments.keep_only(farm.sessions)
-        idle_stop.stop_if_idle(farm, step, now)
 
     def _forget_client(self, session: str) -> None:
         del self.farm.sessions[session]

@@ -354,8 +354,8 @@ class Store:
                 raise self._journal.refuse(f"the end of task {taskid} is in no row")
 
     def newest_ended(self) -> Iterator[Ended]:
-        """Yield the `Ended` records, newest first."""
-        for _, record in self._journal.iterate("WHERE kind = ? ORDER BY seq DESC", (ENDED,)):
+        """Yield the `Ended` records of tasks that are not cleared, newest first."""
+        for _, record in self._journal.iterate("WHERE kind = ? AND first IS NOT NULL ORDER BY seq DESC", (ENDED,)):
             assert isinstance(record, Ended)
             yield record
 

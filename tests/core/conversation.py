@@ -228,6 +228,12 @@ class Conversation:
         self.now += seconds
         return self.handle(Tick())
 
+    def wait_with_ticks(self, seconds: float) -> None:
+        """Let time pass in which the controller runs: its loop ticks every few seconds."""
+        end = self.now + seconds
+        while self.now < end:
+            self.wait(min(5.0, end - self.now))
+
     def state(self, taskid: int) -> str:
         """Return the state of a task as clients see it, with the reason of a failure."""
         ended = self.farm.end_of(taskid)

@@ -59,7 +59,7 @@ def test_queued_tasks_keep_the_variables_of_a_session_that_has_gone_and_no_other
     talk.submit(2, timeout=60.0)
     talk.lose_client(ALICE)
     talk.lose_client(BOB)
-    talk.wait(3600.0)
+    talk.wait_with_ticks(3600.0)
     assert ALICE not in talk.farm.sessions
     (run,) = runs_to(talk.finish(0), 0)
     assert run.environ == ((b"TOKEN", b"new"),)

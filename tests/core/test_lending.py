@@ -415,7 +415,7 @@ def test_tasks_of_a_forgotten_client_go_no_longer_before_others(talk):
     wait_for(talk, 0, held, child)
     assert talk.farm.queue.ids() == [held, child, other]
     talk.lose_client(NESTED[0])
-    talk.wait(FORGET_SESSION_AFTER + 10.0)
+    talk.wait_with_ticks(FORGET_SESSION_AFTER + 10.0)
     assert NESTED[0] not in talk.farm.sessions
     talk.ask(messages.Hold, taskids=(held,))
     assert talk.farm.queue.ids() == [other, child]
@@ -433,7 +433,7 @@ def test_a_refused_task_of_a_forgotten_client_can_be_aborted(talk):
     talk.finish(1, outcome=Outcome.REFUSED)
     assert talk.farm.refusals.waiting
     talk.lose_client(NESTED[0])
-    talk.wait(FORGET_SESSION_AFTER + 10.0)
+    talk.wait_with_ticks(FORGET_SESSION_AFTER + 10.0)
     assert NESTED[0] not in talk.farm.sessions
     assert talk.farm.refusals.waiting
     talk.ask(messages.Abort, taskid=child)

@@ -666,11 +666,25 @@ def test_a_session_that_stays_away_is_forgotten_and_a_connected_one_is_not():
     talk = Conversation()
     talk.submit(1, BOB)
     talk.lose_client(BOB)
-    talk.wait(FORGET_SESSION_AFTER)
+    talk.wait_with_ticks(FORGET_SESSION_AFTER)
     assert BOB in talk.farm.sessions
     talk.wait(1.0)
     assert BOB not in talk.farm.sessions
     assert ALICE in talk.farm.sessions
+
+
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_time_in_which_the_controller_was_stopped_does_not_count_against_its_clients(has_begun):
+    """A client that was stopped with it repeats the submission that was not answered, and it is accepted once."""
+    talk = Conversation()
+    talk.submit(1, BOB)
+    talk.lose_client(BOB)
+    if has_begun:
+        talk.wait_with_ticks(10.0)
+    talk.wait(FORGET_SESSION_AFTER + 100.0)
+    assert BOB in talk.farm.sessions
+    talk.wait_with_ticks(FORGET_SESSION_AFTER + 10.0)
+    assert BOB not in talk.farm.sessions
 
 
 def test_a_session_that_has_only_read_is_forgotten_with_its_connection():

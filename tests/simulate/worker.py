@@ -247,7 +247,7 @@ class VirtualWorker:
                 continue
             self._begin(lease, taskid, body, message)
             return
-        if self.is_alive and (self._results or self._revoked or self._has_received()):
+        if self.is_alive and (self._results or self._revoked or self.wants_reconnect or self._has_received()):
             self._exchange()
             if self._attempts:
                 self._go_on()
