@@ -14,7 +14,7 @@ from taskfc_ext.text import plain_text
 from taskfc_ext.view.selection import BadSelection, count_ids, parse_selection
 
 NEWEST = 1000
-"""Tasks among whose names the one is looked for that was meant."""
+"""How many of the newest tasks are searched for a name like the wrong one."""
 
 
 def find_taskids(client: BlockingTaskClient, words: Sequence[str], most: int = MAX_IDS) -> list[int]:

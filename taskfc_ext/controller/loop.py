@@ -273,6 +273,7 @@ class Controller:
                 messages = [self._staging.values(frame, message) for message in codec.from_worker.decode(frame)]
             except ProtocolError as error:
                 self._worker_connections.note_junk(identity)
+                self._hears_junk = True
                 self._junk_log.warning(
                     now.mono, "a worker's frame is not understood: peer=%s %s", identity.hex(), error
                 )
@@ -300,9 +301,11 @@ class Controller:
         worker = WorkerId(message.worker)
         if worker not in self._scheduler.farm.workers:  # its start was reported before, and may be unread
             self._receive_from_supervisor()
+        if worker not in self._scheduler.farm.workers or self._worker_connections.is_late(worker, message.connection):
+            return  # it has ended, or this is what is left of its former connection
         if self._worker_connections.identity_of(worker) is not None:
             self._finish_turn()  # the effects so far are for the old connection, which the worker has closed
-        self._worker_connections.connect(identity, worker)
+        self._worker_connections.connect(identity, worker, message.connection)
 
     def _handle_clients(self) -> None:
         for connection, handled in self._reception.handle(self._now()):

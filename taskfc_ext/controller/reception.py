@@ -102,12 +102,13 @@ class Reception:
 
     def receive(self, now: Now) -> None:
         """Put received messages into the inboxes, for as long as a turn may take."""
-        n, begun = 0, self._stopwatch()
+        n, n_bytes, begun = 0, 0, self._stopwatch()
         while n < FRAMES_A_TURN and self._stopwatch() - begun < TURN:
             frames = self._router.receive(FRAMES_AT_ONCE, BYTES_AT_ONCE)
             if not frames:
                 return
-            self._expect(sum(len(frame) for _, frame in frames), now.mono)
+            n_bytes += sum(len(frame) for _, frame in frames)
+            self._expect(n_bytes, now.mono)
             for identity, frame in frames:
                 self.unpack(identity, frame, now)
             n += len(frames)

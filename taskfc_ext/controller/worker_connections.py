@@ -17,6 +17,7 @@ class WorkerConnections:
     def __init__(self) -> None:
         self._worker_of: dict[bytes, WorkerId] = {}
         self._identity_of: dict[WorkerId, bytes] = {}
+        self._number_of: dict[WorkerId, int] = {}
         self._junk_senders: dict[bytes, None] = {}
 
     def worker_of(self, identity: bytes) -> WorkerId | None:
@@ -27,8 +28,17 @@ class WorkerConnections:
         """Return the connection of a worker; `None` if it has none now."""
         return self._identity_of.get(worker)
 
-    def connect(self, identity: bytes, worker: WorkerId) -> None:
+    def is_late(self, worker: WorkerId, number: int) -> bool:
+        """Return whether a connection with this number is older than the one that the worker has, or had last.
+
+        A worker that was told of a new controller connects to it, while its former connection may have done so by
+        itself: the first message of that one may be the later one.
+        """
+        return number < self._number_of.get(worker, 0)
+
+    def connect(self, identity: bytes, worker: WorkerId, number: int = 0) -> None:
         """Note that a worker has this connection from now on, and its former one no more."""
+        self._number_of[worker] = number
         former = self._identity_of.get(worker)
         if former is not None:
             self._worker_of.pop(former, None)

@@ -354,7 +354,7 @@ class Store:
                 raise self._journal.refuse(f"the end of task {taskid} is in no row")
 
     def newest_ended(self) -> Iterator[Ended]:
-        """Yield the `Ended` records of tasks that are not cleared, newest first."""
+        """Yield the `Ended` records with a task that is not cleared, newest first."""
         for _, record in self._journal.iterate("WHERE kind = ? AND first IS NOT NULL ORDER BY seq DESC", (ENDED,)):
             assert isinstance(record, Ended)
             yield record

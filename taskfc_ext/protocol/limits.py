@@ -100,7 +100,7 @@ MAX_WAITS = 1000
 """Open barriers and waits for broadcasts of one client. Each of those for many tasks costs work with every end."""
 
 MAX_AWAITED = 2_000_000
-"""Tasks in all open barriers of one client: 64 bytes each. One barrier may have more."""
+"""Tasks in all open barriers of one client: 64 bytes each, 400 in barriers for fewer than 100. One may have more."""
 
 MAX_UNFINISHED = 1_000_000
 """Unfinished tasks of one client: some 400 bytes of the controller's memory each."""

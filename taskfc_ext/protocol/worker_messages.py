@@ -47,6 +47,7 @@ class Ready(Message, frozen=True, kw_only=True):
         leases: leases that this worker holds, or has finished without a `Committed`.
         broadcasts: number -> the error of each broadcast that it received; "": it succeeded; `None`: it has not run.
         codes: digests of the code that it has.
+        connection: the number of this connection of the worker: what is left of an older one may come later.
     """
 
     protocol: int
@@ -56,6 +57,7 @@ class Ready(Message, frozen=True, kw_only=True):
     leases: Annotated[tuple[Count, ...], Meta(max_length=1_000_000)] = ()
     broadcasts: Annotated[dict[Count, Problem | None], Meta(max_length=100 * MAX_BROADCASTS)] = {}
     codes: Annotated[tuple[Digest, ...], Meta(max_length=1_000_000)] = ()
+    connection: Count = 0
 
 
 class Started(Message, frozen=True):

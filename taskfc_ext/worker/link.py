@@ -70,6 +70,7 @@ class Link:
         self._unacked: deque[tuple[Finished, list[UploadedFile]]] = deque()
         self._unsent: deque[Sequence[Message]] = deque()
         self._n_finished = 0
+        self._n_connections = 0
         self._broadcasts: dict[int, str | None] = {}
         self.connection = connect()
         self.send([ready(())])
@@ -99,8 +100,14 @@ class Link:
         self.connection.close()
         self._unsent.clear()
         self.connection = self._connect()
-        ready = self._ready(tuple(sorted(self._held)))
-        self.send([msgspec.structs.replace(ready, broadcasts=dict(self._broadcasts), codes=self._codes())])
+        self._n_connections += 1
+        ready = msgspec.structs.replace(
+            self._ready(tuple(sorted(self._held))),
+            broadcasts=dict(self._broadcasts),
+            codes=self._codes(),
+            connection=self._n_connections,
+        )
+        self.send([ready])
         for finished, _ in self._unacked:
             self.send([finished])
 

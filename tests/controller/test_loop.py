@@ -119,6 +119,42 @@ def test_a_report_that_contradicts_itself_is_ignored(farm):
     assert farm.alice.ends[0] == ("", b"value")
 
 
+def test_a_late_ready_of_an_older_connection_takes_no_task_back(farm):
+    """The task may run only once, and the worker of which the older connection knows nothing runs it."""
+    worker = farm.workers[0]
+    newer, older = farm.fresh_identity(), farm.fresh_identity()
+    worker.identity = newer
+    ready = Ready(protocol=PROTOCOL, worker=worker.worker, pid=1, python="3.11", connection=1)
+    farm.workers_end.arrive(newer, [ready])
+    farm.alice.submit(b"long", on_lost=OnLost.FAIL)
+    farm.pump()
+    assert worker.running
+    farm.workers_end.arrive(older, [msgspec.structs.replace(ready, connection=0)])
+    farm.pump()
+    assert runs(farm, older) == []
+    assert farm.scheduler.farm.tasks[0].lease
+    worker.end(Outcome.OK, b"value")
+    farm.pump()
+    assert farm.alice.ends[0] == ("", b"value")
+
+
+def test_a_ready_of_a_worker_that_there_is_not_does_not_make_its_junk_heard(farm):
+    farm.workers_end.arrive(b"stranger", [Ready(protocol=PROTOCOL, worker=999, pid=1, python="3.11")])
+    farm.workers_end.arrive_frame(b"stranger", b"\xc1junk")
+    farm.pump()
+    assert farm.controller._worker_connections.is_ignored(b"stranger")
+
+
+def test_the_room_for_the_small_frames_of_a_turn_is_that_for_their_sum(farm, monkeypatch):
+    expected: list[int] = []
+    monkeypatch.setattr(farm.controller._reception, "_expect", lambda n_bytes, mono: expected.append(n_bytes))
+    frame = codec.encode([said.Ping(seq=1)])
+    for _ in range(100):
+        farm.clients_end.arrive_frame(farm.alice.identity, frame)
+    farm.controller.turn()
+    assert max(expected) == 100 * len(frame)
+
+
 def test_a_worker_of_another_protocol_is_ignored(farm):
     identity = farm.fresh_identity()
     ready = Ready(protocol=99, worker=0, pid=1, python="3.11")

@@ -23,6 +23,17 @@ def test_the_end_of_a_former_connection_leaves_the_new_one():
     workers.forget(b"never seen")
 
 
+def test_a_connection_older_than_the_last_one_is_late_also_when_that_one_is_gone():
+    workers = WorkerConnections()
+    assert not workers.is_late(ONE, 0)
+    workers.connect(b"new", ONE, 2)
+    assert workers.is_late(ONE, 1)
+    assert not workers.is_late(TWO, 1)
+    workers.forget(b"new")
+    assert workers.is_late(ONE, 1)
+    assert not workers.is_late(ONE, 2)
+
+
 def test_who_sends_junk_is_ignored_unless_it_is_a_worker():
     workers = WorkerConnections()
     workers.connect(b"worker", TWO)

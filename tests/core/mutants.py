@@ -90,8 +90,8 @@ MUTANTS = (
     ),
     Mutant(
         "_check_unreachable",
-        "if not live or not live",
-        "if not live",
+        "or not live or not live",
+        "or not live",
         "a task is unreachable although there is no worker",
     ),
     Mutant(
@@ -546,8 +546,8 @@ MUTANTS = (
     ),
     Mutant(
         "end_unreachable",
-        "task is not None and not task.lease",
-        "task is not None",
+        "if task is None or task.lease:",
+        "if task is None:",
         "a task is unreachable while a worker has it",
     ),
     Mutant(
@@ -684,8 +684,8 @@ MUTANTS = (
     ),
     Mutant(
         "end_unreachable",
-        "and task.taskid not in farm.held",
-        "",
+        "if task.taskid not in farm.held:",
+        "if True:",
         "a held task becomes unreachable",
     ),
     Mutant(

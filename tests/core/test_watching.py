@@ -568,15 +568,27 @@ def test_a_subscriber_receives_every_change(happens: Callable[[Followed], Note |
     assert happens(Followed(workers=1)) == note
 
 
-def test_a_subscriber_learns_that_the_workers_that_are_left_all_refuse_a_task():
+@pytest.mark.parametrize("is_held", [False, True])
+def test_a_subscriber_learns_that_the_workers_that_are_left_all_refuse_a_task(is_held):
     talk = Followed(workers=2)
     talk.submit(1, depend=b"c" * 16)
     talk.submit(1, session=BOB)
     talk.start(1)
     talk.finish(0, outcome=Outcome.REFUSED)
-    assert talk.note() == Note(message="refused by worker 0")
+    if is_held:
+        talk.ask(Hold, taskids=(0,))
+    assert talk.note() == Note(message="refused by worker 0", held=is_held)
     talk.die(1)
-    assert talk.note() == Note(message="all workers refuse it: no gpu")
+    assert talk.note() == Note(message="all workers refuse it: no gpu", held=is_held)
+
+
+def test_refused_tasks_are_not_sent_again_when_a_worker_dies_that_they_do_not_name():
+    talk = start_watching(workers=3)
+    talk.submit(3, depend=b"c" * 16)
+    talk.submit(2, session=BOB)
+    talk.finish(0, outcome=Outcome.REFUSED)
+    deltas_after(talk, talk.start(1))
+    assert all(0 not in delta.rows.ids for delta in deltas_after(talk, talk.die(2)))
 
 
 def test_ends_are_counted_from_the_start_of_the_controller_on():

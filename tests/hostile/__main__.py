@@ -13,7 +13,7 @@ def main() -> None:
     """Measure the attacks that the command line names; else all."""
     parser = argparse.ArgumentParser(prog="python -m tests.hostile", description=__doc__)
     parser.add_argument("attacks", nargs="*", metavar="ATTACK", help=", ".join(ATTACKS))
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each attack, at most")
+    parser.add_argument("--seconds", type=float, default=6.0, help="of each attack")
     parser.add_argument("--queue", type=int, default=200_000, help="tasks that wait in the queue meanwhile")
     options = parser.parse_args()
     with new_home():

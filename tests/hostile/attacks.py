@@ -51,6 +51,8 @@ def _find(paths: FarmPaths, **filters: Any) -> tuple[int, ...]:
     peer.send(peer.ask(said.ListTasks, **filters))
     (reply,) = peer.answers_to([peer.seq], 30.0).values()
     peer.close()
+    assert isinstance(reply, said.Reply), reply
+    assert reply.value, f"no task has {filters}"
     return tuple(info.taskid if hasattr(info, "taskid") else info["taskid"] for info in reply.value)
 
 

@@ -118,7 +118,7 @@ class Peak:
 
 
 def measure(controller: Controller, client: BlockingTaskClient, attack: str, seconds: float) -> Measured:
-    """Run one attack for at most `seconds`."""
+    """Run one attack for `seconds`, again and again if it ends before."""
     pid, log = controller.pid, farm_paths(controller.name).controller_log
     command = [sys.executable, "-m", "tests.hostile.attacks", attack, controller.name, str(seconds)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as attacker:

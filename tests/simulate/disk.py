@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from taskfc_ext.drivers.clearing import without_bodies
+from taskfc_ext.drivers.clearing import CLEARING, without_bodies
 from taskfc_ext.drivers.room import RESERVE
 from taskfc_ext.errors import StorageFull, StoreError
 from taskfc_ext.protocol.client_messages import Define, Ended
@@ -22,7 +22,6 @@ from taskfc_ext.protocol.records import (
     Baseline,
     Cleared,
     Dropped,
-    Expired,
     Record,
     Submitted,
     decode_record,
@@ -180,7 +179,7 @@ class VirtualStore:
             self._disk.n_fit -= 1
         written = list(records)
         self._disk.write(written)
-        self.usage.n_cleared += any(isinstance(record, Cleared | Expired) for record in written)
+        self.usage.n_cleared += any(isinstance(record, CLEARING) for record in written)
         self._after()
 
     def remove_cleared(self) -> None:

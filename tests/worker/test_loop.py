@@ -442,7 +442,7 @@ def test_a_reconnect_reports_held_leases_and_sends_uncommitted_results_again(ben
     os.write(bench.order, b"r")
     bench.turn()
     assert old.is_closed
-    assert [m.leases for m in bench.sent if isinstance(m, Ready)] == [(2,)]
+    assert [(m.leases, m.connection) for m in bench.sent if isinstance(m, Ready)] == [((2,), 1)]
     assert bench.sent[1:] == [unacked]
     os.write(bench.order, b"rr")
     bench.turn()
@@ -450,7 +450,7 @@ def test_a_reconnect_reports_held_leases_and_sends_uncommitted_results_again(ben
     bench.turn()
     os.write(bench.order, b"r")
     bench.turn()
-    assert bench.sent == [Ready(protocol=PROTOCOL, worker=3, pid=os.getpid(), python="3")]
+    assert bench.sent == [Ready(protocol=PROTOCOL, worker=3, pid=os.getpid(), python="3", connection=3)]
 
 
 def test_code_is_kept_until_the_controller_drops_it(bench: Any) -> None:

@@ -229,7 +229,7 @@ def retire_surplus(farm: Farm, step: Step) -> None:
     for worker in surplus:
         worker.retiring = True
     set_workers(farm, step, tuple(worker.worker for worker in surplus if not worker.leases))
-    farm.refusals.check_later(farm.refusals.waiting_ids())
+    farm.refusals.check_later(farm.refusals.rejected)
 
 
 def retire_late_surplus(farm: Farm, step: Step) -> None:

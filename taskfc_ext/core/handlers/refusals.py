@@ -92,17 +92,29 @@ def end_unreachable(farm: Farm, step: Step, now: Now) -> None:
     to_check = farm.refusals.to_check
     while to_check:
         task = farm.tasks.get(to_check.pop())
-        if task is not None and not task.lease and task.taskid not in farm.held:
+        if task is None or task.lease:
+            continue
+        _check_message(farm, task)
+        if task.taskid not in farm.held:
             _check_unreachable(farm, step, task, now)
+
+
+def _check_message(farm: Farm, task: Task) -> None:
+    """Send `task` to subscribers if all live workers reject it now and did not before, or the other way round."""
+    rejection = farm.refusals.rejected.get(task.taskid)
+    if rejection is None:
+        return
+    live = frozenset(farm.live_workers())
+    all_live = live if live <= rejection.reasons.keys() else frozenset()
+    if all_live != rejection.all_live:
+        rejection.all_live = all_live
+        farm.mark((task,))
 
 
 def _check_unreachable(farm: Farm, step: Step, task: Task, now: Now) -> None:
     live = _workers_to_ask(farm, task)
     rejection = farm.refusals.rejected.get(task.taskid)
-    if rejection is None:
-        return
-    farm.mark((task,))  # its message says whether all live workers reject it
-    if not live or not live <= rejection.reasons.keys():
+    if rejection is None or not live or not live <= rejection.reasons.keys():
         return
     if is_growing(farm):
         rejection.unreachable_since = None  # the next worker may take it; the demand has it checked again

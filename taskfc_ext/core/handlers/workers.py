@@ -76,7 +76,7 @@ def on_worker_down(farm: Farm, step: Step, message: WorkerDown, now: Now) -> Non
         broadcasts.on_worker_down(farm, step, worker, message)
         if not farm.live_workers():
             refusals.redeliver_to_all(farm)  # the next worker has refused nothing
-        farm.refusals.check_later(farm.refusals.waiting_ids())
+        farm.refusals.check_later(farm.refusals.rejected)
     step.to_supervisor(Noted((message.worker,)))
 
 

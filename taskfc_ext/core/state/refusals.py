@@ -22,12 +22,14 @@ class Rejection(Struct):
         n_not_now: number of "not now" in a row, for the back-off.
         unreachable_since: monotonic time since which every live worker rejects the task.
         line: the line in which the task waits; `None` while a worker has it.
+        all_live: all live workers, if all of them rejected it at the last check: its message names their reasons.
     """
 
     reasons: dict[int, str] = {}
     n_not_now: int = 0
     unreachable_since: float | None = None
     line: Line | None = None
+    all_live: frozenset[int] = frozenset()
 
 
 class Refusals:
