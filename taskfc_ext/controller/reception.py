@@ -105,13 +105,14 @@ class Reception:
         n, n_bytes, begun = 0, 0, self._stopwatch()
         while n < FRAMES_A_TURN and self._stopwatch() - begun < TURN:
             frames = self._router.receive(FRAMES_AT_ONCE, BYTES_AT_ONCE)
-            if not frames:
-                return
-            n_bytes += sum(len(frame) for _, frame in frames)
+            size = sum(len(frame) for _, frame in frames)
+            n_bytes += size
             self._expect(n_bytes, now.mono)
             for identity, frame in frames:
                 self.unpack(identity, frame, now)
             n += len(frames)
+            if len(frames) < FRAMES_AT_ONCE and size < BYTES_AT_ONCE:
+                return  # there are no more: to ask once again costs each turn
 
     def unpack(self, identity: bytes, frame: bytes, now: Now) -> None:
         """Put the messages of a frame into the inbox of its connection."""

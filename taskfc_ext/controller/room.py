@@ -17,7 +17,7 @@ So is who was sent the whole queue meanwhile: the ends that wait are missing in 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 
 import msgspec
 
@@ -188,8 +188,7 @@ class Room:
         behind, self._behind = self._behind, {}
         logger.info("what waited for room is committed: %d effects", len(waiting))
         self._report(storage_full(self._folder))
-        told = [_resync(behind)] if behind else []
-        return told + waiting + free
+        return _resync(behind) + waiting + free
 
     def _keep(self, effects: list[Effects]) -> list[Effects]:
         """Keep effects until their records are committed; return what tells subscribers that they miss changes."""
@@ -202,7 +201,7 @@ class Room:
                 else:
                     sends.append(send)
             self._effects.append(msgspec.structs.replace(effect, sends=tuple(sends)))
-        return [_resync(missed, effects[-1].wake_at)] if missed else []
+        return _resync(missed, effects[-1].wake_at if effects else None)
 
     def refuse_to_begin(self) -> None:
         """Refuse to serve a store that cannot take even the begin.
@@ -248,9 +247,10 @@ def _receivers_of_snapshots(effects: list[Effects]) -> list[Session]:
     ]
 
 
-def _resync(sessions: Iterable[Session], wake_at: float | None = None) -> Effects:
-    """Return what tells subscribers that they miss changes: they ask for the queue again."""
-    return Effects(sends=tuple(ClientSend(session, Resync()) for session in sessions), wake_at=wake_at)
+def _resync(sessions: Collection[Session], wake_at: float | None = None) -> list[Effects]:
+    """Return what tells subscribers, if there are any, that they miss changes: they ask for the queue again."""
+    told = tuple(ClientSend(session, Resync()) for session in sessions)
+    return [Effects(sends=told, wake_at=wake_at)] if told else []
 
 
 def _without_promises(effects: Effects) -> Effects:

@@ -43,7 +43,7 @@ _RECONNECT_MS = 10  # a Unix connect to an absent peer costs microseconds, and a
 LINGER = 0.5
 """Seconds that a closing controller waits for its peers to read its last messages."""
 
-LARGE = 32 * 2**20
+BYTES_AT_ONCE = 32 * 2**20
 """Bytes of frames that a `Router` receives before they are handled, if its owner names no others."""
 
 SEND_QUEUE = 1000
@@ -243,14 +243,14 @@ class Router:
         self._refusal = ""
         return True
 
-    def receive(self, at_most: int, large: int = LARGE) -> list[tuple[bytes, bytes]]:
-        """Return up to `at_most` received (routing id, frame), none after `large` bytes of frames; never blocks.
+    def receive(self, at_most: int, enough: int = BYTES_AT_ONCE) -> list[tuple[bytes, bytes]]:
+        """Return up to `at_most` received (routing id, frame), none after `enough` bytes of frames; never blocks.
 
         A ZMQ message of several frames is illegal: it is returned as (routing id, b"").
         """
         received: list[tuple[bytes, bytes]] = []
         socket, n_bytes = self.socket, 0
-        while len(received) < at_most and n_bytes < large and _is_readable(socket):
+        while len(received) < at_most and n_bytes < enough and _is_readable(socket):
             identity = socket.recv(_NOBLOCK)
             frame = socket.recv(_NOBLOCK) if socket.getsockopt(_RCVMORE) else b""
             while socket.getsockopt(_RCVMORE):

@@ -19,7 +19,7 @@ from taskfc_ext.controller.loop import Controller, SupervisorLost
 from taskfc_ext.core.scheduler import Scheduler
 from taskfc_ext.drivers.machine import machine_totals
 from taskfc_ext.drivers.store import Store
-from taskfc_ext.drivers.transport import LARGE, Router
+from taskfc_ext.drivers.transport import BYTES_AT_ONCE, Router
 from taskfc_ext.drivers.uploads import LargePayloads
 from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol import codec
@@ -330,10 +330,10 @@ class _ClientSocket(_Socket):
         self._peers: dict[bytes, None] = {}
         self._answers: list[tuple[bytes, Sequence[ControllerMessage]]] = []
 
-    def receive(self, at_most: int, large: int = LARGE) -> list[tuple[bytes, bytes]]:
+    def receive(self, at_most: int, enough: int = BYTES_AT_ONCE) -> list[tuple[bytes, bytes]]:
         """Return the frames for the controller, without the messages that the rule answers. Notes every message."""
         received = []
-        for identity, frame in super().receive(at_most, large):
+        for identity, frame in super().receive(at_most, enough):
             try:
                 messages = codec.from_client.decode(frame)
             except ProtocolError:

@@ -1,3 +1,7 @@
+"""Tests of the connections of workers: which one counts, and which ones are not heard."""
+
+from __future__ import annotations
+
 from taskfc_ext.controller.worker_connections import MAX_JUNK_SENDERS, WorkerConnections
 from taskfc_ext.protocol.ids import WorkerId
 

@@ -94,7 +94,7 @@ class HeldFrames:
         self.arrived.append((identity, frame))
         os.write(self._write, b"x")
 
-    def receive(self, at_most: int, large: int = 0) -> list[tuple[bytes, bytes]]:
+    def receive(self, at_most: int, enough: int = 0) -> list[tuple[bytes, bytes]]:
         taken = [self.arrived.popleft() for _ in range(min(at_most, len(self.arrived)))]
         if taken:
             os.read(self.socket, len(taken))

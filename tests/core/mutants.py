@@ -90,8 +90,8 @@ MUTANTS = (
     ),
     Mutant(
         "_check_unreachable",
-        "or not live or not live",
-        "or not live",
+        "or not asked or not asked",
+        "or not asked",
         "a task is unreachable although there is no worker",
     ),
     Mutant(
@@ -108,7 +108,7 @@ MUTANTS = (
     ),
     Mutant(
         "stop_clocks",
-        "and not _workers_to_ask(farm, task) <= reasons.keys():",
+        "and not _workers_to_ask(farm, task, live) <= reasons.keys():",
         ":",
         "a task that all refuse is given twice the time, because one of them has died",
     ),

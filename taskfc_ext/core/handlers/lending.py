@@ -136,7 +136,7 @@ def _answer_impossible_waits(farm: Farm, step: Step) -> None:
             text = f"{task.title} would wait for its own end"
             answer = Refused(barrier.seq, ErrorKind.NOT_ALLOWED, text, "leave it out", {"taskids": [task.taskid]})
         if answer is not None:
-            farm.close_barrier((barrier.session, barrier.seq))
+            farm.close_barrier(barrier.key)
             answer_request(farm, step, barrier.session, answer)
 
 

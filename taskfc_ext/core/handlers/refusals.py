@@ -90,31 +90,31 @@ def _rejected_tasks(farm: Farm) -> list[Task]:
 def end_unreachable(farm: Farm, step: Step, now: Now) -> None:
     """End the tasks that every live worker has rejected for too long; start the clock of those that they reject now."""
     to_check = farm.refusals.to_check
+    live = frozenset(farm.live_workers()) if to_check else frozenset()
     while to_check:
         task = farm.tasks.get(to_check.pop())
         if task is None or task.lease:
             continue
-        _check_message(farm, task)
+        _check_message(farm, task, live)
         if task.taskid not in farm.held:
-            _check_unreachable(farm, step, task, now)
+            _check_unreachable(farm, step, task, live, now)
 
 
-def _check_message(farm: Farm, task: Task) -> None:
+def _check_message(farm: Farm, task: Task, live: frozenset[int]) -> None:
     """Send `task` to subscribers if all live workers reject it now and did not before, or the other way round."""
     rejection = farm.refusals.rejected.get(task.taskid)
     if rejection is None:
         return
-    live = frozenset(farm.live_workers())
     all_live = live if live <= rejection.reasons.keys() else frozenset()
     if all_live != rejection.all_live:
         rejection.all_live = all_live
         farm.mark((task,))
 
 
-def _check_unreachable(farm: Farm, step: Step, task: Task, now: Now) -> None:
-    live = _workers_to_ask(farm, task)
+def _check_unreachable(farm: Farm, step: Step, task: Task, live: frozenset[int], now: Now) -> None:
+    asked = _workers_to_ask(farm, task, live)
     rejection = farm.refusals.rejected.get(task.taskid)
-    if rejection is None or not live or not live <= rejection.reasons.keys():
+    if rejection is None or not asked or not asked <= rejection.reasons.keys():
         return
     if is_growing(farm):
         rejection.unreachable_since = None  # the next worker may take it; the demand has it checked again
@@ -123,7 +123,7 @@ def _check_unreachable(farm: Farm, step: Step, task: Task, now: Now) -> None:
         rejection.unreachable_since = now.mono
         farm.set_timer(now.mono + farm.unreachable_after, TimerKind.UNREACHABLE, task.taskid)
     elif now.mono >= rejection.unreachable_since + farm.unreachable_after:  # the time of the timer, to the last bit
-        reasons = "; ".join(f"worker {worker}: {rejection.reasons[worker]}" for worker in sorted(live))
+        reasons = "; ".join(f"worker {worker}: {rejection.reasons[worker]}" for worker in sorted(asked))
         message = f"{task.title} was refused by every live worker for {farm.unreachable_after:g} s ({reasons})"
         endings = Endings(farm, step, now)
         endings.fail(task, Reason.UNREACHABLE, encode_failure(Failure(Reason.UNREACHABLE, message)))
@@ -133,14 +133,14 @@ def _check_unreachable(farm: Farm, step: Step, task: Task, now: Now) -> None:
 def stop_clocks(farm: Farm) -> None:
     """Stop the clock of tasks that were redelivered to a worker and not dispatched, since this worker is busy."""
     refusals = farm.refusals
+    live = frozenset(farm.live_workers()) if refusals.redelivered else frozenset()
     for taskid in refusals.redelivered:
         task, reasons = farm.tasks.get(taskid), refusals.reasons_of(taskid)
-        if task is not None and not task.lease and not _workers_to_ask(farm, task) <= reasons.keys():
+        if task is not None and not task.lease and not _workers_to_ask(farm, task, live) <= reasons.keys():
             refusals.stop_clock(taskid)
     refusals.redelivered.clear()
 
 
-def _workers_to_ask(farm: Farm, task: Task) -> set[int]:
-    """Return the live workers, without those whose own task waits for `task`."""
-    waiting = {barrier.worker for barrier in valid_barriers(farm) if task.taskid in barrier.remaining}
-    return farm.live_workers() - waiting
+def _workers_to_ask(farm: Farm, task: Task, live: frozenset[int]) -> frozenset[int]:
+    """Return the workers among `live`, all live ones, without those whose own task waits for `task`."""
+    return live - {barrier.worker for barrier in valid_barriers(farm) if task.taskid in barrier.remaining}

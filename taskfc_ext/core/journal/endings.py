@@ -198,7 +198,7 @@ class Endings:
             if farm.waits is not None and barrier.worker >= 0 and len(barrier.remaining) < n_before:
                 farm.waits.changed.add(barrier.worker)
             if not barrier.remaining:
-                farm.close_barrier((barrier.session, barrier.seq))
+                farm.close_barrier(barrier.key)
                 answer_request(farm, self._step, barrier.session, Reply(barrier.seq, None))
 
     def _fail_dependants(self) -> Endings:

@@ -43,7 +43,7 @@ class Barriers(Mapping[Key, OpenBarrier]):
 
     def add(self, barrier: OpenBarrier) -> None:
         """Add a barrier. Tasks may leave its `remaining` afterwards, and none may join it."""
-        key = barrier.session, barrier.seq
+        key = barrier.key
         self._open[key] = barrier
         self._of_session.setdefault(barrier.session, {})[key] = barrier
         if barrier.worker >= 0:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 DEEPER = 4_000_000
 """The amount that one wait of a task for another adds to a rank: more than all priorities span."""
 
+Key = tuple[str, int]
+"""A barrier's session and number."""
+
 
 class OpenBarrier(Struct):
     """A `Barrier` that is not answered yet.
@@ -36,15 +39,16 @@ class OpenBarrier(Struct):
     until: int = 0
     is_for_all: bool = False
 
+    @property
+    def key(self) -> Key:
+        """What it is found by."""
+        return self.session, self.seq
+
 
 def is_valid(workers: Mapping[int, Worker], barrier: OpenBarrier) -> bool:
     """Return whether the task that waits still runs: a thread or a program that it has left may wait on."""
     worker = workers.get(barrier.worker)
     return worker is not None and next(iter(worker.leases), barrier.until + 1) <= barrier.until
-
-
-Key = tuple[str, int]
-"""A barrier's session and number."""
 
 
 class Waits(Struct):
