@@ -142,11 +142,23 @@ def test_a_killed_farm_is_shown_and_started_again_beside_another_one(lab: Lab, p
     expect(sidebar.button("1 worker")).to_be_visible()
 
 
-def test_one_notification_names_the_first_failure_and_shows_it(lab: Lab, page: Page) -> None:
+UNTIL_OPEN = """import pathlib, time
+gate = pathlib.Path("{gate}")
+def is_open():
+    while not gate.exists():
+        time.sleep(0.02)
+    return True
+cardless = %task is_open() and 6 * 7"""
+"""A task without a card. It ends after its cell: else that would have been the place to see its end."""
+
+
+def test_one_notification_names_the_first_failure_and_shows_it(lab: Lab, page: Page, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
     name = "apputils-extension/notification"
     lab.set(name, '{"fetchNews": "false", "checkForUpdates": false}')
     try:
-        cells = ("%%task wrong\n1 / 0", "%%task worse\n{}['b']", "cardless = %task 6 * 7", "cardless.state", "0")
+        wrong, worse = "%%task wrong\n1 / 0", "%%task worse\n{}['b']"
+        cells = (wrong, worse, UNTIL_OPEN.format(gate=gate), "cardless.state", "0")
         notebook = lab.open(page, "told", LOAD, *cells)
     finally:
         lab.set(name, SETTINGS[name])
@@ -169,7 +181,8 @@ def test_one_notification_names_the_first_failure_and_shows_it(lab: Lab, page: P
     expect(toast).to_have_count(0)
     # in the notebook, the cards say it; of the task without a card, its own cell does
     notebook.run(3)
-    sidebar.queue.shows("6 * 7", "succeeded")
+    gate.touch()
+    sidebar.queue.shows("is_open() and 6 * 7", "succeeded")
     notebook.run(5)
     expect(notebook.output(3)).to_contain_text("has ended: succeeded")
     expect(page.locator(".jp-OutputArea-output", has_text="has ended")).to_have_count(1)
