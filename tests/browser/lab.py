@@ -184,13 +184,19 @@ class Lab:
         path.write_text(text)
 
     def describe(self) -> str:
-        """Return the end of the server's log, and the stacks of all kernels: for a message about a cell that hangs."""
-        pids = [file.stem for file in self._stacks.iterdir() if Path("/proc", file.stem).exists()]
-        for pid in pids:
-            os.kill(int(pid), signal.SIGUSR1)
-        time.sleep(1)
-        stacks = [f"stacks of kernel {pid}:\n{(self._stacks / f'{pid}.stacks').read_text()}" for pid in pids]
-        return "\n".join([*stacks, "log of the server:", *self._log.read_text().splitlines()[-30:]])
+        """Return the end of the server's log, and the stacks of the newest kernel: for a message about a cell that hangs.
+
+        Its main thread stands first, as the end of a long message may be cut off.
+        """
+        lines = ["log of the server:", *self._log.read_text().splitlines()[-12:]]
+        living = [file for file in self._stacks.iterdir() if Path("/proc", file.stem).exists()]
+        if living:
+            newest = max(living, key=lambda file: file.stat().st_mtime_ns)
+            os.kill(int(newest.stem), signal.SIGUSR1)
+            time.sleep(1)
+            threads = newest.read_text().replace(sys.base_prefix, "").replace(sys.prefix, "").split("\n\n")
+            lines += [f"stacks of kernel {newest.stem}, of {len(living)}:", *reversed(threads)]
+        return "\n".join(lines)
 
     def stop(self) -> None:
         """End the server and its kernels."""

@@ -239,7 +239,8 @@ def test_a_page_that_does_not_read_is_dropped_and_the_others_go_on(server, clien
 def test_the_details_of_an_expired_task_say_why_it_is_gone(server):
     with start(1, name="short", keep_days=2 / 86_400) as farm, farm.client() as client:
         task = client.submit(abs, -5)
-        until(lambda: client.queue_status()["succeeded"] == 0 and task.done(), "the task has expired")
+        assert task.result(DEADLINE) == 5
+        until(lambda: client.queue_status()["succeeded"] == 0, "the task has expired")
         answer = server.ask(f"farms/short/tasks/{task.taskid}")
         assert (answer.status_code, answer.json()) == (410, {"message": "Task 0 expired after 2 seconds."})
         assert server.ask("farms/short/tasks/7").status_code == 404

@@ -208,6 +208,7 @@ def test_a_worker_that_is_suspended_in_a_task_stays_so(farm):
     _, controller, [worker] = farm.up()
     worker.ask("start 7")
     os.kill(worker.pid, signal.SIGSTOP)
+    until(lambda: is_stopped(worker.pid), "it is suspended")
     controller.send(Revoke(0, 0))
     controller.next()
     assert is_stopped(worker.pid)
