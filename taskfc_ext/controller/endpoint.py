@@ -21,20 +21,13 @@ from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused
 from taskfc_ext.protocol.code_in_messages import code_in
 from taskfc_ext.protocol.ids import PROTOCOL, Session
-from taskfc_ext.protocol.limits import MAX_BROADCAST, MAX_RECOVERY
+from taskfc_ext.protocol.limits import MAX_BROADCAST, MAX_RECOVERY, MAX_SHARED_FRAME
 from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.payloads import Payload, PayloadRef, Upload, size_of
 from taskfc_ext.protocol.spec import Spec
 
 MAX_STRIKES = 10
 """Illegal frames or messages of one connection, after which the controller ignores it."""
-
-WHOLE_FRAME = 64 * 1024
-"""Bytes of a frame that is decoded when it comes: 3 ms at most. A larger one may hold millions of ids: its messages are
-decoded one by one when their turn comes, so that their cost is their sender's."""
-
-SMALL_PART = 256
-"""Bytes of a message that is decoded when its frame comes, however large that is, as a `Confirmed` has to be."""
 
 MAX_RECOVERIES = 10
 """Recovery tasks within recovery tasks. Only the outermost ever runs, so deep nesting is an attack."""
@@ -157,29 +150,29 @@ class FCTaskControllerFromTaskController:
 
     # receiving
 
-    def unpack(self, connection: Connection, frame: bytes) -> list[said.FromClient | msgspec.Raw] | Refused:
+    def unpack(self, connection: Connection, frame: bytes) -> list[said.FromClient | bytes] | Refused:
         """Return the messages of a frame, none if the connection is cut off; a refusal if it is damaged or illegal.
 
-        Large messages of a large frame are `Raw`, for `decode` when their turn comes.
+        A large frame, which has one message, is returned as it is, for `decode` when its turn comes: so what that costs
+        is its sender's.
         """
         if connection.is_cut_off:
             return []
-        decoder = codec.from_client
+        if len(frame) > MAX_SHARED_FRAME:
+            return [frame]
         try:
-            if len(frame) <= WHOLE_FRAME:
-                return [*decoder.decode(frame)]
-            return [part if len(part) > SMALL_PART else decoder.decode_part(part) for part in decoder.split(frame)]
+            return [*codec.from_client.decode(frame)]
         except ProtocolError as error:
             return self._strike(connection, ErrorKind.PROTOCOL, error.message)
 
-    def decode(self, connection: Connection, part: msgspec.Raw) -> said.ClientMessage | Refused:
-        """Return a message of a large frame; a refusal if it is damaged or illegal."""
+    def decode(self, connection: Connection, frame: bytes) -> said.ClientMessage | Refused:
+        """Return the message of a large frame; a refusal if it is damaged or illegal."""
         try:
-            message = codec.from_client.decode_part(part)
+            message = codec.from_client.decode_one(frame)
         except ProtocolError as error:
             return self._strike(connection, ErrorKind.PROTOCOL, error.message)
         if isinstance(message, said.Confirmed):
-            return self._strike(connection, ErrorKind.PROTOCOL, f"a Confirmed of {len(part):,} bytes")
+            return self._strike(connection, ErrorKind.PROTOCOL, f"a Confirmed of {len(frame):,} bytes")
         return message
 
     def handle(self, connection: Connection, message: said.ClientMessage, n_bytes: int, now: Now) -> Handled:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from enum import Enum, auto
 
-from msgspec import Raw
-
 from taskfc_ext.controller.endpoint import Connection, FCTaskControllerFromTaskController, Handled
 from taskfc_ext.controller.outbox import Outbox
 from taskfc_ext.controller.turns import Turns
@@ -89,7 +87,7 @@ class Reception:
     ) -> None:
         self.connections: dict[bytes, Connection] = {}
         self.outbox = Outbox(router, endpoint.packageSuccess, confirms=True)
-        self.turns: Turns[ClientMessage | Raw | _Rest] = Turns(self.outbox.full)
+        self.turns: Turns[ClientMessage | bytes | _Rest] = Turns(self.outbox.full)
         self.probe_after = PROBE_AFTER
         self._router = router
         self._endpoint = endpoint
@@ -129,7 +127,7 @@ class Reception:
         if isinstance(messages, Refused):
             self._refuse(connection, messages)
             return
-        requests: list[ClientMessage | Raw] = []
+        requests: list[ClientMessage | bytes] = []
         for message in messages:
             if isinstance(message, Confirmed):
                 self.outbox.confirm(identity, message.number)
@@ -154,7 +152,7 @@ class Reception:
                 spent += self._cost_of_answer
                 continue
             connection = self.connections[identity]
-            if isinstance(message, Raw):
+            if isinstance(message, bytes):
                 decoded = self._endpoint.decode(connection, message)
                 if isinstance(decoded, Refused):
                     self._refuse(connection, decoded)

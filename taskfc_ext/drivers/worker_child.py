@@ -137,7 +137,7 @@ class WorkerChild:
 
     def resume_if_stopped(self) -> bool:
         """Resume the process if a signal has suspended it and it runs no attempt; return whether it was so."""
-        # in this order: a suspended process starts nothing, but one that was seen idle may have started an attempt since
+        # in this order: a suspended process starts nothing, but one that was idle may have begun an attempt since
         if not is_suspended(self.process) or self.page.running:
             return False
         os.kill(self.pid, signal.SIGCONT)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import struct
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Generic, TypeVar
 
@@ -12,9 +13,10 @@ import msgspec
 from msgspec import Meta
 
 from taskfc_ext.errors import ProtocolError
+from taskfc_ext.protocol.batches import split
 from taskfc_ext.protocol.bridge_messages import FromBridge, ToBridge
 from taskfc_ext.protocol.client_messages import ControllerMessage, FromClient
-from taskfc_ext.protocol.limits import MAX_FRAME, MAX_MESSAGES
+from taskfc_ext.protocol.limits import MAX_CLIENT_FRAME, MAX_FRAME, MAX_MESSAGES, MAX_SHARED_FRAME
 from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.slot_messages import FilesFromWorker, FilesToWorker, FromHost, ToHost
 from taskfc_ext.protocol.supervisor_messages import FromSupervisor, ToSupervisor
@@ -24,10 +26,20 @@ M = TypeVar("M")
 
 _encoder = msgspec.msgpack.Encoder()
 
+_HEADER = struct.Struct(">BH")
+_LIST = 0xDC  # of msgpack: the items of a list follow, after their number in two bytes
+
 
 def encode(messages: Sequence[Message]) -> bytes:
     """Return one frame that carries `messages` in order."""
     return _encoder.encode(messages)
+
+
+def pack(messages: Iterable[Message]) -> Iterator[bytes]:
+    """Yield the frames in which a client sends `messages`, in order: small ones together, a large one alone."""
+    parts = map(_encoder.encode, messages)
+    for some in split(parts, len, max_bytes=MAX_SHARED_FRAME - _HEADER.size, max_items=MAX_MESSAGES):
+        yield _HEADER.pack(_LIST, len(some)) + b"".join(some)
 
 
 def check_fields(kind: type[Message], fields: Mapping[str, object]) -> None:
@@ -66,15 +78,19 @@ class FrameDecoder(Generic[M]):
         self.union = union
         self._limit = limit
 
-    @cached_property
-    def _part_decoder(self) -> msgspec.msgpack.Decoder[M]:
-        return msgspec.msgpack.Decoder(self.union)
+    # Decoders are built on first use: each takes 2 ms, and no process needs all.
 
     @cached_property
     def _decoder(self) -> msgspec.msgpack.Decoder[list[M]]:
-        # Built on first use: it takes 2 ms, and no process needs all decoders.
+        return self._decoder_of(MAX_MESSAGES)
+
+    @cached_property
+    def _decoder_of_one(self) -> msgspec.msgpack.Decoder[list[M]]:
+        return self._decoder_of(1)
+
+    def _decoder_of(self, n: int) -> msgspec.msgpack.Decoder[list[M]]:
         union = self.union
-        bounded = Annotated[list[union], Meta(max_length=MAX_MESSAGES)]  # type: ignore[valid-type]
+        bounded = Annotated[list[union], Meta(max_length=n)]  # type: ignore[valid-type]
         return msgspec.msgpack.Decoder(bounded)
 
     def decode(self, frame: bytes | memoryview) -> list[M]:
@@ -83,44 +99,29 @@ class FrameDecoder(Generic[M]):
         Raises:
             ProtocolError: it is too large, not msgpack, or breaks a message's schema; the text says where.
         """
-        self._check_size(frame)
-        return _understand(self._decoder, frame)
+        return self._understand(self._decoder, frame)
 
-    def split(self, frame: bytes | memoryview) -> list[msgspec.Raw]:
-        """Return the messages of `frame` as they are, for `decode_part`: each takes as long as a small frame at most.
-
-        Raises:
-            ProtocolError: it is too large, or not a list in msgpack.
-        """
-        self._check_size(frame)
-        return _understand(_splitter, frame)
-
-    def decode_part(self, part: msgspec.Raw) -> M:
-        """Return the message in `part`.
+    def decode_one(self, frame: bytes) -> M:
+        """Return the message of a frame that has one.
 
         Raises:
-            ProtocolError: it breaks the schema; the text says where.
+            ProtocolError: as for `decode`, or it has another number of messages.
         """
-        return _understand(self._part_decoder, part)
+        messages = self._understand(self._decoder_of_one, frame)
+        if not messages:
+            raise ProtocolError(f"a frame of {len(frame):,} bytes has no message")
+        return messages[0]
 
-    def _check_size(self, frame: bytes | memoryview) -> None:
+    def _understand(self, decoder: msgspec.msgpack.Decoder[list[M]], frame: bytes | memoryview) -> list[M]:
         if len(frame) > self._limit:
             raise ProtocolError(f"a frame of {len(frame):,} bytes is over the limit of {self._limit:,}")
+        try:
+            return decoder.decode(frame)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise ProtocolError(f"a frame is not understood: {error}") from error
 
 
-_splitter = msgspec.msgpack.Decoder(Annotated[list[msgspec.Raw], Meta(max_length=MAX_MESSAGES)])
-
-T = TypeVar("T")
-
-
-def _understand(decoder: msgspec.msgpack.Decoder[T], content: bytes | memoryview | msgspec.Raw) -> T:
-    try:
-        return decoder.decode(content)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ProtocolError(f"a frame is not understood: {error}") from error
-
-
-from_client: FrameDecoder[FromClient] = FrameDecoder(FromClient)
+from_client: FrameDecoder[FromClient] = FrameDecoder(FromClient, limit=MAX_CLIENT_FRAME)
 from_controller: FrameDecoder[ControllerMessage] = FrameDecoder(ControllerMessage, limit=sys.maxsize)
 from_worker: FrameDecoder[WorkerMessage] = FrameDecoder(WorkerMessage)
 to_worker: FrameDecoder[ToWorker] = FrameDecoder(ToWorker, limit=sys.maxsize)

@@ -184,7 +184,7 @@ class Lab:
         path.write_text(text)
 
     def describe(self) -> str:
-        """Return the end of the server's log, and the stacks of the newest kernel: for a message about a cell that hangs.
+        """Return the end of the server's log and the newest kernel's stacks, for a message about a cell that hangs.
 
         Its main thread stands first, as the end of a long message may be cut off.
         """

@@ -11,14 +11,12 @@ from taskfc_ext.client.future.future import CANCELLED, TaskFuture
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.session import bookkeeping as state_module
 from taskfc_ext.client.session.bookkeeping import MAX_SUBMIT_BYTES, MAX_UNACCEPTED, MAX_UNACCEPTED_BYTES, SessionState
-from taskfc_ext.client.session.link import frames
 from taskfc_ext.client.session.pending import Call, Flush
 from taskfc_ext.drivers.uploads import UploadFolder
 from taskfc_ext.errors import DependencyFailed, RequestRefused, StoreError, UnknownTask
 from taskfc_ext.protocol.client_messages import (
     Abort,
     Accepted,
-    Broadcast,
     Define,
     Ended,
     ErrorKind,
@@ -28,11 +26,10 @@ from taskfc_ext.protocol.client_messages import (
     Refused,
     Released,
     Reply,
-    Retry,
     Submit,
 )
-from taskfc_ext.protocol.limits import MAX_BATCH
-from taskfc_ext.protocol.message import Message
+from taskfc_ext.protocol.codec import pack
+from taskfc_ext.protocol.limits import MAX_BATCH, MAX_CLIENT_FRAME, MAX_RECOVERY
 from taskfc_ext.protocol.payloads import Failure, Reason, encode_failure
 from taskfc_ext.protocol.spec import Kind, Recovery, Spec
 
@@ -378,34 +375,14 @@ def test_giving_up_ends_everything() -> None:
     assert not state.is_awaited
 
 
-def test_frames_are_bounded() -> None:
-    f = template()
-    large = message(f, 1, b"x" * (5 * 2**20))
-    small: list[Message] = [Reply(1)] * 1500  # type: ignore[list-item]
-    assert [len(frame) for frame in frames([large, large, *small])] == [1, 1024, 477]
-
-
-LARGE_CODE = Define(b"m" * 16, bytes(5 * 2**20))
-WITH_RECOVERY = Spec(
-    kind=Kind.STRING,
-    code=b"c" * 16,
-    label="f",
-    recovery=Recovery(Spec(kind=Kind.STRING, code=b"r" * 16, label="r"), bytes(5 * 2**20)),
-)
-
-
-@pytest.mark.parametrize(
-    "large",
-    [
-        LARGE_CODE,
-        Submit(seq=1, spec=WITH_RECOVERY, bodies=(b"",)),
-        Retry(seq=1, taskid=1, context=Define(b"c" * 16, b""), modules=(LARGE_CODE,)),
-        Broadcast(seq=1, code_kind=Kind.STRING, label="x", code=b"", body=b"", modules=(LARGE_CODE,)),
-    ],
-    ids=lambda message: type(message).__name__,
-)
-def test_all_that_is_large_counts_towards_a_frame(large: Message) -> None:
-    assert [len(frame) for frame in frames([large, large])] == [1, 1]
+def test_the_largest_message_fits_into_a_frame() -> None:
+    state = SessionState()
+    recovery = Recovery(Spec(kind=Kind.STRING, code=b"r" * 16, label="r"), bytes(MAX_RECOVERY))
+    spec = Spec(kind=Kind.STRING, code=b"c" * 16, label="f", recovery=recovery)
+    submit(state, Template(NoOwner(), spec, label="f", defines=()), *[bytes(65_535)] * 300)
+    sizes = sorted(map(len, pack(state.take())))
+    assert sizes[-1] > MAX_RECOVERY + 8 * 2**20 - 65_536
+    assert sizes[-1] < MAX_CLIENT_FRAME - 3 * 2**20  # for the names of resources, and of the tasks that it is after
 
 
 def test_in_another_store_only_unsent_submissions_go_on() -> None:

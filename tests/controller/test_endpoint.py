@@ -14,7 +14,6 @@ from taskfc_ext.controller.endpoint import (
     MAX_RECOVERIES,
     MAX_STRIKES,
     MESSAGES,
-    WHOLE_FRAME,
     Connection,
     FCTaskControllerFromTaskController,
 )
@@ -27,6 +26,7 @@ from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused
 from taskfc_ext.protocol.ids import PROTOCOL
+from taskfc_ext.protocol.limits import MAX_IDS, MAX_SHARED_FRAME
 from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.payloads import PayloadRef, Upload
 from taskfc_ext.protocol.spec import Kind, Recovery, Spec
@@ -104,7 +104,7 @@ class Desk:
         refusals: list[Refused] = []
         self.opened = None
         for message in messages:
-            if isinstance(message, msgspec.Raw):
+            if isinstance(message, bytes):
                 message = self.endpoint.decode(self.connection, message)
                 if isinstance(message, Refused):
                     refusals.append(message)
@@ -359,32 +359,55 @@ def test_a_file_within_another_message_that_is_gone_is_refused(field):
     assert desk.received == []
 
 
-MANY = said.Barrier(seq=1, taskids=tuple(range(WHOLE_FRAME)))
+MANY = said.Barrier(seq=1, taskids=tuple(range(MAX_SHARED_FRAME)))
 
 
-def test_large_messages_of_a_large_frame_wait_for_their_turn_and_small_ones_do_not():
+def test_a_large_message_waits_for_its_turn_as_it_is():
     desk = Desk()
-    frame = codec.encode([said.Confirmed(7), MANY, said.Ping(seq=2)])
-    assert len(frame) > WHOLE_FRAME
-    confirmed, raw, ping = desk.endpoint.unpack(desk.connection, frame)
-    assert (confirmed, ping) == (said.Confirmed(7), said.Ping(seq=2))
-    assert isinstance(raw, msgspec.Raw)
-    assert desk.endpoint.decode(desk.connection, raw) == MANY
+    frame = codec.encode([MANY])
+    assert len(frame) > MAX_SHARED_FRAME
+    assert desk.endpoint.unpack(desk.connection, frame) == [frame]
+    assert desk.endpoint.decode(desk.connection, frame) == MANY
 
 
-def test_messages_of_a_large_frame_are_handled_in_their_order():
+def test_messages_in_several_frames_are_handled_in_their_order():
     desk = Desk()
-    assert desk.send(said.Ping(seq=1), MANY, said.Ping(seq=2)) == []
-    assert desk.received == [said.Ping(seq=1), MANY, said.Ping(seq=2)]
+    messages = [said.Ping(seq=1), said.Ping(seq=2), MANY, said.Ping(seq=3)]
+    frames = [*codec.pack(messages)]
+    assert len(frames) == 3
+    assert [desk.send_frame(frame) for frame in frames] == [[], [], []]
+    assert desk.received == messages
 
 
-def test_a_large_message_against_the_schema_is_a_strike_and_the_others_count():
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [msgspec.structs.replace(MANY, taskids=("x",) * MAX_SHARED_FRAME)],
+        [MANY, said.Ping(seq=2)],
+        [said.GetResults(seq=1, taskids=(5,) * 10_000)] * 7,
+    ],
+    ids=["against the schema", "not alone", "many"],
+)
+def test_a_large_frame_that_is_illegal_is_a_strike(messages):
     desk = Desk()
-    bad = msgspec.structs.replace(MANY, taskids=("x",) * WHOLE_FRAME)
-    (refusal,) = desk.send(bad, said.Ping(seq=2))
+    (refusal,) = desk.send(*messages)
     assert refusal.error is ErrorKind.PROTOCOL
     assert desk.connection.strikes == 1
-    assert desk.received == [said.Ping(seq=2)]
+    assert desk.received == []
+
+
+def test_a_large_frame_without_a_message_is_a_strike():
+    """A list of no items, followed by bytes that are none of its."""
+    desk = Desk()
+    (refusal,) = desk.send_frame(b"\x90" * (MAX_SHARED_FRAME + 1))
+    assert refusal.error is ErrorKind.PROTOCOL
+    assert desk.connection.strikes == 1
+
+
+def test_a_frame_with_more_ids_than_a_message_may_have_is_refused_before_they_are_read():
+    desk = Desk()
+    (refusal,) = desk.send(said.GetResults(seq=1, taskids=("no id",) * (MAX_IDS + 1)))
+    assert "length <= 100000" in refusal.message
 
 
 def test_a_confirmation_that_is_large_is_a_strike():

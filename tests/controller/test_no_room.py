@@ -142,7 +142,7 @@ def full_forever(farm: WireFarm) -> None:
 
 
 def test_a_submission_that_has_no_room_is_refused_and_a_small_one_is_accepted(farm, disk):
-    disk.free = 10 * controller_room.LOW
+    disk.free = 7 * controller_room.LOW
     farm.alice.submit(bytes(60_000), *[bytes(60_000)] * (disk.free // 100_000))
     farm.pump()
     answer = farm.alice.answers[farm.alice.seq]

@@ -241,7 +241,8 @@ class WireClient:
             self.ask(said.GetResults, taskids=tuple(sorted(self.mine - self.ends.keys())), watch=True)
 
     def send(self, *messages) -> None:
-        self.farm.clients_end.arrive(self.identity, messages)
+        for frame in codec.pack(messages):
+            self.farm.clients_end.arrive_frame(self.identity, frame)
 
     def ask(self, kind, **fields) -> int:
         self.seq += 1

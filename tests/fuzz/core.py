@@ -106,7 +106,7 @@ class Talk:
             return "refused"
         end = "nothing"
         for message in received:
-            if not isinstance(message, said.Confirmed | msgspec.Raw):
+            if not isinstance(message, said.Confirmed | bytes):
                 handled = self.endpoint.handle(connection, message, len(frame), self.conversation.time)
                 end = "handled" if handled.effects is not None else "refused"
         return end

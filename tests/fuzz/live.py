@@ -102,16 +102,16 @@ class Sender:
         sent, broken = 0, [frame for _, frame in damaged(self.draw, self.samples, 2)]
         while sent < BURST:
             messages = self._messages(self.draw.choice((1, 5, 40)))
-            frame, n = codec.encode(messages), len(messages)
-            if not _is_legal(frame):
+            frames, n = [*codec.pack(messages)], len(messages)
+            if not all(map(_is_legal, frames)):
                 if not broken:
                     continue
-                frame, n = (frame, n) if self.draw.random() < 0.3 else (broken.pop(), 1)
-            if not self.peer.send_raw(frame, 5.0):
+                frames, n = (frames, n) if self.draw.random() < 0.3 else ([broken.pop()], 1)
+            if not all(self.peer.send_raw(frame, 5.0) for frame in frames):
                 return False
             sent += n
             self.n_sent += n
-            self.n_frames += 1
+            self.n_frames += len(frames)
         return True
 
     def _read(self) -> bool:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from taskfc_ext.drivers.paths import FarmPaths, farm_paths
 from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol import codec
+from taskfc_ext.protocol.limits import MAX_CLIENT_FRAME
 from taskfc_ext.protocol.spec import Kind, Spec
 from tests.hostile.peer import Peer, hello
 
@@ -25,16 +26,14 @@ SPEC = Spec(kind=Kind.STRING, code=b"c" * 16, label="f")
 Attack = Callable[[FarmPaths, float], str]
 
 
-def _flood(
-    paths: FarmPaths, until: float, n: int, ask: Callable[[Peer], said.Request], *, per_frame: int = 1000
-) -> str:
+def _flood(paths: FarmPaths, until: float, n: int, ask: Callable[[Peer], said.Request], *, at_once: int = 1000) -> str:
     """Send `n` requests as fast as the controller takes them, and wait while it works on them."""
     peer, sent, answered = Peer(paths.clients), 0, 0
     peer.greet()
     while sent < n and time.monotonic() < until:
-        if not peer.send_raw(codec.encode([ask(peer) for _ in range(min(per_frame, n - sent))])):
+        if not peer.send_soon([ask(peer) for _ in range(min(at_once, n - sent))]):
             break
-        sent += per_frame
+        sent += at_once
     while answered < sent and (left := until - time.monotonic()) > 0:
         answers = peer.receive(left)
         if any(isinstance(answer, said.Refused) and answer.seq == 0 for answer in answers):
@@ -69,17 +68,17 @@ def barriers(paths: FarmPaths, until: float) -> str:
 
 def lists(paths: FarmPaths, until: float) -> str:
     """Lists of a long queue, with a filter that nothing passes."""
-    return _flood(paths, until, 2_000, lambda peer: peer.ask(said.ListTasks, name="nobody"), per_frame=100)
+    return _flood(paths, until, 2_000, lambda peer: peer.ask(said.ListTasks, name="nobody"), at_once=100)
 
 
 def long_lists(paths: FarmPaths, until: float) -> str:
     """Lists of ten thousand tasks each."""
-    return _flood(paths, until, 500, lambda peer: peer.ask(said.ListTasks, limit=10_000), per_frame=50)
+    return _flood(paths, until, 500, lambda peer: peer.ask(said.ListTasks, limit=10_000), at_once=50)
 
 
 def watches(paths: FarmPaths, until: float) -> str:
     """Subscriptions to a long queue, again and again."""
-    return _flood(paths, until, 500, lambda peer: peer.ask(said.Watch), per_frame=50)
+    return _flood(paths, until, 500, lambda peer: peer.ask(said.Watch), at_once=50)
 
 
 def submits(paths: FarmPaths, until: float) -> str:
@@ -90,7 +89,7 @@ def submits(paths: FarmPaths, until: float) -> str:
     peer.send(said.Define(SPEC.code, b"pass"))
     while sent < 200_000 and time.monotonic() < until:
         batch = [peer.ask(said.Submit, spec=SPEC, bodies=(b"x",), after=unfinished) for _ in range(500)]
-        if not peer.send_raw(codec.encode(batch)):
+        if not peer.send_soon(batch):
             break
         sent += len(batch)
     peer.close()
@@ -113,8 +112,7 @@ def hellos(paths: FarmPaths, until: float) -> str:
     """Fifty thousand sessions over one connection."""
     peer, n = Peer(paths.clients), 0
     while n < 50_000 and time.monotonic() < until:
-        frame = [hello(f"{n + i:016x}") for i in range(500)]
-        if not peer.send_raw(codec.encode(frame)):
+        if not peer.send_soon([hello(f"{n + i:016x}") for i in range(500)]):
             break
         n += 500
     peer.receive(1.0)
@@ -128,7 +126,7 @@ def results(paths: FarmPaths, until: float) -> str:
     peer = Peer(paths.clients, keep=1)
     peer.greet()
     for _ in range(60):
-        peer.send_raw(codec.encode([peer.ask(said.GetResults, taskids=ids)]), 1.0)
+        peer.send_soon([peer.ask(said.GetResults, taskids=ids)], 1.0)
     time.sleep(max(0.0, until - time.monotonic()))
     peer.close()
     return f"60 x {len(ids)} results"
@@ -136,18 +134,19 @@ def results(paths: FarmPaths, until: float) -> str:
 
 def large_frames(paths: FarmPaths, until: float) -> str:
     """Twenty frames of a hundred megabytes: one submission each."""
-    return _send_twenty(paths, until, [said.Submit(seq=1, spec=SPEC, bodies=(bytes(100 * 2**20),))])
+    return _send_twenty(paths, until, codec.encode([said.Submit(seq=1, spec=SPEC, bodies=(bytes(100 * 2**20),))]))
 
 
 def frames_of_ids(paths: FarmPaths, until: float) -> str:
-    """Twenty frames of sixty megabytes, with 64 million ids each."""
-    return _send_twenty(paths, until, [said.GetResults(seq=1, taskids=(5,) * 100_000)] * 640)
+    """Twenty frames, each as large as a farm takes, of 20 million ids."""
+    frame = codec.encode([said.GetResults(seq=1, taskids=(5,) * 100_000)] * (MAX_CLIENT_FRAME // 100_100))
+    assert 0.99 * MAX_CLIENT_FRAME < len(frame) <= MAX_CLIENT_FRAME
+    return _send_twenty(paths, until, frame)
 
 
-def _send_twenty(paths: FarmPaths, until: float, messages: Sequence[said.Request]) -> str:
+def _send_twenty(paths: FarmPaths, until: float, frame: bytes) -> str:
     peer, n = Peer(paths.clients, keep=1), 0
     peer.greet()
-    frame = codec.encode(messages)
     for _ in range(20):
         if time.monotonic() > until or not peer.send_raw(frame, 2.0):
             break

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +51,13 @@ class Peer:
         return kind(seq=self.seq, **fields)
 
     def send(self, *messages: Message) -> None:
-        """Send messages in one frame; block while the controller takes none."""
-        self.socket.send(codec.encode(messages))
+        """Send messages as our clients do; block while the controller takes none."""
+        for frame in codec.pack(messages):
+            self.socket.send(frame)
+
+    def send_soon(self, messages: Sequence[Message], seconds: float = 10.0) -> bool:
+        """The same; return `False` if the controller takes no frame for so long."""
+        return all(self.send_raw(frame, seconds) for frame in codec.pack(messages))
 
     def send_raw(self, frame: bytes, seconds: float = 10.0) -> bool:
         """Send a frame as it is; return `False` if the controller takes none for so long."""

@@ -17,7 +17,7 @@ from taskfc_ext.protocol import codec
 from taskfc_ext.protocol import supervisor_messages as supervised
 from taskfc_ext.protocol import worker_messages as worked
 from taskfc_ext.protocol.codec import FrameDecoder
-from taskfc_ext.protocol.limits import MAX_BATCH, MAX_IDS, MAX_MESSAGES
+from taskfc_ext.protocol.limits import MAX_BATCH, MAX_IDS, MAX_MESSAGES, MAX_SHARED_FRAME
 from taskfc_ext.protocol.payloads import Failure, PayloadRef, Reason, decode_failure, encode_failure
 from taskfc_ext.protocol.records import Record, decode_record, encode_record
 from taskfc_ext.protocol.spec import Kind, Recovery, Spec
@@ -109,6 +109,22 @@ def _limit(hint, limits: msgspec.Meta) -> st.SearchStrategy:
 def test_every_message_survives_the_wire(name, kind, data):
     messages = data.draw(st.lists(examples_of(kind), min_size=1, max_size=2))
     assert DECODERS[name][0].decode(codec.encode(messages)) == messages
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.sampled_from((10, 1_000, 60_000, 65_500, 200_000)), max_size=12), st.integers(0, 3))
+def test_small_messages_of_a_client_share_frames_and_large_ones_have_their_own(sizes, n_thousands):
+    messages = [said.Define(b"d" * 16, bytes(size)) for size in sizes]
+    messages += [said.Ping(seq=1 + i) for i in range(n_thousands * 1000)]
+    frames = [*codec.pack(messages)]
+    received = [codec.from_client.decode(frame) for frame in frames]
+    assert [message for some in received for message in some] == messages
+    shared = [frame for frame, some in zip(frames, received, strict=True) if len(some) > 1]
+    assert all(len(frame) <= MAX_SHARED_FRAME for frame in shared)
+    assert sum(size >= 60_000 for size in sizes) <= len(frames) <= 1 + 2 * len(sizes) + n_thousands
+    for frame, some in zip(frames, received, strict=True):
+        if len(some) == 1:
+            assert codec.from_client.decode_one(frame) == some[0]
 
 
 @pytest.mark.parametrize("kind", typing.get_args(Record), ids=lambda kind: kind.__name__)

@@ -16,7 +16,6 @@ from taskfc_ext.client.session.bookkeeping import SessionState
 from taskfc_ext.client.session.cancel import CancelRequest
 from taskfc_ext.client.session.connection import Connection, Phase
 from taskfc_ext.client.session.greeting import make_hello
-from taskfc_ext.client.session.link import frames
 from taskfc_ext.client.session.pending import Call, Flush
 from taskfc_ext.drivers.connection_file import ConnectionInfo
 from taskfc_ext.protocol import client_messages as said
@@ -114,12 +113,12 @@ class VirtualLink:
     def send(self, messages: Sequence[Message]) -> None:
         """Send messages in order."""
         client = self._client
-        for frame in frames(messages):
-            for message in frame:
-                client.world.ledger.on_request(client.session, message)
-                if client.world.trace is not None:
-                    client.world.note(client.name, f"sends {message}")
-            self._wire.send(codec.encode(frame))
+        for message in messages:
+            client.world.ledger.on_request(client.session, message)
+            if client.world.trace is not None:
+                client.world.note(client.name, f"sends {message}")
+        for frame in codec.pack(messages):
+            self._wire.send(frame)
 
     def _receive(self, frame: bytes) -> None:
         client = self._client

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import zmq
 
 from taskfc_ext.drivers.transport import Dealer
 from taskfc_ext.errors import ProtocolError
-from taskfc_ext.protocol.batches import split
-from taskfc_ext.protocol.client_messages import ControllerMessage, Submit
-from taskfc_ext.protocol.code_in_messages import code_in
-from taskfc_ext.protocol.codec import from_controller
-from taskfc_ext.protocol.limits import MAX_MESSAGES
+from taskfc_ext.protocol.client_messages import ControllerMessage
+from taskfc_ext.protocol.codec import from_controller, pack
 from taskfc_ext.protocol.message import Message
-from taskfc_ext.protocol.payloads import bytes_outside_files
-from taskfc_ext.protocol.spec import Spec
-
-FRAME_BYTES = 8 * 2**20
-"""Bytes of bodies in a frame of several messages."""
 
 _RETRY = 0.02  # seconds until a full ZMQ queue is tried again; it is full only while the controller is overloaded
 
@@ -46,7 +38,7 @@ class Link:
         self._loop = loop
         self._on_messages = on_messages
         self._on_lost = on_lost
-        self._unsent: deque[list[Message]] = deque()
+        self._unsent: deque[bytes] = deque()
         self._closed = False
         self._dealer: Dealer[ControllerMessage] = Dealer(path, from_controller)
         self._monitor = self._dealer.socket.get_monitor_socket(int(zmq.EVENT_DISCONNECTED))
@@ -62,7 +54,7 @@ class Link:
 
     def send(self, messages: Sequence[Message]) -> None:
         """Send `messages` in order."""
-        self._unsent += frames(messages)
+        self._unsent += pack(messages)
         self._send_frames()
 
     def close(self) -> None:
@@ -80,7 +72,7 @@ class Link:
         if self._closed:
             return
         while self._unsent:
-            if not self._dealer.send(self._unsent[0]):
+            if not self._dealer.send_frame(self._unsent[0]):
                 self._loop.call_later(_RETRY, self._send_frames)
                 break
             self._unsent.popleft()
@@ -110,17 +102,3 @@ class Link:
         if not self._closed:
             self.close()
             self._on_lost(error)
-
-
-def frames(messages: Iterable[Message]) -> Iterator[list[Message]]:
-    """Divide `messages` into frames that are neither too large nor too many."""
-    return split(messages, _size, max_bytes=FRAME_BYTES, max_items=MAX_MESSAGES)
-
-
-def _size(message: Message) -> int:
-    """Return the approximate bytes of `message`."""
-    match message:
-        case Submit(spec=Spec(recovery=recovery), bodies=bodies):
-            return bytes_outside_files(bodies) + (len(recovery.body) if recovery is not None else 0)
-        case _:
-            return bytes_outside_files(define.body for define in code_in(message))
