@@ -12,6 +12,7 @@ import zmq
 
 from taskfc_ext.controller.answers import Answers
 from taskfc_ext.controller.endpoint import FCTaskControllerFromTaskController
+from taskfc_ext.controller.listening import Listening
 from taskfc_ext.controller.outbox import Outbox
 from taskfc_ext.controller.rare_log import RareLog
 from taskfc_ext.controller.reception import PROBE_AFTER, Reception
@@ -131,12 +132,10 @@ class Controller:
         self._receive_signals: Callable[[], None] = _nothing
         self._note_shutdown: Callable[[bool], None] = _note_nothing
         self._chores: list[Callable[[], None]] = []
-        self._listens = True
         self._late_news: list[FromSupervisor] = []
         self._late_frames: list[tuple[bytes, bytes]] = []
         self._poller = self._make_poller()
-        self._poller.register(clients.socket, zmq.POLLIN)
-        self._poller.register(workers.socket, zmq.POLLIN)
+        self._listening = Listening(self._poller)
         self._poller.register(supervisor.fileno(), zmq.POLLIN)
 
     def watch(self, fd: int, receive: Callable[[], None]) -> None:
@@ -196,7 +195,9 @@ class Controller:
 
         The clock is read after the messages are received, so that no event is dated before its cause.
         """
-        self._listen_to_workers(not (self._room.is_deaf or self._late_frames))
+        before = self._now().mono
+        self._listening.set(self._clients.socket, before)
+        self._listening.set(self._workers.socket, before, listens=not (self._room.is_deaf or self._late_frames))
         ready = dict(self._poller.poll(self._timeout_ms()))
         self._room.look(self._now().mono)
         if self._signals_fd in ready:
@@ -205,8 +206,12 @@ class Controller:
             self._receive_from_supervisor()
         if self._workers.socket in ready or self._late_frames:
             self._receive_from_workers(FRAMES_BESIDE_JUNK if self._hears_junk else FRAMES_A_TURN)
+            if self._hears_junk:
+                self._listening.rest(self._workers.socket, self._now().mono)
         if self._clients.socket in ready:
             self._reception.receive(self._now())
+            if self._reception.hears_junk:
+                self._listening.rest(self._clients.socket, self._now().mono)
         self._handle_clients()
         now = self._now()
         tick_at = self._room.wake_at if self._room.is_stuck else self._wake_at
@@ -221,12 +226,6 @@ class Controller:
         self._finish_turn()
 
     # receiving
-
-    def _listen_to_workers(self, listens: bool) -> None:
-        """Let the turns wait for messages of workers, or leave these in the socket."""
-        if listens != self._listens:
-            self._listens = listens
-            self._poller.register(self._workers.socket, zmq.POLLIN if listens else 0)
 
     def _receive_from_supervisor(self, *, begins: bool = False) -> None:
         messages, self._late_news = self._late_news, []
@@ -260,7 +259,7 @@ class Controller:
             return
         self._hears_junk = False
         late, self._late_frames = self._late_frames, []
-        frames = late or self._workers.receive(at_most)
+        frames = late or self._workers.receive(at_most, is_ignored=self._worker_connections.is_ignored)
         now = self._now()
         if not self._room.takes(sum(len(frame) for _, frame in frames), now.mono):
             self._late_frames = frames
@@ -412,7 +411,7 @@ class Controller:
             return 0
         now = self._now().mono
         turn_at = self._reception.turns.next_at(now)
-        times = [self._next_housekeeping, self._next_socket_check, self._room.wake_at, turn_at]
+        times = [self._next_housekeeping, self._next_socket_check, self._room.wake_at, self._listening.next_at, turn_at]
         if not self._room.is_stuck:
             times += [self._wake_at, self._retention.next_at]
         until = min(time for time in times if time is not None)

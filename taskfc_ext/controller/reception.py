@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from enum import Enum, auto
 
@@ -41,11 +42,20 @@ TURN = 0.001
 """Seconds for which a turn of the loop unpacks messages, and for which it handles them, at least one. All other peers
 wait so long while one floods the farm; a commit takes a tenth of it."""
 
+SHARED_TURN = 0.0003
+"""The same while several clients are active. A round trip of a tiny task meets three or four turns."""
+
 PROBE_AFTER = 60.0
 """Seconds of silence after which a client is probed: ZMQ reports a lost peer only when something is sent to it."""
 
 PROBE_STRANGER_AFTER = 5.0
 """The same for a client that has asked for nothing: many may come and leave."""
+
+MANY = 1000
+"""Connections beyond which each new one lets two others be probed: so those that are gone are few."""
+
+PROBE_OTHER_AFTER = 0.5
+"""Seconds of silence after which these are probed."""
 
 USUAL_FRAME = 16 * 2**20
 """Bytes of the frames in which our clients submit, and some. A client may submit as much of these as the loop can take,
@@ -75,6 +85,7 @@ class Reception:
         connections: by routing id.
         outbox: the messages for them.
         turns: their messages that wait to be handled.
+        hears_junk: whether the last frames were also those of a connection that is cut off.
         probe_after: seconds of silence after which a client that has asked is probed.
     """
 
@@ -88,21 +99,24 @@ class Reception:
         self.connections: dict[bytes, Connection] = {}
         self.outbox = Outbox(router, endpoint.packageSuccess, confirms=True)
         self.turns: Turns[ClientMessage | bytes | _Rest] = Turns(self.outbox.full)
+        self.hears_junk = False
         self.probe_after = PROBE_AFTER
         self._router = router
         self._endpoint = endpoint
         self._stopwatch = stopwatch
         self._expect = expect
         self._cost_of_answer = 0.0  # of the dearest of the last ones
+        self._to_probe: deque[bytes] = deque()  # the connections, and some that are gone
         self._resumed: set[bytes] = set()  # the connections for which a part of an answer is made in this turn
 
     # receiving
 
     def receive(self, now: Now) -> None:
-        """Put received messages into the inboxes, for as long as a turn may take."""
-        n, n_bytes, begun = 0, 0, self._stopwatch()
-        while n < FRAMES_A_TURN and self._stopwatch() - begun < TURN:
-            frames = self._router.receive(FRAMES_AT_ONCE, BYTES_AT_ONCE)
+        """Put received messages into the inboxes, for as long as a turn may take, or until there is junk as well."""
+        n, n_bytes, begun, longest = 0, 0, self._stopwatch(), self._longest_turn(now)
+        self.hears_junk = False
+        while n < FRAMES_A_TURN and self._stopwatch() - begun < longest and not self.hears_junk:
+            frames = self._router.receive(FRAMES_AT_ONCE, BYTES_AT_ONCE, self._is_ignored)
             size = sum(len(frame) for _, frame in frames)
             n_bytes += size
             self._expect(n_bytes, now.mono)
@@ -111,6 +125,26 @@ class Reception:
             n += len(frames)
             if len(frames) < FRAMES_AT_ONCE and size < BYTES_AT_ONCE:
                 return  # there are no more: to ask once again costs each turn
+
+    def _open(self, connection: Connection, now: Now) -> None:
+        """Take a new connection; look at two others, and forget which of them are gone."""
+        connection.received_at = now.mono
+        self.connections[connection.identity] = connection
+        self._to_probe.append(connection.identity)
+        for _ in range(2):
+            other = self.connections.get(self._to_probe.popleft())
+            if other is not None:
+                self._to_probe.append(other.identity)
+                if len(self.connections) > MANY and now.mono - other.received_at >= PROBE_OTHER_AFTER:
+                    self.outbox.probe(other.identity)
+
+    def _longest_turn(self, now: Now) -> float:
+        return SHARED_TURN if self.turns.is_shared(now.mono) else TURN
+
+    def _is_ignored(self, identity: bytes) -> bool:
+        """Return whether nobody looks at the frames of a connection."""
+        connection = self.connections.get(identity)
+        return connection is not None and connection.is_cut_off
 
     def unpack(self, identity: bytes, frame: bytes, now: Now) -> None:
         """Put the messages of a frame into the inbox of its connection."""
@@ -121,8 +155,11 @@ class Reception:
                 text = f"this farm has {len(self.connections):,} connections, the most that it takes"
                 self._refuse(connection, self._endpoint.cut_off(connection, text))
                 return
-            self.connections[identity] = connection
+            self._open(connection, now)
         connection.received_at = now.mono
+        if connection.is_cut_off:
+            self.hears_junk = True
+            return
         messages = self._endpoint.unpack(connection, frame)
         if isinstance(messages, Refused):
             self._refuse(connection, messages)
@@ -139,8 +176,8 @@ class Reception:
 
     def handle(self, now: Now) -> Iterator[tuple[Connection, Handled]]:
         """Handle messages in turns, for as long as a turn may take; yield the outcome of each."""
-        before, spent = self._stopwatch(), 0.0
-        while spent < TURN:
+        before, spent, longest = self._stopwatch(), 0.0, self._longest_turn(now)
+        while spent < longest:
             taken = self.turns.take(now.mono)
             if taken is None:
                 return

@@ -43,6 +43,9 @@ ACTIVE = 1.0
 PER_BYTE = 2e-9
 """Seconds that a byte costs when it is committed, which is done for all messages of a turn together."""
 
+FREED_A_TURN = 500
+"""Dropped messages that one turn frees: all that a connection may have sent ahead would take it 6 ms."""
+
 LEAST = 1e-6
 """Seconds that a message costs at least: turns are fair also by a clock that stands still."""
 
@@ -83,6 +86,7 @@ class Turns(Generic[M]):
         self._new: deque[bytes] = deque()
         self._ring: deque[bytes] = deque()
         self._deferred: set[bytes] = set()
+        self._dropped: list[tuple[M, int, int]] = []
         self._last = (b"", 0.0)  # the connection with the newest frame, and its time
         self._last_other = 0.0  # the time of the newest frame of any other
 
@@ -90,6 +94,10 @@ class Turns(Generic[M]):
     def is_empty(self) -> bool:
         """Whether no message waits."""
         return not (self._new or self._ring)
+
+    def is_shared(self, now: float) -> bool:
+        """Return whether several connections are active."""
+        return self._last_other + ACTIVE > now
 
     def add(self, connection: bytes, messages: Sequence[M], n_bytes: int, now: float) -> bool:
         """Add the messages, at least one, of a frame of `n_bytes`.
@@ -172,13 +180,16 @@ class Turns(Generic[M]):
         self._deferred.add(connection)
 
     def end_turn(self) -> None:
-        """Note that all costs of this turn of the loop are charged."""
+        """Note that all costs of this turn of the loop are charged; free some of the messages that were dropped."""
         self._deferred.clear()
+        for _ in range(min(FREED_A_TURN, len(self._dropped))):
+            self._dropped.pop()
 
     def clear(self, connection: bytes) -> None:
         """Drop all messages of a connection."""
         inbox = self._inboxes.get(connection)
         if inbox is not None and inbox.messages:
+            self._dropped += inbox.messages
             inbox.messages.clear()
             inbox.n_bytes = 0
             (self._new if connection in self._new else self._ring).remove(connection)
@@ -189,7 +200,9 @@ class Turns(Generic[M]):
         self._inboxes.pop(connection, None)
 
     def next_at(self, now: float) -> float | None:
-        """Return the time from which `take` returns a message if nothing else happens before; `None`: never."""
+        """Return when the next turn has something to do if nothing else happens before; `None`: never."""
+        if self._dropped:
+            return now
         times = [
             now if self._may_go(connection, inbox, now) else min(inbox.rests_until, self._active_until(connection))
             for connection in (*self._new, *self._ring)

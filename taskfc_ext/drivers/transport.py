@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
@@ -243,19 +243,24 @@ class Router:
         self._refusal = ""
         return True
 
-    def receive(self, at_most: int, enough: int = BYTES_AT_ONCE) -> list[tuple[bytes, bytes]]:
+    def receive(
+        self, at_most: int, enough: int = BYTES_AT_ONCE, is_ignored: Callable[[bytes], bool] | None = None
+    ) -> list[tuple[bytes, bytes]]:
         """Return up to `at_most` received (routing id, frame), none after `enough` bytes of frames; never blocks.
 
-        A ZMQ message of several frames is illegal: it is returned as (routing id, b"").
+        A ZMQ message of several frames is illegal: it is returned as (routing id, b""). So are those of the peers that
+        `is_ignored` accepts, which are not even copied.
         """
         received: list[tuple[bytes, bytes]] = []
         socket, n_bytes = self.socket, 0
         while len(received) < at_most and n_bytes < enough and _is_readable(socket):
             identity = socket.recv(_NOBLOCK)
-            frame = socket.recv(_NOBLOCK) if socket.getsockopt(_RCVMORE) else b""
+            frame = b""
+            if socket.getsockopt(_RCVMORE) and not (is_ignored is not None and is_ignored(identity)):
+                frame = socket.recv(_NOBLOCK)
             while socket.getsockopt(_RCVMORE):
                 frame = b""
-                socket.recv(_NOBLOCK)
+                socket.recv(_NOBLOCK, copy=False)
             received.append((identity, frame))
             n_bytes += len(frame)
         return received

@@ -9,9 +9,9 @@ MAX_CLIENT_FRAME = 20 * 2**20
 """Bytes in one frame of a client. Large payloads stand in files, so the frames of our clients have at most 17 MiB. ZMQ
 ends the connection of a client that announces more, before it takes any memory."""
 
-MAX_SHARED_FRAME = 64 * 2**10
-"""Bytes in a client's frame of several messages: 3 ms to decode at most. A larger message has a frame of its own: the
-schema bounds the ids in one message, while a large frame of many could hold millions."""
+MAX_SHARED_FRAME = 16 * 2**10
+"""Bytes in a client's frame of several messages: less than a millisecond to decode. A larger message has a frame of its
+own: the schema bounds the ids in one message, while a large frame of many could hold millions."""
 
 MAX_BROADCAST = MAX_FRAME - 2**16
 """Bytes of a broadcast: a frame to a worker less the fields around them. The error has the figure."""

@@ -330,10 +330,12 @@ class _ClientSocket(_Socket):
         self._peers: dict[bytes, None] = {}
         self._answers: list[tuple[bytes, Sequence[ControllerMessage]]] = []
 
-    def receive(self, at_most: int, enough: int = BYTES_AT_ONCE) -> list[tuple[bytes, bytes]]:
+    def receive(
+        self, at_most: int, enough: int = BYTES_AT_ONCE, is_ignored: Callable[[bytes], bool] | None = None
+    ) -> list[tuple[bytes, bytes]]:
         """Return the frames for the controller, without the messages that the rule answers. Notes every message."""
         received = []
-        for identity, frame in super().receive(at_most, enough):
+        for identity, frame in super().receive(at_most, enough, is_ignored):
             try:
                 messages = codec.from_client.decode(frame)
             except ProtocolError:

@@ -7,9 +7,12 @@ import time
 import msgspec
 import pytest
 
+from taskfc_ext.controller import reception
+from taskfc_ext.controller.endpoint import MAX_STRIKES
+from taskfc_ext.controller.listening import REST
 from taskfc_ext.controller.loop import FRAMES_BESIDE_JUNK, SupervisorLost
 from taskfc_ext.controller.rare_log import FIRST
-from taskfc_ext.controller.reception import PROBE_AFTER
+from taskfc_ext.controller.reception import FRAMES_AT_ONCE, PROBE_AFTER
 from taskfc_ext.core.effects import SendRun
 from taskfc_ext.core.events import Now
 from taskfc_ext.errors import StoreError
@@ -29,7 +32,7 @@ from taskfc_ext.protocol.client_messages import (
 )
 from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.infos import Details, SubmittedTask
-from taskfc_ext.protocol.limits import MAX_MESSAGES, MAX_UNHANDLED
+from taskfc_ext.protocol.limits import MAX_UNHANDLED
 from taskfc_ext.protocol.payloads import Failure, Outcome, PayloadRef, Reason, decode_failure, encode_failure
 from taskfc_ext.protocol.spec import Kind, OnLost, Recovery, Spec
 from taskfc_ext.protocol.worker_messages import Finished, PropertiesChanged, Ready, Run
@@ -87,7 +90,7 @@ def test_no_event_is_dated_before_its_message_is_received(farm):
     farm.pump()
     reported = []
 
-    def receive_what_comes_now(at_most: int) -> list[tuple[bytes, bytes]]:
+    def receive_what_comes_now(at_most: int, **_: object) -> list[tuple[bytes, bytes]]:
         worker.end(Outcome.ERROR, ERROR)
         reported.append(time.monotonic())
         return arrived(at_most)
@@ -184,7 +187,8 @@ def test_while_junk_comes_fewer_frames_are_taken_in_a_turn(farm):
     farm.controller.turn()
     for _ in range(3 * FRAMES_BESIDE_JUNK):
         farm.workers_end.arrive_frame(b"stranger", b"\xc1junk")
-    farm.controller.turn()
+    while len(farm.workers_end.arrived) == 3 * FRAMES_BESIDE_JUNK:  # the socket rests
+        farm.controller.turn()
     assert len(farm.workers_end.arrived) == 2 * FRAMES_BESIDE_JUNK
     farm.alice.submit(b"x")
     farm.pump()
@@ -583,9 +587,9 @@ def test_a_session_that_has_changed_nothing_is_forgotten_with_its_connection(far
 
 def test_a_connection_with_too_many_requests_ahead_is_cut_off_and_told(farm):
     farm.pump()
-    identity, frame = farm.alice.identity, [said.Ping(seq=seq) for seq in range(1, MAX_MESSAGES + 1)]
-    for _ in range(MAX_UNHANDLED // MAX_MESSAGES + 1):
-        farm.controller._reception.unpack(identity, codec.encode(frame), Now(time.monotonic(), time.time()))
+    identity, pings = farm.alice.identity, [said.Ping(seq=seq) for seq in range(1, MAX_UNHANDLED + 2)]
+    for frame in codec.pack(pings):
+        farm.controller._reception.unpack(identity, frame, Now(time.monotonic(), time.time()))
     farm.controller.turn()
     (refusal,) = farm.clients_end.take(identity, codec.from_controller)
     assert (refusal.seq, refusal.error) == (0, ErrorKind.TOO_MUCH)
@@ -595,6 +599,43 @@ def test_a_connection_with_too_many_requests_ahead_is_cut_off_and_told(farm):
     farm.controller.turn()
     assert farm.clients_end.take(identity, codec.from_controller) == []
     assert farm.clients_end.take(farm.bob.identity, codec.from_controller) != []
+
+
+def test_junk_of_a_client_that_is_cut_off_leaves_its_socket_alone_and_others_are_served(farm):
+    farm.pump()
+    for _ in range(MAX_STRIKES + 100):
+        farm.clients_end.arrive_frame(b"stranger", b"\xc1junk")
+    farm.controller.turn()
+    left = len(farm.clients_end.arrived)
+    assert MAX_STRIKES + 100 - 2 * FRAMES_AT_ONCE <= left <= 100
+    farm.clients_end.take(b"stranger", codec.from_controller)
+    begun, n_turns = time.monotonic(), 0
+    while farm.clients_end.arrived:
+        farm.controller.turn()
+        n_turns += 1
+    assert n_turns >= left // FRAMES_AT_ONCE
+    assert time.monotonic() - begun >= left // FRAMES_AT_ONCE * REST
+    farm.alice.submit(b"x")
+    farm.pump()
+    assert farm.alice.ends[0] == ("", b"value of x")
+    assert farm.clients_end.take(b"stranger", codec.from_controller) == []
+
+
+def test_each_new_connection_lets_two_others_be_probed_once_there_are_many(farm, monkeypatch):
+    monkeypatch.setattr(reception, "MANY", 5)
+    monkeypatch.setattr(reception, "PROBE_OTHER_AFTER", 0.0)
+    greeted = [bytes([9, i]) for i in range(10)]
+    for i, identity in enumerate(greeted):
+        farm.clients_end.arrive(identity, [said.Hello(PROTOCOL, "0", PYTHON, f"{i:016x}")])
+    farm.pump()
+    gone = greeted[:6]
+    farm.clients_end.gone.update(gone)
+    connections = farm.controller._reception.connections
+    for i in range(10):
+        farm.clients_end.arrive(bytes([8, i]), [said.Hello(PROTOCOL, "0", PYTHON, f"{100 + i:016x}")])
+        farm.pump()
+    assert not set(gone) & connections.keys()
+    assert set(greeted[6:]) <= connections.keys()
 
 
 def test_a_connection_has_one_session(farm):

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from taskfc_ext.controller.turns import ACTIVE, BURST, BURST_AGAIN, LONG, QUANTUM, REST, REST_OF_PART, Turns
+from taskfc_ext.controller.turns import (
+    ACTIVE,
+    BURST,
+    BURST_AGAIN,
+    FREED_A_TURN,
+    LONG,
+    QUANTUM,
+    REST,
+    REST_OF_PART,
+    Turns,
+)
 from taskfc_ext.protocol.limits import MAX_UNHANDLED, MAX_UNHANDLED_BYTES
 
 A, B = b"a", b"b"
@@ -199,3 +209,32 @@ def test_a_connection_that_is_cleared_or_forgotten_has_no_messages():
     turns.forget(A)
     turns.forget(b"unknown")
     assert turns.is_empty
+
+
+def test_a_turn_is_shared_while_two_connections_are_active():
+    turns: Turns[str] = Turns()
+    turns.add(A, ["x"], 0, 10.0)
+    turns.add(A, ["x"], 0, 10.5)
+    assert not turns.is_shared(10.5)
+    turns.add(B, ["x"], 0, 11.0)
+    assert turns.is_shared(11.0)
+    assert turns.is_shared(10.5 + 0.9 * ACTIVE)
+    assert not turns.is_shared(10.5 + 1.1 * ACTIVE)
+
+
+def test_dropped_messages_are_freed_in_portions():
+    class Seen:
+        n = 0
+
+        def __del__(self):
+            Seen.n += 1
+
+    turns: Turns[Seen] = Turns()
+    turns.add(A, [Seen() for _ in range(2 * FREED_A_TURN + 1)], 0, 0.0)
+    turns.forget(A)
+    freed = []
+    while turns.next_at(5.0) == 5.0:
+        freed.append(Seen.n)
+        turns.end_turn()
+    assert freed == [0, FREED_A_TURN, 2 * FREED_A_TURN]
+    assert Seen.n == 2 * FREED_A_TURN + 1

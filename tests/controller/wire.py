@@ -13,6 +13,7 @@ import socket
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from taskfc_ext.controller.loop import Controller
 from taskfc_ext.controller.surroundings import MEASURING_NOTHING
@@ -94,7 +95,7 @@ class HeldFrames:
         self.arrived.append((identity, frame))
         os.write(self._write, b"x")
 
-    def receive(self, at_most: int, enough: int = 0) -> list[tuple[bytes, bytes]]:
+    def receive(self, at_most: int, enough: int = 0, is_ignored: Any = None) -> list[tuple[bytes, bytes]]:
         taken = [self.arrived.popleft() for _ in range(min(at_most, len(self.arrived)))]
         if taken:
             os.read(self.socket, len(taken))

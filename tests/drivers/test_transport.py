@@ -58,6 +58,25 @@ def test_a_removed_socket_is_bound_again_and_its_peers_stay(folder: Path) -> Non
     assert not router.path.exists()
 
 
+def test_frames_of_ignored_peers_are_empty(folder: Path) -> None:
+    router = Router(folder / "c")
+    ignored: Dealer[ControllerMessage] = Dealer(router.path, from_controller)
+    ignored.send([QueueStatus(seq=1)])
+    peer, _ = receive(router)
+    other: Dealer[ControllerMessage] = Dealer(router.path, from_controller)
+    for seq in (2, 3):
+        ignored.send([QueueStatus(seq=seq)])
+        other.send([QueueStatus(seq=seq)])
+    received: list[tuple[bytes, bytes]] = []
+    until(lambda: len(received.__iadd__(router.receive(4, is_ignored=peer.__eq__))) == 4, "all have arrived")
+    assert [frame for identity, frame in received if identity == peer] == [b"", b""]
+    frames = [frame for identity, frame in received if identity != peer]
+    assert [codec.from_client.decode(frame) for frame in frames] == [[QueueStatus(seq=2)], [QueueStatus(seq=3)]]
+    for dealer in (ignored, other):
+        dealer.close()
+    router.close()
+
+
 def test_a_peer_that_announces_too_large_a_frame_loses_its_connection(folder: Path) -> None:
     router = Router(folder / "c", largest=2**20)
     dealer: Dealer[ControllerMessage] = Dealer(router.path, from_controller)

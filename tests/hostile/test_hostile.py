@@ -42,7 +42,7 @@ def test_a_flood_of_pings_is_cut_off_and_others_are_served(attacked, peer):
     controller, client = attacked
     before = resident(controller.pid)
     for _ in range(200):
-        peer.send_raw(codec.encode([peer.ask(said.Ping) for _ in range(1000)]), DEADLINE)
+        peer.send_soon([peer.ask(said.Ping) for _ in range(1000)], DEADLINE)
         assert client.submit(echo, 1).result(timeout=DEADLINE) == 1
     refusal = until(lambda: next((m for m in peer.receive(1.0) if isinstance(m, said.Refused)), None), "it is told")
     assert (refusal.seq, refusal.error) == (0, ErrorKind.TOO_MUCH)

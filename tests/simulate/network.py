@@ -194,7 +194,7 @@ class VirtualRouter:
         self.is_open = True
         net.bind(kind, self)
 
-    def receive(self, at_most: int, enough: int = 0) -> list[tuple[bytes, bytes]]:
+    def receive(self, at_most: int, enough: int = 0, is_ignored: Any = None) -> list[tuple[bytes, bytes]]:
         """Return up to `at_most` received (routing id, frame), however large."""
         return [self.arrived.popleft() for _ in range(min(at_most, len(self.arrived)))]
 
