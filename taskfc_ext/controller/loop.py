@@ -252,6 +252,7 @@ class Controller:
                 self._late_news = [*deaths]
                 return
         for death in deaths:
+            self._to_workers.gone |= self._worker_connections.end(WorkerId(death.worker))
             self._take(self._scheduler.handle(FromParent(death), self._now()))
 
     def _receive_from_workers(self, at_most: int) -> None:

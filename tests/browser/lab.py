@@ -64,6 +64,10 @@ def has_subshells() -> bool:
     return tuple(map(int, version("jupyterlab").split(".")[:2])) >= (4, 4)
 
 
+KERNEL = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel"
+"""A page's connection to its kernel, in JavaScript."""
+
+
 class Place(NamedTuple):
     """The place where a notebook is opened: `lab` or `notebook`, and its kernel."""
 
@@ -108,11 +112,14 @@ def chromium() -> str | None:
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
-STARTUP = """import faulthandler, os, signal
-_stacks = open(f"{folder}/{{os.getpid()}}.stacks", "w")
+STARTUP = """import faulthandler, os, signal, time
+_stacks = open(f"{folder}/{{os.getpid()}}.stacks", "w", buffering=1)
 faulthandler.register(signal.SIGUSR1, file=_stacks)
+for _event in ("pre_execute", "pre_run_cell", "post_run_cell", "post_execute"):
+    get_ipython().events.register(_event, lambda *_, _event=_event: print(time.ctime(), _event, file=_stacks))
 """
-"""Each kernel writes the stacks of its threads when `Lab.describe` asks: a cell that does not end has a cause."""
+"""Each kernel writes the stacks of its threads when `Lab.describe` asks, below the begins and ends of its cells: a cell
+that does not end has a cause."""
 
 
 class Lab:
@@ -194,8 +201,8 @@ class Lab:
             newest = max(living, key=lambda file: file.stat().st_mtime_ns)
             os.kill(int(newest.stem), signal.SIGUSR1)
             time.sleep(1)
-            threads = newest.read_text().replace(sys.base_prefix, "").replace(sys.prefix, "").split("\n\n")
-            lines += [f"stacks of kernel {newest.stem}, of {len(living)}:", *reversed(threads)]
+            cells, *threads = newest.read_text().replace(sys.base_prefix, "").replace(sys.prefix, "").split("\n\n")
+            lines += [f"stacks of kernel {newest.stem}, of {len(living)}:", *reversed(threads), cells]
         return "\n".join(lines)
 
     def stop(self) -> None:
@@ -256,10 +263,10 @@ class OpenNotebook:
         self.page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
         try:
             self.page.wait_for_function(
-                """() => {
-                    const kernel = window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel;
+                f"""() => {{
+                    const kernel = {KERNEL};
                     return kernel?.connectionStatus === 'connected' && kernel.status === 'idle';
-                }""",
+                }}""",
                 timeout=3 * DEADLINE_MS,
             )
         except TimeoutError as error:
@@ -294,7 +301,11 @@ class OpenNotebook:
         try:
             expect(self.prompt(index)).to_have_text(re.compile(r"\[\d+\]:"))
         except AssertionError as error:
-            error.add_note(f"under the cell: {self.output(index).all_inner_texts()}\n{self.lab.describe()}")
+            kernel = self.page.evaluate(
+                f"() => {{ const kernel = {KERNEL}; return [kernel?.status, kernel?.connectionStatus]; }}"
+            )
+            under = self.output(index).all_inner_texts()
+            error.add_note(f"under the cell: {under}\nthe page's kernel: {kernel}\n{self.lab.describe()}")
             raise
 
     def prompt(self, index: int) -> Locator:

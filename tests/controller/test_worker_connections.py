@@ -38,6 +38,20 @@ def test_a_connection_older_than_the_last_one_is_late_also_when_that_one_is_gone
     assert not workers.is_late(ONE, 2)
 
 
+def test_of_a_worker_that_has_ended_nothing_is_kept():
+    workers = WorkerConnections()
+    empty = {name: dict(value) for name, value in vars(workers).items()}
+    workers.connect(b"one", ONE, 1)
+    workers.connect(b"two", ONE, 2)
+    workers.connect(b"other", TWO, 1)
+    assert workers.end(ONE) == {b"two"}
+    assert workers.end(ONE) == set()
+    assert workers.identity_of(TWO) == b"other"
+    workers.forget(b"other")
+    assert workers.end(TWO) == set()
+    assert vars(workers) == empty
+
+
 def test_who_sends_junk_is_ignored_unless_it_is_a_worker():
     workers = WorkerConnections()
     workers.connect(b"worker", TWO)
