@@ -117,9 +117,16 @@ _stacks = open(f"{folder}/{{os.getpid()}}.stacks", "w", buffering=1)
 faulthandler.register(signal.SIGUSR1, file=_stacks)
 for _event in ("pre_execute", "pre_run_cell", "post_run_cell", "post_execute"):
     get_ipython().events.register(_event, lambda *_, _event=_event: print(time.ctime(), _event, file=_stacks))
+
+# ipykernel before 7.4 loses a request that comes while it sends a reply: https://github.com/ipython/ipykernel/issues/1554
+import ipykernel
+if (7, 0) <= ipykernel.version_info[:2] < (7, 4):
+    from ipykernel.subshell_manager import SubshellManager
+    _stream = get_ipython().kernel.shell_stream
+    SubshellManager._send_on_shell_channel = lambda self, reply: _stream.send_multipart(reply)
 """
 """Each kernel writes the stacks of its threads when `Lab.describe` asks, below the begins and ends of its cells: a cell
-that does not end has a cause."""
+that does not end has a cause. One cause, which is Jupyter's own, is mended here."""
 
 
 class Lab:
