@@ -10,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from taskfc_ext.controller.interface import TaskController
+from taskfc_ext.controller.staging import refuse_missing_file
 from taskfc_ext.core.effects import Effects
 from taskfc_ext.core.events import FromClient, Now
 from taskfc_ext.drivers.environment import EXECUTABLE, PREFIX
@@ -129,7 +130,7 @@ class FCTaskControllerFromTaskController:
         taskController: makes the decisions; the scheduler.
         stage: puts large arguments into files and returns references in their place.
         read: returns the content of what may stand in a file.
-        restore: called with the digest and the staged body of large code, whose file may have been removed.
+        stage_code: the same for the body of code.
     """
 
     def __init__(
@@ -138,12 +139,12 @@ class FCTaskControllerFromTaskController:
         *,
         stage: Callable[[tuple[Payload, ...]], tuple[Payload, ...]] = tuple,
         read: Callable[[bytes | Upload], bytes] = _content_in_message,
-        restore: Callable[[bytes, Payload], None] = lambda digest, body: None,
+        stage_code: Callable[[said.Define], said.Define] = lambda define: define,
     ) -> None:
         self._task_controller = taskController
         self._stage = stage
         self._read = read
-        self._restore = restore
+        self._stage_code = stage_code
         self._methods: dict[type, Callable[[Session, Message, Now], Effects]] = {
             message: getattr(self, method) for message, method in MESSAGES.items()
         }
@@ -187,13 +188,15 @@ class FCTaskControllerFromTaskController:
             message = self._with_staged(message, n_bytes)
         except UploadGone as error:
             if isinstance(message, said.Request):
-                return Handled(refusal=_refuse_missing_file(message.seq, error))
+                return Handled(refusal=refuse_missing_file(message.seq, error))
             return Handled()  # the submission that names the code is refused
         effects = self._methods[type(message)](connection.session, message, now)
         return Handled(effects, opened=connection.session if isinstance(message, said.Hello) else None)
 
     def _with_staged(self, message: said.ClientMessage, n_bytes: int) -> said.ClientMessage:
         """Return `message` with its large payloads in files of the store; those of a broadcast itself are read.
+
+        The code in a `Retry` stays as it is until the tasks are recalled.
 
         Raises:
             UploadGone: the file of an `Upload` is not there.
@@ -202,28 +205,20 @@ class FCTaskControllerFromTaskController:
             case said.Submit(bodies=bodies) if may_be_large(n_bytes, bodies):
                 return msgspec.structs.replace(message, bodies=self._stage(bodies))
             case said.Define():
-                return self._stage_code(message, n_bytes)
-            case said.Broadcast() | said.Retry():
-                modules = tuple([self._stage_code(define, n_bytes) for define in message.modules])
-                context = None if message.context is None else self._stage_code(message.context, n_bytes)
-                message = msgspec.structs.replace(message, context=context, modules=modules)
-                if isinstance(message, said.Retry):
-                    return message
-                return msgspec.structs.replace(message, code=self._read(message.code), body=self._read(message.body))
+                return self._staged(message, n_bytes)
+            case said.Broadcast():
+                return msgspec.structs.replace(
+                    message,
+                    context=None if message.context is None else self._staged(message.context, n_bytes),
+                    modules=tuple([self._staged(define, n_bytes) for define in message.modules]),
+                    code=self._read(message.code),
+                    body=self._read(message.body),
+                )
             case _:
                 return message
 
-    def _stage_code(self, define: said.Define, n_bytes: int) -> said.Define:
-        """Return `define` with its body in a file of the store, if that is large.
-
-        Raises:
-            UploadGone: the file of its `Upload` is not there.
-        """
-        if not may_be_large(n_bytes, (define.body,)):
-            return define
-        staged = said.Define(define.digest, *self._stage((define.body,)))
-        self._restore(staged.digest, staged.body)
-        return staged
+    def _staged(self, define: said.Define, n_bytes: int) -> said.Define:
+        return self._stage_code(define) if may_be_large(n_bytes, (define.body,)) else define
 
     def cut_off(self, connection: Connection, text: str) -> Refused:
         """Ignore this connection from now on; return the refusal that tells it."""
@@ -347,11 +342,6 @@ def _recoveries(spec: Spec) -> Iterator[Spec]:
     while spec.recovery is not None:
         spec = spec.recovery.spec
         yield spec
-
-
-def _refuse_missing_file(seq: int, error: UploadGone) -> Refused:
-    text = f"the file with the code or the arguments is gone: {error}"
-    return Refused(seq, ErrorKind.NOT_ALLOWED, text, "submit again; nothing may be removed from the farm's folder")
 
 
 def _carries_code(message: Message) -> bool:

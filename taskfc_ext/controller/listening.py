@@ -10,7 +10,7 @@ from taskfc_ext.controller.surroundings import Poller
 
 REST = 0.001
 """Seconds for which a socket is left alone after junk has come from it. Its sender waits meanwhile, which leaves the
-machine to others; those who use the same socket wait no longer than for a turn of the loop."""
+machine to others. Those who use the same socket wait as well: for one rest, or for some if hundreds send junk."""
 
 
 class Listening:

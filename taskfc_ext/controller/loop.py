@@ -51,9 +51,6 @@ logger = logging.getLogger(__name__)
 FRAMES_A_TURN = 256
 """Frames received from the workers in one turn, so that a flood of theirs cannot starve the clients."""
 
-FRAMES_BESIDE_JUNK = 16
-"""The same while junk comes. ZMQ takes them from all connections in turn, so the workers are still heard."""
-
 HOUSEKEEPING = 5.0
 """Seconds between checks of facts that no message reports, such as lagging clients."""
 
@@ -110,7 +107,7 @@ class Controller:
         self._workers = workers
         self._supervisor = supervisor
         endpoint = FCTaskControllerFromTaskController(
-            scheduler, stage=self._staging.arguments, read=self._staging.content, restore=store.restore_code
+            scheduler, stage=self._staging.arguments, read=self._staging.content, stage_code=self._staging.code
         )
         self._reception = Reception(clients, endpoint, stopwatch, self._room.expect)
         self._to_clients = self._reception.outbox
@@ -205,7 +202,7 @@ class Controller:
         if self._supervisor.fileno() in ready or self._late_news:
             self._receive_from_supervisor()
         if self._workers.socket in ready or self._late_frames:
-            self._receive_from_workers(FRAMES_BESIDE_JUNK if self._hears_junk else FRAMES_A_TURN)
+            self._receive_from_workers()
             if self._hears_junk:
                 self._listening.rest(self._workers.socket, self._now().mono)
         if self._clients.socket in ready:
@@ -247,20 +244,22 @@ class Controller:
             if not isinstance(message, WorkerDown):
                 self._take(self._scheduler.handle(FromParent(message), self._now()))
         if deaths:
-            self._receive_from_workers(FRAMES_A_TURN)  # a result that a worker sent before its death counts
+            self._receive_from_workers()  # a result that a worker sent before its death counts
             if self._late_frames and not begins:
                 self._late_news = [*deaths]
                 return
         for death in deaths:
-            self._to_workers.gone |= self._worker_connections.end(WorkerId(death.worker))
+            identity = self._worker_connections.end(WorkerId(death.worker))
+            if identity is not None:
+                self._to_workers.gone.add(identity)
             self._take(self._scheduler.handle(FromParent(death), self._now()))
 
-    def _receive_from_workers(self, at_most: int) -> None:
+    def _receive_from_workers(self) -> None:
+        self._hears_junk = False
         if self._room.is_deaf:
             return
-        self._hears_junk = False
         late, self._late_frames = self._late_frames, []
-        frames = late or self._workers.receive(at_most, is_ignored=self._worker_connections.is_ignored)
+        frames = late or self._workers.receive(FRAMES_A_TURN, is_ignored=self._worker_connections.is_ignored)
         now = self._now()
         if not self._room.takes(sum(len(frame) for _, frame in frames), now.mono):
             self._late_frames = frames

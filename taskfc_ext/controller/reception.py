@@ -40,7 +40,7 @@ BYTES_AT_ONCE = 16 * 2**10
 
 TURN = 0.001
 """Seconds for which a turn of the loop unpacks messages, and for which it handles them, at least one. All other peers
-wait so long while one floods the farm; a commit takes a tenth of it."""
+wait so long while one floods the farm; a commit takes a tenth of a millisecond."""
 
 SHARED_TURN = 0.0003
 """The same while several clients are active. A round trip of a tiny task meets three or four turns."""
@@ -85,7 +85,7 @@ class Reception:
         connections: by routing id.
         outbox: the messages for them.
         turns: their messages that wait to be handled.
-        hears_junk: whether the last frames were also those of a connection that is cut off.
+        hears_junk: whether some of the last frames came from a connection that is cut off.
         probe_after: seconds of silence after which a client that has asked is probed.
     """
 
@@ -106,16 +106,16 @@ class Reception:
         self._stopwatch = stopwatch
         self._expect = expect
         self._cost_of_answer = 0.0  # of the dearest of the last ones
-        self._to_probe: deque[bytes] = deque()  # the connections, and some that are gone
+        self._to_probe: deque[Connection] = deque()  # the connections, and some that are gone
         self._resumed: set[bytes] = set()  # the connections for which a part of an answer is made in this turn
 
     # receiving
 
     def receive(self, now: Now) -> None:
-        """Put received messages into the inboxes, for as long as a turn may take, or until there is junk as well."""
+        """Put received messages into the inboxes, for as long as a turn may take."""
         n, n_bytes, begun, longest = 0, 0, self._stopwatch(), self._longest_turn(now)
         self.hears_junk = False
-        while n < FRAMES_A_TURN and self._stopwatch() - begun < longest and not self.hears_junk:
+        while n < FRAMES_A_TURN and self._stopwatch() - begun < longest:
             frames = self._router.receive(FRAMES_AT_ONCE, BYTES_AT_ONCE, self._is_ignored)
             size = sum(len(frame) for _, frame in frames)
             n_bytes += size
@@ -130,11 +130,11 @@ class Reception:
         """Take a new connection; look at two others, and forget which of them are gone."""
         connection.received_at = now.mono
         self.connections[connection.identity] = connection
-        self._to_probe.append(connection.identity)
+        self._to_probe.append(connection)
         for _ in range(2):
-            other = self.connections.get(self._to_probe.popleft())
-            if other is not None:
-                self._to_probe.append(other.identity)
+            other = self._to_probe.popleft()
+            if self.connections.get(other.identity) is other:
+                self._to_probe.append(other)
                 if len(self.connections) > MANY and now.mono - other.received_at >= PROBE_OTHER_AFTER:
                     self.outbox.probe(other.identity)
 
@@ -157,9 +157,7 @@ class Reception:
                 return
             self._open(connection, now)
         connection.received_at = now.mono
-        if connection.is_cut_off:
-            self.hears_junk = True
-            return
+        self.hears_junk = self.hears_junk or connection.is_cut_off
         messages = self._endpoint.unpack(connection, frame)
         if isinstance(messages, Refused):
             self._refuse(connection, messages)

@@ -14,11 +14,17 @@ from taskfc_ext.drivers.payload_files import may_be_large
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.drivers.uploads import UploadGone, find_upload
 from taskfc_ext.errors import StorageFull
-from taskfc_ext.protocol.client_messages import Refused
+from taskfc_ext.protocol.client_messages import Define, ErrorKind, Refused
 from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, Upload, encode_failure
 from taskfc_ext.protocol.worker_messages import Finished, WorkerMessage
 
 logger = logging.getLogger(__name__)
+
+
+def refuse_missing_file(seq: int, error: UploadGone) -> Refused:
+    """Return the refusal of a request whose code or arguments are gone."""
+    text = f"the file with the code or the arguments is gone: {error}"
+    return Refused(seq, ErrorKind.NOT_ALLOWED, text, "submit again; nothing may be removed from the farm's folder")
 
 
 class Staging:
@@ -47,6 +53,16 @@ class Staging:
             self._note(error)
             return payloads
 
+    def code(self, define: Define) -> Define:
+        """Return code with its body in a file of the store, if it is large; a file of it that is missing is made again.
+
+        Raises:
+            UploadGone: the file of its `Upload` is not there.
+        """
+        (body,) = self.arguments((define.body,))
+        self._store.restore_code(define.digest, body)
+        return Define(define.digest, body)
+
     def content(self, payload: bytes | Upload) -> bytes:
         """Return the content of `payload`; without room for a row with it nothing, and the core refuses the request.
 
@@ -63,9 +79,18 @@ class Staging:
             raise UploadGone(str(error)) from error
 
     def again(self, wanted: Recall, recall: Callable[[Recall], Recalled | Refused]) -> Recalled | Refused:
-        """Return the answer of `recall` to `wanted`; without room an empty one, and the core refuses the request."""
+        """Return the answer of `recall` to `wanted`; without room an empty one, and the core refuses the request.
+
+        The code in the request is staged only now: a commit since it came would have removed its files.
+        """
+        request = wanted.request
         try:
-            return recall(wanted)
+            if request.context is not None:
+                modules = tuple(map(self.code, request.modules))
+                request = msgspec.structs.replace(request, context=self.code(request.context), modules=modules)
+            return recall(wanted._replace(request=request))
+        except UploadGone as error:
+            return refuse_missing_file(request.seq, error)
         except StorageFull as error:
             self._note(error)
             return Recalled(wanted.session, wanted.request, ())

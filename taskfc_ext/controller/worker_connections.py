@@ -51,14 +51,13 @@ class WorkerConnections:
         if worker is not None and self._identity_of.get(worker) == identity:
             del self._identity_of[worker]
 
-    def end(self, worker: WorkerId) -> set[bytes]:
+    def end(self, worker: WorkerId) -> bytes | None:
         """Forget a worker that has ended; return its connection, if it had one."""
         self._number_of.pop(worker, None)
         identity = self._identity_of.get(worker)
-        if identity is None:
-            return set()
-        self.forget(identity)
-        return {identity}
+        if identity is not None:
+            self.forget(identity)
+        return identity
 
     def note_junk(self, identity: bytes) -> None:
         """Note that a frame of this connection is not understood."""

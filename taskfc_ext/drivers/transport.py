@@ -46,6 +46,10 @@ LINGER = 0.5
 BYTES_AT_ONCE = 32 * 2**20
 """Bytes of frames that a `Router` receives before they are handled, if its owner names no others."""
 
+JUNK_AT_ONCE = 8
+"""Frames of one ignored peer after which a `Router` receives no more at once. ZMQ takes frames from all peers in turn,
+so by then each of the others has been heard."""
+
 SEND_QUEUE = 1000
 """Frames that ZMQ holds for one peer; after that, `send` returns `False`."""
 
@@ -249,14 +253,18 @@ class Router:
         """Return up to `at_most` received (routing id, frame), none after `enough` bytes of frames; never blocks.
 
         A ZMQ message of several frames is illegal: it is returned as (routing id, b""). So are those of the peers that
-        `is_ignored` accepts, which are not even copied.
+        `is_ignored` accepts, which are not even copied. After `JUNK_AT_ONCE` of one of these it returns.
         """
         received: list[tuple[bytes, bytes]] = []
-        socket, n_bytes = self.socket, 0
+        socket, n_bytes, n_ignored = self.socket, 0, dict[bytes, int]()
         while len(received) < at_most and n_bytes < enough and _is_readable(socket):
             identity = socket.recv(_NOBLOCK)
             frame = b""
-            if socket.getsockopt(_RCVMORE) and not (is_ignored is not None and is_ignored(identity)):
+            if is_ignored is not None and is_ignored(identity):
+                n_ignored[identity] = n_ignored.get(identity, 0) + 1
+                if n_ignored[identity] == JUNK_AT_ONCE:
+                    at_most = 0
+            elif socket.getsockopt(_RCVMORE):
                 frame = socket.recv(_NOBLOCK)
             while socket.getsockopt(_RCVMORE):
                 frame = b""

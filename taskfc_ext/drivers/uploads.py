@@ -27,6 +27,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from taskfc_ext.drivers.files import make_private_folder, open_private
 from taskfc_ext.drivers.paths import is_in_memory, payloads_of, uploads_of
@@ -160,10 +161,18 @@ class LargePayloads:
     def __init__(self, journal: Callable[[], Path], name: str) -> None:
         self._journal = journal
         self._folder = UploadFolder(lambda: uploads_of(journal()), name)
+        self._shared: WeakValueDictionary[bytes, UploadedFile] = WeakValueDictionary()
 
     def write(self, parts: Iterable[bytes | memoryview], *, what: str, report: Report | None = None) -> UploadedFile:
         """Write a payload that is to be sent, as `UploadFolder.write` does."""
         return self._folder.write(parts, what=what, report=report)
+
+    def share(self, digest: bytes, write: Callable[[], UploadedFile]) -> UploadedFile:
+        """Return the file of the payload with this digest; `write` makes it, unless somebody holds it still."""
+        file = self._shared.get(digest)
+        if file is None or not file.exists:
+            file = self._shared[digest] = write()
+        return file
 
     def read(self, payload: Payload) -> Content:
         """Return a received payload; one in a file as `read_payload` does.
@@ -190,7 +199,7 @@ class UploadedFile:
         upload: stands for it in messages.
     """
 
-    __slots__ = ("_path", "_pid", "_remove", "upload")
+    __slots__ = ("__weakref__", "_path", "_pid", "_remove", "upload")
 
     def __init__(self, upload: Upload, path: Path, remove: Callable[[str], object] = os.unlink) -> None:
         self.upload = upload

@@ -42,6 +42,19 @@ def pack(messages: Iterable[Message]) -> Iterator[bytes]:
         yield _HEADER.pack(_LIST, len(some)) + b"".join(some)
 
 
+def check_sendable(message: Message) -> None:
+    """Refuse a client's message that cannot be sent: it would end the connection, and so would each repetition.
+
+    Raises:
+        TypeError, ValueError, OverflowError: a field cannot be encoded.
+        ProtocolError: it is too large; the text has the figures.
+    """
+    size = _HEADER.size + len(_encoder.encode(message))
+    if size > MAX_CLIENT_FRAME:
+        text = f"this {type(message).__name__} request takes {size:,} bytes, over the limit of {MAX_CLIENT_FRAME:,}"
+        raise ProtocolError(text, hint="divide it into several")
+
+
 def check_fields(kind: type[Message], fields: Mapping[str, object]) -> None:
     """Refuse fields that `kind` does not permit: the peer would refuse the whole frame, and other requests with it.
 

@@ -12,7 +12,7 @@ OsText = Annotated[bytes, Meta(max_length=2**20)]
 """Paths and environment variables: bytes for the system, not necessarily UTF-8."""
 
 
-Edits = tuple[tuple[OsText, OsText | None], ...]
+Edits = tuple[tuple[OsText, bytes | None], ...]
 """Changes of an environment, by name: the new value of a variable, or `None` for one that is removed."""
 
 

@@ -339,22 +339,27 @@ def test_a_reference_within_another_message_is_refused(field):
     assert desk.received == []
 
 
-@pytest.mark.parametrize("field", CARRIERS)
-def test_a_file_within_another_message_is_made_one_of_the_store(field):
+def test_a_file_within_a_broadcast_is_made_one_of_the_store():
     desk = Desk()
-    desk.endpoint._stage = lambda bodies: tuple(PayloadRef("2", 5) for _ in bodies)
-    assert desk.send(with_body(field, Upload("a", "1", 5))) == []
-    assert desk.received == [with_body(field, PayloadRef("2", 5))]
+    desk.endpoint._stage_code = lambda define: said.Define(define.digest, PayloadRef("2", 5))
+    assert desk.send(with_body("modules", Upload("a", "1", 5))) == []
+    assert desk.received == [with_body("modules", PayloadRef("2", 5))]
 
 
-@pytest.mark.parametrize("field", CARRIERS)
-def test_a_file_within_another_message_that_is_gone_is_refused(field):
-    def lose(bodies):
+def test_a_file_within_a_retry_stays_as_it_is_until_its_tasks_are_recalled():
+    desk = Desk()
+    desk.endpoint._stage_code = lambda define: pytest.fail("a commit in between removes what is staged")
+    assert desk.send(with_body("context", Upload("a", "1", 5))) == []
+    assert desk.received == [with_body("context", Upload("a", "1", 5))]
+
+
+def test_a_file_within_a_broadcast_that_is_gone_is_refused():
+    def lose(define):
         raise UploadGone("it is gone")
 
     desk = Desk()
-    desk.endpoint._stage = lose
-    (refusal,) = desk.send(with_body(field, Upload("a", "1", 5)))
+    desk.endpoint._stage_code = lose
+    (refusal,) = desk.send(with_body("modules", Upload("a", "1", 5)))
     assert (refusal.seq, refusal.error) == (7, ErrorKind.NOT_ALLOWED)
     assert desk.received == []
 

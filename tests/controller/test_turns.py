@@ -230,6 +230,14 @@ def test_dropped_messages_are_freed_in_portions():
             Seen.n += 1
 
     turns: Turns[Seen] = Turns()
+    for _ in range(100):  # however much is dropped in each turn, there is a bound
+        turns.add(A, [Seen() for _ in range(2 * FREED_A_TURN)], 0, 0.0)
+        turns.forget(A)
+        turns.end_turn()
+    assert 100 * 2 * FREED_A_TURN - Seen.n <= 8 * 2 * FREED_A_TURN
+    while turns.next_at(5.0) == 5.0:
+        turns.end_turn()
+    Seen.n = 0
     turns.add(A, [Seen() for _ in range(2 * FREED_A_TURN + 1)], 0, 0.0)
     turns.forget(A)
     freed = []

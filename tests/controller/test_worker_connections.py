@@ -44,11 +44,11 @@ def test_of_a_worker_that_has_ended_nothing_is_kept():
     workers.connect(b"one", ONE, 1)
     workers.connect(b"two", ONE, 2)
     workers.connect(b"other", TWO, 1)
-    assert workers.end(ONE) == {b"two"}
-    assert workers.end(ONE) == set()
+    assert workers.end(ONE) == b"two"
+    assert workers.end(ONE) is None
     assert workers.identity_of(TWO) == b"other"
     workers.forget(b"other")
-    assert workers.end(TWO) == set()
+    assert workers.end(TWO) is None
     assert vars(workers) == empty
 
 

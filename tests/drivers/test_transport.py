@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from taskfc_ext.drivers.transport import Dealer, Router
+from taskfc_ext.drivers.transport import JUNK_AT_ONCE, Dealer, Router
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import ClientMessage, ControllerMessage, Define, QueueStatus, Reply
 from taskfc_ext.protocol.codec import from_controller
@@ -72,6 +72,17 @@ def test_frames_of_ignored_peers_are_empty(folder: Path) -> None:
     assert [frame for identity, frame in received if identity == peer] == [b"", b""]
     frames = [frame for identity, frame in received if identity != peer]
     assert [codec.from_client.decode(frame) for frame in frames] == [[QueueStatus(seq=2)], [QueueStatus(seq=3)]]
+
+    def send_many(n: int) -> None:
+        for seq in range(n):
+            ignored.send([QueueStatus(seq=1 + seq)])
+            other.send([QueueStatus(seq=1 + seq)])
+
+    send_many(3 * JUNK_AT_ONCE)
+    time.sleep(0.2)
+    received = router.receive(100, is_ignored=peer.__eq__)
+    assert [identity for identity, _ in received].count(peer) == JUNK_AT_ONCE
+    assert len(received) >= 2 * JUNK_AT_ONCE - 1
     for dealer in (ignored, other):
         dealer.close()
     router.close()

@@ -17,7 +17,7 @@ from taskfc_ext.protocol import codec
 from taskfc_ext.protocol import supervisor_messages as supervised
 from taskfc_ext.protocol import worker_messages as worked
 from taskfc_ext.protocol.codec import FrameDecoder
-from taskfc_ext.protocol.limits import MAX_BATCH, MAX_IDS, MAX_MESSAGES, MAX_SHARED_FRAME
+from taskfc_ext.protocol.limits import MAX_BATCH, MAX_CLIENT_FRAME, MAX_IDS, MAX_MESSAGES, MAX_SHARED_FRAME
 from taskfc_ext.protocol.payloads import Failure, PayloadRef, Reason, decode_failure, encode_failure
 from taskfc_ext.protocol.records import Record, decode_record, encode_record
 from taskfc_ext.protocol.spec import Kind, Recovery, Spec
@@ -125,6 +125,17 @@ def test_small_messages_of_a_client_share_frames_and_large_ones_have_their_own(s
     for frame, some in zip(frames, received, strict=True):
         if len(some) == 1:
             assert codec.from_client.decode_one(frame) == some[0]
+
+
+def test_a_message_that_is_too_large_for_a_frame_is_refused_with_its_size():
+    fits = said.Retry(seq=1, taskid=1, context=said.Define(b"c" * 16, bytes(MAX_CLIENT_FRAME - 200)))
+    codec.check_sendable(fits)
+    assert codec.from_client.decode(next(codec.pack([fits]))) == [fits]
+    too_large = msgspec.structs.replace(fits, context=said.Define(b"c" * 16, bytes(MAX_CLIENT_FRAME)))
+    with pytest.raises(
+        ProtocolError, match=r"this Retry request takes 20,971,6\d\d bytes, over the limit of 20,971,520"
+    ):
+        codec.check_sendable(too_large)
 
 
 @pytest.mark.parametrize("kind", typing.get_args(Record), ids=lambda kind: kind.__name__)

@@ -156,7 +156,7 @@ def test_a_killed_worker_and_a_killed_controller_lose_no_gpu(
     one.result(DEADLINE)
     kill_and_wait(shared_farm.pid)
     assert third.result(DEADLINE) in GPUS
-    [worker] = [worker for worker in client.workers() if worker.running == other.taskid]
+    [worker] = until(lambda: [each for each in client.workers() if each.running == other.taskid], "it has reconnected")
     os.kill(worker.pid, signal.SIGKILL)
     (tmp_path / "go").touch()
     assert other.result(DEADLINE)[0] in GPUS

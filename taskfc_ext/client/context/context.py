@@ -22,7 +22,6 @@ from taskfc_ext.client.context.pauses import last_submission
 from taskfc_ext.drivers.environment import AT_START, sendable
 from taskfc_ext.drivers.user_folder import is_installed
 from taskfc_ext.lru import ByteLRU
-from taskfc_ext.protocol.client_messages import Define
 from taskfc_ext.protocol.context import Context, Edits, edits_between, encode_context
 from taskfc_ext.settings.travel import LOG_MARK, Marks, getcontext, getlimit, root_cache
 from taskfc_ext.settings.travel import here as settings_here
@@ -167,17 +166,6 @@ def _unknown(context: EncodedContext) -> bool:
 is_current: Callable[[EncodedContext], bool] = _unknown
 """Tells whether `read_context()` would return this context, without a look at files and slow settings. To be called as
 `context.is_current`: each look replaces it."""
-
-
-def make_fields(cell: str = "") -> dict[str, Any]:
-    """Return the fields of a request for the context of now, with all modules that are known to be needed.
-
-    Args:
-        cell: source in the request; the modules that it imports are included.
-    """
-    here = read_context(cell)
-    modules = tuple([Define(digest, body) for digest, body in here.modules])
-    return {"context": Define(here.digest, here.body), "modules": modules}
 
 
 def _place(cwd: str, settings: bytes) -> tuple[EncodedContext, Sources]:

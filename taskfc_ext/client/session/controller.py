@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from taskfc_ext.client.context import context
 from taskfc_ext.client.farm.interface import Farm
 from taskfc_ext.client.farm.silence import wait_for_answer
 from taskfc_ext.client.future.future import TaskFuture
@@ -32,6 +31,7 @@ from taskfc_ext.client.session.pending import Call, Flush, settle
 from taskfc_ext.client.session.replies import Answer, value_of
 from taskfc_ext.client.session.size import Follower
 from taskfc_ext.client.session.watch import QueueWatch
+from taskfc_ext.client.submit.sending import make_fields
 from taskfc_ext.drivers.uploads import LargePayloads, Sent, UploadedFile
 from taskfc_ext.errors import ControllerUnavailable, UnknownTask
 from taskfc_ext.protocol import codec
@@ -129,6 +129,10 @@ class RemoteController:
         self.check_may_wait()
         with long_upload(what) as report:
             return self.payloads.write(parts_of(body), what=what, report=report)
+
+    def share(self, digest: bytes, body: bytes, *, what: str) -> UploadedFile:
+        """Return the file of a large body that many messages name, see `Uploader.share`."""
+        return self.payloads.share(digest, lambda: self.upload(body, what=what))
 
     def send(self, future: TaskFuture) -> None:
         """Queue a task that was held."""
@@ -255,7 +259,8 @@ class RemoteController:
             taskid: the finished task.
             here: in the context of now, if it was submitted from this notebook or script.
         """
-        pairs: list[tuple[int, int]] = await self.ask(Retry, taskid=taskid, **(context.make_fields() if here else {}))
+        fields, _files = make_fields(self) if here else ({}, [])
+        pairs: list[tuple[int, int]] = await self.ask(Retry, taskid=taskid, **fields)
         return dict(pairs)
 
     async def retry(self, taskid: int, like: Template | None = None) -> TaskFuture:
@@ -277,7 +282,7 @@ class RemoteController:
         """
         require_accepted(futures)
         await self.check_store(futures)
-        fields = context.make_fields()
+        fields, _files = make_fields(self)
         answers = [self.call(Retry, taskid=future.taskid, **fields) for future in futures]
         follows = []
         for future, answer in zip(futures, answers, strict=True):
@@ -374,7 +379,7 @@ class RemoteController:
 
     def _send(self, call: Call, *, ahead: bool = False) -> concurrent.futures.Future[Answer]:
         self.check_may_wait()
-        codec.encode([call.message(0)])  # an encoding error is raised here; later it would end the link
+        codec.check_sendable(call.message(0))
         if ahead:
             self._in_loop(self._connection.ask, call)
         else:

@@ -106,7 +106,7 @@ class Subscriber:
         if not self._connection.can_ask:
             raise self._unavailable_error()
         call = Call(kind, fields)
-        codec.encode([call.message(0)])  # fields that cannot be sent are an error here; later they would end the link
+        codec.check_sendable(call.message(0))
         ended: asyncio.Future[None] = self._loop.create_future()
         call.answer.add_done_callback(lambda _: None if ended.done() else ended.set_result(None))
         self._connection.ask(call)

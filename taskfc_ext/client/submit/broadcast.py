@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from taskfc_ext import serialize
-from taskfc_ext.client.context import context
 from taskfc_ext.client.submit.labels import label_of, label_of_source
-from taskfc_ext.client.submit.sending import Uploader, to_send
+from taskfc_ext.client.submit.sending import Uploader, make_fields, to_send
 from taskfc_ext.drivers.uploads import in_message
 from taskfc_ext.errors import BroadcastFailed, UnpicklableArgument
 from taskfc_ext.protocol.client_messages import Broadcast, Request
@@ -39,9 +38,10 @@ async def send_broadcast(
     """
     fields = _fields(code_or_function, names, settings)
     what = f"the broadcast {fields['label']}"
-    # their files stay until the answer has come, since the message may have to be repeated
+    # the files stay until the answer has come, since the message may have to be repeated
+    here, _files = make_fields(remote, code_or_function if isinstance(code_or_function, str) else "")
     code, body = to_send(remote, fields.pop("code"), what), to_send(remote, fields.pop("body"), what)
-    return int(await remote.ask(Broadcast, code=in_message(code), body=in_message(body), **fields))
+    return int(await remote.ask(Broadcast, code=in_message(code), body=in_message(body), **fields, **here))
 
 
 def _fields(code_or_function: object, names: Mapping[str, Any] | None, settings: CellOptions | None) -> dict[str, Any]:
@@ -67,8 +67,7 @@ def _fields(code_or_function: object, names: Mapping[str, Any] | None, settings:
             f"the broadcast {label} is {len(code) + len(body):,} bytes pickled, over the limit of {MAX_BROADCAST:,}",
             hint="write the data to a file, and let the broadcast read it",
         )
-    source = code_or_function if isinstance(code_or_function, str) else ""
-    return {"code_kind": kind, "label": label, "code": code, "body": body, **context.make_fields(source)}
+    return {"code_kind": kind, "label": label, "code": code, "body": body}
 
 
 def workers_that_ran(number: int, report: BroadcastReport) -> int:

@@ -16,7 +16,7 @@ from taskfc_ext.client.future.template import Owner, Template
 from taskfc_ext.client.future.template_cache import LastFunction, TemplateCache
 from taskfc_ext.client.submit.labels import label_of, label_of_source, shorten
 from taskfc_ext.client.submit.options import Options, Task, check_no_option
-from taskfc_ext.client.submit.sending import Uploader, to_send
+from taskfc_ext.client.submit.sending import Uploader, context_to_send, to_send
 from taskfc_ext.drivers.uploads import Sent, UploadedFile
 from taskfc_ext.errors import UnpicklableArgument
 from taskfc_ext.protocol.limits import MAX_RECOVERY
@@ -274,7 +274,7 @@ class Submitter:
                 label=label,
                 name=self.options.name,
                 defines=[
-                    *self._context.defines,
+                    *context_to_send(self._sink, self._context),
                     *((name, to_send(self._sink, body, f"the code of {label}")) for name, body in defines),
                 ],
                 after=self._after,
