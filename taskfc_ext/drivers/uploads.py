@@ -117,7 +117,7 @@ class UploadFolder:
                     size = write_new(self._folder / file, parts, reserve=reserve, report=report)
                 except FileExistsError:
                     continue  # of a forked child that writes here, too
-                return UploadedFile(Upload(self.name, file, size), self._folder / file)
+                return UploadedFile(Upload(self.name, file, size), self._folder / file, self._remove)
         except OSError as error:
             raise cannot_write(what, self._folder, error) from error
 
@@ -137,17 +137,29 @@ class UploadFolder:
         if old >= 0:
             os.close(old)
 
+    def _remove(self, path: str) -> None:
+        """Remove a file. As a part of each file it keeps this object, so the folder goes after the last of them."""
+        os.unlink(path)
+
     def close(self) -> None:
-        """Remove the folder, unless some of its files are still on their way."""
+        """Remove the folder; one with files that are still needed goes with the last of them."""
         if self._lock >= 0 and os.getpid() == self._pid:
-            lock, self._lock = self._lock, -1
-            with contextlib.suppress(OSError):
+            try:
                 os.rmdir(self._folder)
+            except OSError as error:
+                if error.errno == errno.ENOTEMPTY:
+                    return
+            self._unlock()
+
+    def _unlock(self) -> None:
+        lock, self._lock = self._lock, -1
+        if lock >= 0:
             os.close(lock)
 
     def __del__(self) -> None:
         with contextlib.suppress(Exception):  # the interpreter may be exiting
             self.close()
+            self._unlock()
 
 
 class LargePayloads:

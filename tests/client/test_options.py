@@ -32,6 +32,9 @@ class Sink:
         self.submitted.append((template, body))
         return TaskFuture(template, body)
 
+    def share(self, digest: bytes, body: bytes, *, what: str) -> bytes:
+        return body
+
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"nobody may ask for {name}")
 

@@ -112,6 +112,18 @@ def test_the_folder_goes_with_its_sender_once_it_is_empty(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_folder_of_a_closed_sender_goes_with_the_last_of_its_files(tmp_path: Path) -> None:
+    folder = UploadFolder(lambda: tmp_path, "c1")
+    files = [folder.write([b"x"], what="it") for _ in range(2)]
+    folder.close()
+    del folder
+    remove_dead(tmp_path, for_seconds=-1)
+    for n_left in (2, 1):
+        assert len(list((tmp_path / "c1").iterdir())) == n_left
+        files.pop()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_that_was_removed_is_made_again(tmp_path: Path) -> None:
     folder = UploadFolder(lambda: tmp_path / "uploads", "c1")
     file = folder.write([b"x"], what="it")
