@@ -193,7 +193,7 @@ def start(
         ),
     )
     aside: Path | None = None
-    running = farm.connection() is not None
+    running = farm.is_served()
     if running and engine is not None:
         _check_same_engine(farm, engine, resources)
     if running and store is not None and options.is_in_memory != farm.is_in_memory:

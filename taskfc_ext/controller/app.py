@@ -32,7 +32,7 @@ from taskfc_ext.drivers.process_limits import raise_file_limit
 from taskfc_ext.drivers.rescue import HeldLock
 from taskfc_ext.drivers.room import Reserve, total_bytes
 from taskfc_ext.drivers.signals import SignalQueue, is_stray, signal_queue
-from taskfc_ext.drivers.stops import note_idle_stop, note_stop
+from taskfc_ext.drivers.stops import count_stops, note_idle_stop, note_stop
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.drivers.transport import Router, finish
 from taskfc_ext.drivers.uploads import remove_dead
@@ -202,4 +202,5 @@ def _connection_info(paths: FarmPaths, supervisor_pid: int) -> ConnectionInfo:
         python=platform.python_version(),
         store=str(paths.store),
         memory=str(paths.memory or ""),
+        n_stops=count_stops(paths),
     )

@@ -46,6 +46,7 @@ class ConnectionInfo(msgspec.Struct, frozen=True, kw_only=True):
         python: the Python version of the farm.
         store: the folder of its store, which a client's own environment may not tell.
         memory: the folder of its journal where it keeps its tasks in memory only; empty: that is in its store.
+        n_stops: how often the farm had been stopped when the controller began; -1: not known.
     """
 
     name: str
@@ -61,6 +62,7 @@ class ConnectionInfo(msgspec.Struct, frozen=True, kw_only=True):
     python: str
     store: str = ""
     memory: str = ""
+    n_stops: int = -1
 
 
 def identity_of(info: ConnectionInfo) -> str:

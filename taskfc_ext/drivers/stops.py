@@ -40,6 +40,16 @@ def has_stopped_idle(paths: FarmPaths) -> bool:
     return paths.idle_stop.exists()
 
 
+def is_stopping(paths: FarmPaths, n_before: int) -> bool:
+    """Return whether a farm that runs is being stopped.
+
+    Args:
+        paths: its files.
+        n_before: number of stops when its controller began; -1: not known.
+    """
+    return has_stopped_idle(paths) or n_before not in (-1, count_stops(paths))
+
+
 def forget_idle_stop(paths: FarmPaths) -> None:
     """Forget the note: the farm runs again, or somebody stops it."""
     paths.idle_stop.unlink(missing_ok=True)

@@ -27,7 +27,7 @@ def start_farm(name: str, n: int | None, folder: str) -> CommandAnswer:
     """
     farm = LocalFarm(name)
     try:
-        if farm.connection() is not None:
+        if farm.is_served():
             return CommandAnswer(ok=True, said=f"Farm {name} runs already.")
         kept = stored_options(farm.paths)
         options = kept or _first_options(folder)

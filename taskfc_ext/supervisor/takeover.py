@@ -13,7 +13,7 @@ from taskfc_ext.drivers.options_file import decode_options, read_options
 from taskfc_ext.drivers.paths import FarmPaths
 from taskfc_ext.drivers.processes import WatchedPage, sweep
 from taskfc_ext.drivers.socket_folder import FolderRefused, hold_folder, is_served, remove_below
-from taskfc_ext.drivers.stops import forget_idle_stop
+from taskfc_ext.drivers.stops import forget_idle_stop, is_stopping
 from taskfc_ext.errors import StartFailed
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.supervisor_messages import WorkerDown
@@ -37,7 +37,8 @@ def take_lock(paths: FarmPaths) -> int | None:
     fd = open_private(paths.lock)
     deadline = time.monotonic() + LOCK_TIMEOUT
     while not _try_lock(paths, fd):
-        if read_connection(paths.name) is not None:
+        found = read_connection(paths.name)
+        if found is not None and not is_stopping(paths, found.n_stops):
             os.close(fd)
             return None
         if time.monotonic() > deadline:

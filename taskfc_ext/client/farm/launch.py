@@ -21,7 +21,7 @@ from taskfc_ext.drivers.memory_folder import make_memory_folder, place_store
 from taskfc_ext.drivers.options_file import read_options
 from taskfc_ext.drivers.paths import FarmPaths, farm_paths, known_farms, prepare
 from taskfc_ext.drivers.processes import environment_outside_farms, python_command
-from taskfc_ext.drivers.stops import count_stops, has_stopped_idle
+from taskfc_ext.drivers.stops import count_stops, has_stopped_idle, is_stopping
 from taskfc_ext.errors import ControllerLost, ControllerStopped, ControllerUnavailable, StartFailed
 from taskfc_ext.protocol.launch import LaunchRequest, LaunchStatus, decode_status, words_of
 from taskfc_ext.protocol.options import FarmOptions
@@ -113,6 +113,11 @@ class LocalFarm:
         """Return the content of its connection file; `None` when it does not run."""
         collect_children()
         return read_connection(self._name)
+
+    def is_served(self) -> bool:
+        """Return whether it runs, and is not being stopped: a start of one that is waits for its end."""
+        found = self.connection()
+        return found is not None and not is_stopping(self.paths, found.n_stops)
 
     def socket(self) -> Path:
         """Return the controller's socket for clients."""
