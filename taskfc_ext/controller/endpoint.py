@@ -205,19 +205,19 @@ class FCTaskControllerFromTaskController:
             case said.Submit(bodies=bodies) if may_be_large(n_bytes, bodies):
                 return msgspec.structs.replace(message, bodies=self._stage(bodies))
             case said.Define():
-                return self._staged(message, n_bytes)
+                return self._code_in_store(message, n_bytes)
             case said.Broadcast():
                 return msgspec.structs.replace(
                     message,
-                    context=None if message.context is None else self._staged(message.context, n_bytes),
-                    modules=tuple([self._staged(define, n_bytes) for define in message.modules]),
+                    context=None if message.context is None else self._code_in_store(message.context, n_bytes),
+                    modules=tuple([self._code_in_store(define, n_bytes) for define in message.modules]),
                     code=self._read(message.code),
                     body=self._read(message.body),
                 )
             case _:
                 return message
 
-    def _staged(self, define: said.Define, n_bytes: int) -> said.Define:
+    def _code_in_store(self, define: said.Define, n_bytes: int) -> said.Define:
         return self._stage_code(define) if may_be_large(n_bytes, (define.body,)) else define
 
     def cut_off(self, connection: Connection, text: str) -> Refused:
