@@ -108,10 +108,14 @@ def unlock(fd: int) -> None:
 
 
 def bytes_in(folder: Path) -> int:
-    """Return the bytes of all files in a folder and its subfolders; files that vanish meanwhile count nothing."""
-    total = 0
+    """Return the bytes of all files in a folder and its subfolders, of one with several names once.
+
+    Files that vanish meanwhile count nothing.
+    """
+    sizes: dict[tuple[int, int], int] = {}
     for parent, _, names in os.walk(folder):
         for name in names:
             with suppress(OSError):
-                total += os.lstat(os.path.join(parent, name)).st_size
-    return total
+                found = os.lstat(os.path.join(parent, name))
+                sizes[found.st_dev, found.st_ino] = found.st_size
+    return sum(sizes.values())

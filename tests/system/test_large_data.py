@@ -220,6 +220,7 @@ def test_without_room_a_submission_says_so_and_the_farm_goes_on(
     client: BlockingTaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     array = np.zeros(N)
+    assert (client.submit(total, array).result(), client.submit(abs, -1).result()) == (0, 1)  # large modules are there
 
     def write(*args: object) -> int:
         raise OSError(28, os.strerror(28))
