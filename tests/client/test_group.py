@@ -219,6 +219,8 @@ def test_a_notebook_keeps_the_group_of_an_interrupted_map(farm: FakeFarm, client
 
     notebook = Notebook()
     farm.controller.running = False
+    client.map_async(double, [0])  # the first submission writes the modules of this process: longer than the timer runs
+    client.flush(DEADLINE)
     front.set_front(notebook)
     previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
     try:
