@@ -72,7 +72,7 @@ chaos: $(VENV)/.stamp-test frontend ## kill -9 of everything, again and again (C
 	$(BIN)/python -m tests.engines.chaos --runs $(or $(COUNT),10)
 	for i in $$(seq $(or $(COUNT),20)); do echo "round $$i"; $(BIN)/python -m pytest -q -x tests/system $(ARGS) || exit 1; done
 
-crashes: $(VENV)/.stamp-test ## the controller killed at each commit of 23 scripts, and again while it recovers (POINTS=60000: half an hour)
+crashes: $(VENV)/.stamp-test ## the controller killed at each commit of 24 scripts, and again while it recovers (POINTS=60000: half an hour)
 	$(BIN)/python -m tests.controller.every_crash --points $(or $(POINTS),60000) $(if $(SEED),--seed $(SEED))
 
 damage: $(VENV)/.stamp-test ## stores damaged at random, 10,000 times: nothing may be silently different (CASES=, LOGS=, SEED=)

@@ -118,7 +118,6 @@ class Controller:
         self._reception.probe_after = min(PROBE_AFTER, scheduler.farm.limits.idle or PROBE_AFTER)
         self._client_identity: dict[Session, bytes] = {}
         self._worker_connections = WorkerConnections()
-        self._hears_junk = False
         self._records: list[Record] = []
         self._effects: list[Effects] = []
         self._wake_at: float | None = None
@@ -203,8 +202,6 @@ class Controller:
             self._receive_from_supervisor()
         if self._workers.socket in ready or self._late_frames:
             self._receive_from_workers()
-            if self._hears_junk:
-                self._listening.rest(self._workers.socket, self._now().mono)
         if self._clients.socket in ready:
             self._reception.receive(self._now())
             if self._reception.hears_junk:
@@ -255,7 +252,6 @@ class Controller:
             self._take(self._scheduler.handle(FromParent(death), self._now()))
 
     def _receive_from_workers(self) -> None:
-        self._hears_junk = False
         if self._room.is_deaf:
             return
         late, self._late_frames = self._late_frames, []
@@ -266,13 +262,13 @@ class Controller:
             return
         for at, (identity, frame) in enumerate(frames):
             if self._worker_connections.is_ignored(identity):
-                self._hears_junk = True
+                self._listening.rest(self._workers.socket, now.mono)
                 continue
             try:
                 messages = [self._staging.values(frame, message) for message in codec.from_worker.decode(frame)]
             except ProtocolError as error:
                 self._worker_connections.note_junk(identity)
-                self._hears_junk = True
+                self._listening.rest(self._workers.socket, now.mono)
                 self._junk_log.warning(
                     now.mono, "a worker's frame is not understood: peer=%s %s", identity.hex(), error
                 )

@@ -256,7 +256,8 @@ class Router:
         `is_ignored` accepts, which are not even copied. After `JUNK_AT_ONCE` of one of these it returns.
         """
         received: list[tuple[bytes, bytes]] = []
-        socket, n_bytes, n_ignored = self.socket, 0, dict[bytes, int]()
+        n_ignored: dict[bytes, int] = {}
+        socket, n_bytes = self.socket, 0
         while len(received) < at_most and n_bytes < enough and _is_readable(socket):
             identity = socket.recv(_NOBLOCK)
             frame = b""

@@ -154,6 +154,28 @@ def check_retried_once(farm: WireFarm) -> None:
     assert farm.scheduler.farm.names == {"again": 4}
 
 
+def retry_with_new_code(farm: WireFarm) -> None:
+    farm.retry = farm.alice.ask(said.Retry, taskid=0, context=said.Define(THIRD, large(b"n")))
+
+
+def retry_beside_another(farm: WireFarm) -> None:
+    retry_with_new_code(farm)
+    farm.bob.submit(b"a")  # committed in the same turn, before the task is recalled
+
+
+def retry_again_if_full(farm: WireFarm) -> None:
+    answer = farm.alice.answers[farm.retry]
+    if isinstance(answer, said.Refused):
+        assert answer.error is said.ErrorKind.STORAGE_FULL
+        retry_with_new_code(farm)
+
+
+def check_new_code(farm: WireFarm) -> None:
+    ((old, new),) = farm.alice.answers[farm.retry].value
+    assert (old, new in (1, 2)) == (0, True)
+    assert farm.store.batch_of(new).spec.context == THIRD
+
+
 SCRIPTS = {
     "a batch": Script(
         [lambda farm: farm.alice.submit(b"a", b"b", b"c"), lambda farm: farm.bob.submit(b"d")],
@@ -270,6 +292,11 @@ SCRIPTS = {
         {0: "error", 1: value(b"x"), 2: "dependency", 3: "dependency",
          4: value(b"fail, then work"), 5: value(b"y"), 6: value(b"z")},
         check=check_retried_once,
+    ),
+    "running again with new large code": Script(
+        [lambda farm: farm.alice.submit(b"a"), retry_beside_another, retry_again_if_full],
+        {0: value(b"a"), 1: value(b"a"), 2: value(b"a")},
+        check=check_new_code,
     ),
     "broadcasts": Script(
         [

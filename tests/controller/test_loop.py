@@ -34,7 +34,7 @@ from taskfc_ext.protocol.client_messages import (
 from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.infos import Details, SubmittedTask
 from taskfc_ext.protocol.limits import MAX_UNHANDLED
-from taskfc_ext.protocol.payloads import Failure, Outcome, PayloadRef, Reason, decode_failure, encode_failure
+from taskfc_ext.protocol.payloads import Failure, Outcome, PayloadRef, Reason, Upload, decode_failure, encode_failure
 from taskfc_ext.protocol.spec import Kind, OnLost, Recovery, Spec
 from taskfc_ext.protocol.worker_messages import Finished, PropertiesChanged, Ready, Run
 from tests.controller.wire import CODE, ERROR, PYTHON, WireFarm, WireWorker
@@ -579,6 +579,19 @@ def test_the_code_of_a_retry_outlives_a_commit_before_its_tasks_are_recalled(far
     assert farm.alice.answers[seq] == Reply(seq, [[0, 2]])
     farm.pump()
     assert farm.alice.ends[2] == ("", b"value of x")
+
+
+def test_a_retry_whose_file_is_gone_is_refused(farm):
+    farm.alice.submit(b"x")
+    farm.pump()
+    seq = farm.alice.ask(Retry, taskid=0, context=said.Define(b"n" * 16, Upload("c1", "1", LARGE)))
+    farm.pump()
+    refusal = farm.alice.answers[seq]
+    assert (refusal.seq, refusal.error) == (seq, ErrorKind.NOT_ALLOWED)
+    assert "the file with the code or the arguments is gone" in refusal.message
+    farm.alice.submit(b"y")
+    farm.pump()
+    assert farm.alice.ends[1] == ("", b"value of y")
 
 
 # peers without manners
