@@ -56,7 +56,10 @@ def _sqlite_code(error: BaseException) -> int:
 
 
 def free_bytes(folder: Path) -> int:
-    """Return the bytes that this user may still write to the disk of `folder`; 0 if that is not known."""
+    """Return the bytes that this user may still write to the disk of `folder`; 0 if that is not known.
+
+    Of a folder that is missing, the disk on which it would be made: a store that was removed is no full disk.
+    """
     disk = _disk_of(folder)
     return 0 if disk is None else disk.f_bavail * disk.f_frsize
 
@@ -68,10 +71,14 @@ def total_bytes(folder: Path) -> int:
 
 
 def _disk_of(folder: Path) -> os.statvfs_result | None:
-    try:
-        return os.statvfs(folder)
-    except OSError:
-        return None
+    for place in (folder, *folder.parents):
+        try:
+            return os.statvfs(place)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return None
+    return None
 
 
 def storage_full(folder: Path, why: BaseException | None = None, *, wanted: int = 0) -> StorageFull:

@@ -6,12 +6,14 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from taskfc_ext import TaskClient, start
+from taskfc_ext.controller.room import LOOK_EVERY
 from taskfc_ext.drivers.connection_file import read_connection
 from taskfc_ext.drivers.paths import farm_paths
 from tests.processes import DEADLINE, kill_and_wait, until
@@ -72,6 +74,16 @@ def test_what_was_accepted_outlives_removed_files_and_then_all_processes(home: P
         assert [client.future(taskid).result(DEADLINE) for taskid in taskids] == [1, None, 2, "done"]
         assert min(worker.worker for worker in client.workers()) > max(workers), "ids of workers are never used again"
         client.stop()
+
+
+def test_a_removed_store_is_no_full_disk(home: Path) -> None:
+    with start(1) as farm, farm.client() as client:
+        for n in range(3):
+            assert client.submit(abs, -n).result(DEADLINE) == n
+            shutil.rmtree(farm_paths("default").store)
+            time.sleep(2 * LOOK_EVERY)  # the next message comes when the room is looked at
+            assert client.submit(abs, -n).result(DEADLINE) == n
+        assert "no room" not in farm_paths("default").controller_log.read_text()
 
 
 def test_a_farm_whose_lock_is_removed_stays_the_only_one(home: Path) -> None:
