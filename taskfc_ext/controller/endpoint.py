@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from taskfc_ext.controller.failed_requests import FailedRequests
 from taskfc_ext.controller.interface import TaskController
 from taskfc_ext.controller.staging import refuse_missing_file
 from taskfc_ext.core.effects import Effects
@@ -128,6 +129,7 @@ class FCTaskControllerFromTaskController:
 
     Args:
         taskController: makes the decisions; the scheduler.
+        failed: the requests that are refused, as controllers have failed at them; it is told which one is handled.
         stage: puts large arguments into files and returns references in their place.
         read: returns the content of what may stand in a file.
         stage_code: the same for the body of code.
@@ -136,12 +138,14 @@ class FCTaskControllerFromTaskController:
     def __init__(
         self,
         taskController: TaskController,
+        failed: FailedRequests,
         *,
         stage: Callable[[tuple[Payload, ...]], tuple[Payload, ...]] = tuple,
         read: Callable[[bytes | Upload], bytes] = _content_in_message,
         stage_code: Callable[[said.Define], said.Define] = lambda define: define,
     ) -> None:
         self._task_controller = taskController
+        self._failed = failed
         self._stage = stage
         self._read = read
         self._stage_code = stage_code
@@ -184,6 +188,7 @@ class FCTaskControllerFromTaskController:
             refusal = self._refusal(connection, message)
         if refusal is not None or connection.session is None:
             return Handled(refusal=refusal)
+        self._failed.handled = (connection.session, message.seq) if isinstance(message, said.Request) else None
         try:
             message = self._with_staged(message, n_bytes)
         except UploadGone as error:
@@ -250,6 +255,9 @@ class FCTaskControllerFromTaskController:
         seq = message.seq if isinstance(message, said.Request) else 0
         if connection.session is None:
             return Refused(seq, ErrorKind.SAY_HELLO, "a connection begins with Hello", "send Hello first")
+        failed = self._failed.refusal(connection.session, seq)
+        if failed is not None:
+            return failed
         if connection.foreign and _carries_code(message):
             text = (
                 f"this client runs {connection.foreign}, this farm {os.fsdecode(EXECUTABLE)}: what is installed there "

@@ -12,6 +12,7 @@ import zmq
 
 from taskfc_ext.controller.answers import Answers
 from taskfc_ext.controller.endpoint import FCTaskControllerFromTaskController
+from taskfc_ext.controller.failed_requests import FailedRequests
 from taskfc_ext.controller.listening import Listening
 from taskfc_ext.controller.outbox import Outbox
 from taskfc_ext.controller.rare_log import RareLog
@@ -42,7 +43,7 @@ from taskfc_ext.protocol.client_messages import Refused, Welcome
 from taskfc_ext.protocol.ids import PROTOCOL, Session, WorkerId
 from taskfc_ext.protocol.infos import NoRoom
 from taskfc_ext.protocol.records import Record
-from taskfc_ext.protocol.supervisor_messages import FromSupervisor, Shutdown, WorkerDown
+from taskfc_ext.protocol.supervisor_messages import FromSupervisor, RequestFailed, Shutdown, ToSupervisor, WorkerDown
 from taskfc_ext.protocol.worker_messages import Committed, Ready, WorkerMessage
 from taskfc_ext.version import __version__
 
@@ -106,10 +107,15 @@ class Controller:
         self._clients = clients
         self._workers = workers
         self._supervisor = supervisor
+        self._failed = FailedRequests()
         endpoint = FCTaskControllerFromTaskController(
-            scheduler, stage=self._staging.arguments, read=self._staging.content, stage_code=self._staging.code
+            scheduler,
+            self._failed,
+            stage=self._staging.arguments,
+            read=self._staging.content,
+            stage_code=self._staging.code,
         )
-        self._reception = Reception(clients, endpoint, stopwatch, self._room.expect)
+        self._reception = Reception(clients, endpoint, self._failed, stopwatch, self._room.expect)
         self._to_clients = self._reception.outbox
         self._junk_log = RareLog(logger)
         self._lies_log = RareLog(logger)
@@ -125,8 +131,8 @@ class Controller:
         self._next_socket_check = 0.0
         self._ended = False
         self._signals_fd = -1
-        self._receive_signals: Callable[[], None] = _nothing
-        self._note_shutdown: Callable[[bool], None] = _note_nothing
+        self._receive_signals: Callable[[], None] = lambda: None
+        self._note_shutdown: Callable[[bool], None] = lambda is_idle: None
         self._chores: list[Callable[[], None]] = []
         self._late_news: list[FromSupervisor] = []
         self._late_frames: list[tuple[bytes, bytes]] = []
@@ -182,8 +188,9 @@ class Controller:
         Raises:
             SupervisorLost: the supervisor is gone.
         """
-        while not self._ended:
-            self.turn()
+        with self._failed.reporting(self._tell_supervisor):
+            while not self._ended:
+                self.turn()
         _log_repairs(self._scheduler.handle(Audit(), self._now()))  # most farms of tests live for one audit only
 
     def turn(self) -> None:
@@ -238,7 +245,9 @@ class Controller:
             return
         deaths = [message for message in messages if isinstance(message, WorkerDown)]
         for message in messages:
-            if not isinstance(message, WorkerDown):
+            if isinstance(message, RequestFailed):
+                self._failed.note(message)
+            elif not isinstance(message, WorkerDown):
                 self._take(self._scheduler.handle(FromParent(message), self._now()))
         if deaths:
             self._receive_from_workers()  # a result that a worker sent before its death counts
@@ -308,6 +317,7 @@ class Controller:
                 self._welcome_client(handled.opened, connection.identity)
             if handled.effects is not None:
                 self._take(handled.effects)
+        self._failed.handled = None
 
     def _welcome_client(self, session: Session, identity: bytes) -> None:
         old = self._client_identity.get(session)
@@ -358,8 +368,7 @@ class Controller:
                 if client is None:
                     return  # it asks again after it has reconnected
                 if isinstance(message, ToComplete):
-                    complete = partial(self._answers.complete_for_client, message)
-                    self._reception.answer(client, complete, self._now())
+                    self._reception.answer(client, message, self._answers.complete_for_client, self._now())
                 else:
                     self._to_clients.add(client, message)
             case WorkerSend(worker, order):
@@ -372,14 +381,18 @@ class Controller:
             case SupervisorSend(message):
                 if isinstance(message, Shutdown):
                     self._note_shutdown(message.idle)
-                self._supervisor.send(codec.encode([message]))
+                self._tell_supervisor(message)
             case Recall():
                 # the effects are committed in the next turn, which follows at once
-                recalled = self._staging.again(send, self._answers.recall)
+                again = partial(self._staging.again, send, self._answers.recall)
+                recalled = self._failed.run(send.session, send.request.seq, again)
                 if isinstance(recalled, Refused):
                     self._send(ClientSend(send.session, recalled))
                 else:
                     self._take(self._scheduler.handle(recalled, self._now()))
+
+    def _tell_supervisor(self, message: ToSupervisor) -> None:
+        self._supervisor.send(codec.encode([message]))
 
     def _tell_of_room(self, no_room: NoRoom | None) -> None:
         self._take(self._scheduler.handle(RoomChanged(no_room), self._now()))
@@ -435,11 +448,3 @@ def _log_repairs(effects: Effects) -> None:
         logger.error("repaired, please report it: %s", repair)
     if len(effects.repairs) > REPAIRS_LOGGED:
         logger.error("repaired, please report it: %d more", len(effects.repairs) - REPAIRS_LOGGED)
-
-
-def _nothing() -> None:
-    pass
-
-
-def _note_nothing(is_idle: bool) -> None:
-    pass

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from enum import Enum, auto
+from functools import partial
 
 from taskfc_ext.controller.endpoint import Connection, FCTaskControllerFromTaskController, Handled
+from taskfc_ext.controller.failed_requests import FailedRequests
 from taskfc_ext.controller.outbox import Outbox
 from taskfc_ext.controller.turns import Turns
+from taskfc_ext.core.effects import SendEnded, ToComplete
 from taskfc_ext.core.events import Now
 from taskfc_ext.drivers.transport import Router
 from taskfc_ext.protocol.client_messages import (
@@ -78,6 +81,7 @@ class Reception:
     Args:
         router: their socket.
         endpoint: handles each message.
+        failed: is told which request is handled.
         stopwatch: see `Surroundings`.
         expect: called with the bytes of frames and the monotonic time before they are handled.
 
@@ -93,6 +97,7 @@ class Reception:
         self,
         router: Router,
         endpoint: FCTaskControllerFromTaskController,
+        failed: FailedRequests,
         stopwatch: Callable[[], float],
         expect: Callable[[int, float], None],
     ) -> None:
@@ -103,6 +108,7 @@ class Reception:
         self.probe_after = PROBE_AFTER
         self._router = router
         self._endpoint = endpoint
+        self._failed = failed
         self._stopwatch = stopwatch
         self._expect = expect
         self._cost_of_answer = 0.0  # of the dearest of the last ones
@@ -222,10 +228,18 @@ class Reception:
 
     # sending
 
-    def answer(self, identity: bytes, make: Callable[[], Iterable[Message | None]], now: Now) -> None:
-        """Send the messages that `make` returns. What it costs to make them is charged to the receiver."""
+    def answer(
+        self, identity: bytes, message: ToComplete, complete: Callable[[ToComplete], Iterable[Message | None]], now: Now
+    ) -> None:
+        """Send what `complete` makes of `message`. What it costs to make that is charged to the receiver."""
         before = self._stopwatch()
-        self.outbox.add_made(identity, make())
+        connection = self.connections.get(identity)
+        if isinstance(message, SendEnded) or connection is None or connection.session is None:
+            made = complete(message)  # ends of tasks answer no request alone
+        else:
+            request = connection.session, message.seq
+            made = self._failed.each(*request, self._failed.run(*request, partial(complete, message)))
+        self.outbox.add_made(identity, made)
         self._charge(identity, before, now)
 
     def flush(self, now: Now) -> None:

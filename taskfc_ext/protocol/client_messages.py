@@ -417,6 +417,7 @@ class ErrorKind(StrEnum):
     RESOURCES = "resources"
     STORE = "store"
     STORAGE_FULL = "storage-full"
+    FAILED = "failed"
 
 
 class Refused(Message, frozen=True):

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from taskfc_ext.protocol.limits import MAX_ID, MAX_PRIORITY, MAX_SECONDS, MAX_WORKERS, TASK_NAME
 
-PROTOCOL = 12
+PROTOCOL = 13
 """Version of the protocol. A peer with another one is refused, with both numbers in the error."""
 
 TaskId = NewType("TaskId", int)

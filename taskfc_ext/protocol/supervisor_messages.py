@@ -64,6 +64,20 @@ class EngineState(Message, frozen=True, kw_only=True):
     n_places: int = 0
 
 
+class RequestFailed(Message, frozen=True):
+    """A controller failed while it handled this request of a client. Sent by it, and to each controller after it.
+
+    Attributes:
+        session: the client's.
+        seq: the number of the request.
+        error: the type and the text of the exception.
+    """
+
+    session: str
+    seq: int
+    error: str
+
+
 class Farm(Message, frozen=True, kw_only=True):
     """The first message to each controller: the present workers, and the ends of workers that may not be recorded."""
 
@@ -93,7 +107,7 @@ class Revoked(Message, frozen=True):
     seconds: tuple[float, ...] = ()
 
 
-FromSupervisor = WorkerUp | WorkerDown | EngineState | Farm | Revoked
+FromSupervisor = WorkerUp | WorkerDown | EngineState | RequestFailed | Farm | Revoked
 
 # controller -> supervisor
 
@@ -175,4 +189,6 @@ class Shutdown(Message, frozen=True):
     idle: bool = False
 
 
-ToSupervisor = StopAttempt | Revoke | LimitMemory | Serving | Noted | SetWorkers | Demand | StoreRefused | Shutdown
+ToSupervisor = (
+    StopAttempt | Revoke | LimitMemory | Serving | Noted | SetWorkers | Demand | StoreRefused | RequestFailed | Shutdown
+)

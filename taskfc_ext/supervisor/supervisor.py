@@ -6,6 +6,7 @@ import os
 import selectors
 import signal
 import time
+from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import assert_never
 
@@ -31,6 +32,7 @@ from taskfc_ext.protocol.supervisor_messages import (
     Farm,
     LimitMemory,
     Noted,
+    RequestFailed,
     Revoke,
     Serving,
     SetWorkers,
@@ -59,6 +61,9 @@ STRAYS_TIMEOUT = 0.5
 
 ROOM_EVERY = 1.0
 """Seconds between tries to start a controller again while a disk is full: it has served before, and may again."""
+
+FAILURES_KEPT = 32
+"""Failures of controllers that the next ones are told of."""
 
 HANG_UP_TIMEOUT = 2.0
 """Seconds that a controller may live after it has closed its end of the socket pair."""
@@ -103,6 +108,7 @@ class Supervisor:
         self._controller: ControllerProcess | None = None
         self._start_at: float | None = 0.0  # when to start the next controller
         self._backoff = ControllerBackoff()
+        self._failed_requests: deque[RequestFailed] = deque(maxlen=FAILURES_KEPT)
         self._stopping = False
         self._has_uncounted_stop = False  # whether the controller has yet to confirm that it has counted a stop
         self._has_strays = False  # whether there are other children than controller and workers, to be reaped
@@ -214,7 +220,7 @@ class Supervisor:
             dead=tuple(self._pool.dead),
             engine=self._pool.engine,
         )
-        controller.send([fit(farm)])
+        controller.send([fit(farm), *self._failed_requests])
         self._pool.confirm()
         self._pool.ask_to_reconnect()
 
@@ -256,6 +262,9 @@ class Supervisor:
             case SetWorkers():
                 if not self._stopping:
                     self._pool.resize(message, now)
+            case RequestFailed(error=error):
+                log(f"the controller failed while it handled a request: {error}")
+                self._failed_requests.append(message)
             case StoreRefused(error, hint):
                 log(f"stopping, as no controller can serve the store: {error}")
                 self._status.send(LaunchStatus(error=error, hint=hint))

@@ -17,6 +17,7 @@ from taskfc_ext.controller.endpoint import (
     Connection,
     FCTaskControllerFromTaskController,
 )
+from taskfc_ext.controller.failed_requests import FailedRequests
 from taskfc_ext.controller.interface import IFCTaskController
 from taskfc_ext.core.effects import Effects
 from taskfc_ext.core.events import FromClient, Now
@@ -88,7 +89,8 @@ class Desk:
 
     def __init__(self, *, hello: bool = True) -> None:
         self.recorder = Recorder()
-        self.endpoint = FCTaskControllerFromTaskController(self.recorder)
+        self.failed = FailedRequests()
+        self.endpoint = FCTaskControllerFromTaskController(self.recorder, self.failed)
         self.connection = Connection(b"1")
         if hello:
             self.send(EXAMPLES[said.Hello])
@@ -312,7 +314,7 @@ def test_recoveries_do_not_nest_without_end(depth, refused):
 
 
 def test_packages_are_frames_and_hold_values_as_they_are():
-    endpoint = FCTaskControllerFromTaskController(Recorder())
+    endpoint = FCTaskControllerFromTaskController(Recorder(), FailedRequests())
     answer, refusal = said.Reply(1, {"n": 3}), Refused(2, ErrorKind.TYPE, "no", "hint")
     assert codec.from_controller.decode(endpoint.packageSuccess(answer, said.Resync())) == [answer, said.Resync()]
     assert codec.from_controller.decode(endpoint.packageFailure(refusal)) == [refusal]

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from taskfc_ext.controller.endpoint import Connection, FCTaskControllerFromTaskController
+from taskfc_ext.controller.failed_requests import FailedRequests
 from taskfc_ext.core.effects import ClientSend, Effects, Recall, SendRun, SupervisorSend, WorkerSend
 from taskfc_ext.core.events import Audit, Event, Now
 from taskfc_ext.errors import ProtocolError
@@ -54,7 +55,7 @@ class Talk:
         self.draw, self.outcome = draw, outcome
         self.conversation = Conversation(workers=draw.choice((0, 1, 2, 3)), totals=TOTALS)
         self.conversation.checked = False
-        self.endpoint = FCTaskControllerFromTaskController(self)  # type: ignore[arg-type]  # it calls `handle` alone
+        self.endpoint = FCTaskControllerFromTaskController(self, FailedRequests())  # type: ignore[arg-type]  # it calls `handle` alone
         self.connections: dict[str, Connection] = {}
         self.next_worker = 3
         self.last: object = None

@@ -21,6 +21,7 @@ from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.supervisor_messages import (
     Farm,
     Noted,
+    RequestFailed,
     Revoke,
     Revoked,
     Serving,
@@ -32,6 +33,7 @@ from taskfc_ext.protocol.supervisor_messages import (
     WorkerDown,
     WorkerUp,
 )
+from taskfc_ext.supervisor.supervisor import FAILURES_KEPT
 from tests.processes import DEADLINE, until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the stubs use SOCK_SEQPACKET")
@@ -124,6 +126,18 @@ def test_a_controller_that_cannot_start_ends_the_farm(farm):
     assert str(farm.paths.controller_log) in status["hint"]
     assert supervisor.wait(DEADLINE) == 0
     assert leftovers(farm) == ([], [])
+
+
+def test_each_controller_is_told_at_which_requests_those_before_it_have_failed(farm):
+    _, controller, _ = farm.up()
+    failures = [RequestFailed(f"client-{n}", n, "KeyError: 'x'") for n in range(FAILURES_KEPT + 1)]
+    for failure in failures:
+        controller.send(failure)
+    for _ in range(2):
+        controller.exit(1)
+        controller, _ = farm.controller()
+        assert [controller.next() for _ in failures[1:]] == failures[1:]
+    assert "the controller failed while it handled a request: KeyError: 'x'" in farm.log()
 
 
 @pytest.mark.parametrize("serving", [False, True])
