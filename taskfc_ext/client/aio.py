@@ -621,7 +621,7 @@ class FCTaskClient(Unpicklable):
         return self.remote_reference.watch()
 
     async def scale(self, n: int) -> int:
-        """Set the number of workers; surplus workers end when they are idle. Return the previous number."""
+        """Set the number of workers, if the system allows it; surplus ones end when idle. Return the old number."""
         if not isinstance(n, int) or isinstance(n, bool):
             raise TypeError(f"n is an int, not {n!r}")
         if not 0 <= n <= MAX_WORKERS:

@@ -133,6 +133,7 @@ class FCTaskControllerFromTaskController:
         stage: puts large arguments into files and returns references in their place.
         read: returns the content of what may stand in a file.
         stage_code: the same for the body of code.
+        refuse_growth: returns why the farm cannot have so many workers; `None`: it can.
     """
 
     def __init__(
@@ -143,12 +144,14 @@ class FCTaskControllerFromTaskController:
         stage: Callable[[tuple[Payload, ...]], tuple[Payload, ...]] = tuple,
         read: Callable[[bytes | Upload], bytes] = _content_in_message,
         stage_code: Callable[[said.Define], said.Define] = lambda define: define,
+        refuse_growth: Callable[[said.Scale], Refused | None] = lambda scale: None,
     ) -> None:
         self._task_controller = taskController
         self._failed = failed
         self._stage = stage
         self._read = read
         self._stage_code = stage_code
+        self._refuse_growth = refuse_growth
         self._methods: dict[type, Callable[[Session, Message, Now], Effects]] = {
             message: getattr(self, method) for message, method in MESSAGES.items()
         }
@@ -270,6 +273,8 @@ class FCTaskControllerFromTaskController:
             if size > MAX_BROADCAST:
                 text = f"the broadcast {message.label} is {size:,} bytes, over the limit of {MAX_BROADCAST:,}"
                 return Refused(seq, ErrorKind.TOO_MUCH, text)
+        if isinstance(message, said.Scale):
+            return self._refuse_growth(message)
         return self._unfit(connection, (), [define.body for define in code_in(message)], seq)
 
     def _unfit(

@@ -53,7 +53,7 @@ class FailedRequests:
         return Refused(seq, ErrorKind.FAILED, text + self._errors[session, seq], hint)
 
     @contextmanager
-    def reporting(self, send: Callable[[RequestFailed], None]) -> Iterator[None]:
+    def reporting(self, send: Callable[[RequestFailed], object]) -> Iterator[None]:
         """Send what was handled when an error ends this block, unless the error tells what is wrong with the farm."""
         try:
             yield

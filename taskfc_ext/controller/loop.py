@@ -43,7 +43,7 @@ from taskfc_ext.protocol.client_messages import Refused, Welcome
 from taskfc_ext.protocol.ids import PROTOCOL, Session, WorkerId
 from taskfc_ext.protocol.infos import NoRoom
 from taskfc_ext.protocol.records import Record
-from taskfc_ext.protocol.supervisor_messages import FromSupervisor, RequestFailed, Shutdown, ToSupervisor, WorkerDown
+from taskfc_ext.protocol.supervisor_messages import FromSupervisor, RequestFailed, Shutdown, WorkerDown
 from taskfc_ext.protocol.worker_messages import Committed, Ready, WorkerMessage
 from taskfc_ext.version import __version__
 
@@ -78,7 +78,7 @@ class Controller:
         clients: the clients' socket.
         workers: the workers' socket.
         supervisor: this process's end of the socket pair.
-        surroundings: its clock, and its wait for messages.
+        surroundings: its clock, its wait for messages, and the limits of the machine.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Controller:
         surroundings: Surroundings = REAL,
     ) -> None:
         self._name = name
-        self._now, self._make_poller, stopwatch = surroundings
+        self._now, self._make_poller, stopwatch, refuse_growth = surroundings
         self._scheduler = scheduler
         self._room = Room(store, self._tell_of_room, lambda: scheduler.farm.stop_asked)
         self._staging = Staging(
@@ -114,6 +114,7 @@ class Controller:
             stage=self._staging.arguments,
             read=self._staging.content,
             stage_code=self._staging.code,
+            refuse_growth=partial(refuse_growth, scheduler.farm),
         )
         self._reception = Reception(clients, endpoint, self._failed, stopwatch, self._room.expect)
         self._to_clients = self._reception.outbox
@@ -188,7 +189,7 @@ class Controller:
         Raises:
             SupervisorLost: the supervisor is gone.
         """
-        with self._failed.reporting(self._tell_supervisor):
+        with self._failed.reporting(lambda failure: self._supervisor.send(codec.encode([failure]))):
             while not self._ended:
                 self.turn()
         _log_repairs(self._scheduler.handle(Audit(), self._now()))  # most farms of tests live for one audit only
@@ -381,7 +382,7 @@ class Controller:
             case SupervisorSend(message):
                 if isinstance(message, Shutdown):
                     self._note_shutdown(message.idle)
-                self._tell_supervisor(message)
+                self._supervisor.send(codec.encode([message]))
             case Recall():
                 # the effects are committed in the next turn, which follows at once
                 again = partial(self._staging.again, send, self._answers.recall)
@@ -390,9 +391,6 @@ class Controller:
                     self._send(ClientSend(send.session, recalled))
                 else:
                     self._take(self._scheduler.handle(recalled, self._now()))
-
-    def _tell_supervisor(self, message: ToSupervisor) -> None:
-        self._supervisor.send(codec.encode([message]))
 
     def _tell_of_room(self, no_room: NoRoom | None) -> None:
         self._take(self._scheduler.handle(RoomChanged(no_room), self._now()))

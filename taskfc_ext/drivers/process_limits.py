@@ -117,8 +117,12 @@ def no_threads(purpose: str) -> FarmError:
     )
 
 
-def require_limits_of_farm(n_workers: int) -> None:
+def require_limits_of_farm(n_workers: int, n_running: int | None = None) -> None:
     """Check that a farm with so many workers at home can have the files, processes and threads that it needs.
+
+    Args:
+        n_workers: the number.
+        n_running: the workers of the farm if it runs already.
 
     Raises:
         StartFailed: it cannot; the message has the numbers.
@@ -130,13 +134,14 @@ def require_limits_of_farm(n_workers: int) -> None:
             f"a farm with {_workers(n_workers)} needs {wanted} open files in one process, and the limit is {limit}",
             hint=_advice((limit - FILES_OF_FARM) // FILES_OF_WORKER, "ulimit -Hn"),
         )
-    wanted = THREADS_OF_FARM + THREADS_OF_WORKER * n_workers
+    present = -THREADS_OF_FARM if n_running is None else THREADS_OF_WORKER * n_running
+    wanted = THREADS_OF_WORKER * n_workers - present
     free = _free_threads(wanted)
     if free is not None and wanted > free:
         raise StartFailed(
-            f"a farm with {_workers(n_workers)} needs {wanted} processes and threads, and the system lets this user "
-            f"start {free} more",
-            hint=_advice((free - THREADS_OF_FARM) // THREADS_OF_WORKER, "ulimit -u, or that of the control group"),
+            f"a farm with {_workers(n_workers)} needs {wanted}{'' if n_running is None else ' more'} processes and "
+            f"threads, and the system lets this user start {free} more",
+            hint=_advice((free + present) // THREADS_OF_WORKER, "ulimit -u, or that of the control group"),
         )
 
 
@@ -145,7 +150,7 @@ def _workers(n: int) -> str:
 
 
 def _advice(most: int, how: str) -> str:
-    fewer = f"start at most {_workers(most)}, or " if most > 0 else ""
+    fewer = f"have at most {_workers(most)}, or " if most > 0 else ""
     return f"{fewer}raise the limit: {how}"
 
 

@@ -100,7 +100,7 @@ def test_the_threads_of_a_check_have_ended(tmp_path: Path) -> None:
         (12, ""),
         (
             13,
-            "a farm with 13 workers needs 66 open files in one process, and the limit is 64\nstart at most 12 workers",
+            "a farm with 13 workers needs 66 open files in one process, and the limit is 64\nhave at most 12 workers",
         ),
     ],
 )
@@ -115,12 +115,22 @@ def test_a_farm_needs_descriptors(n_workers: int, refused: str, monkeypatch: pyt
     [
         (3, ""),
         (4, "a farm with 4 workers needs 24 processes and threads, and the system lets this user start 20 more\n"
-            "start at most 3 workers, or raise the limit: ulimit -u"),
+            "have at most 3 workers, or raise the limit: ulimit -u"),
     ],
 )  # fmt: skip
 def test_a_farm_needs_processes(n_workers: int, refused: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_limits, "_free_threads", lambda wanted: 20)
     check(n_workers, refused)
+
+
+def test_a_farm_that_runs_needs_processes_for_the_additional_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_limits, "_free_threads", lambda wanted: 20)
+    require_limits_of_farm(15, n_running=10)
+    refused = (
+        "a farm with 16 workers needs 24 more processes and threads, and the system lets this user start 20 more\n"
+    )
+    with pytest.raises(StartFailed, match=f"^{refused}have at most 15 workers"):
+        require_limits_of_farm(16, n_running=10)
 
 
 def check(n_workers: int, refused: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 
 from taskfc_ext import MapTask, start
 from taskfc_ext.drivers.cores import THREAD_POOLS, available_cores
+from taskfc_ext.errors import RequestRefused
 from tests.processes import DEADLINE
 
 
@@ -34,6 +37,18 @@ def test_properties_of_the_start_and_of_a_task(home: Path) -> None:
         found = labelled.result(DEADLINE)
         assert found == {**found, "gpu": {"memory": 8}, "label": "blue"}
         assert [client.run(chosen, block=True) for _ in range(3)] == [first] * 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limits of another process")
+def test_a_farm_does_not_grow_beyond_the_limits_of_the_machine(home: Path) -> None:
+    with start(2) as farm, farm.client() as client:
+        resource.prlimit(farm.pid, resource.RLIMIT_NOFILE, (64, 64))
+        with pytest.raises(RequestRefused, match=r"100 workers needs 240 open files .* 64\nhave at most 12 workers"):
+            client.scale(100)
+        assert client.scale(3) == 2  # nothing has changed
+        resource.prlimit(farm.pid, resource.RLIMIT_NOFILE, (40, 40))
+        assert client.scale(1) == 3  # fewer are always possible
+        assert client.submit(abs, -1).result(DEADLINE) == 1
 
 
 def test_cores_are_shared_out_unless_the_user_did(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
