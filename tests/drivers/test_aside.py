@@ -18,7 +18,8 @@ from tests.drivers.test_store import find_values, make_ended, make_submitted, re
 
 @pytest.fixture
 def paths(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    for variable in ("XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
+        monkeypatch.setenv(variable, str(tmp_path))
     paths = farm_paths("night")
     prepare(paths)
     return paths

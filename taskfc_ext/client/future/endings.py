@@ -6,6 +6,7 @@ import concurrent.futures
 import threading
 from collections import deque
 
+from taskfc_ext.client.future.answer import AnswerFuture
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.waiting import wait
 from taskfc_ext.client.progress.long_wait import LongWait
@@ -33,6 +34,6 @@ class Endings:
             with self._lock:
                 if self._ended:
                     return self._ended.popleft()
-                arrival: concurrent.futures.Future[None] = concurrent.futures.Future()
+                arrival: AnswerFuture[None] = AnswerFuture()
                 self._arrival = arrival
             await wait(arrival, progress=progress)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
+
+from taskfc_ext.condition import Condition
 
 
 class Lending(Protocol):
@@ -41,7 +42,7 @@ class WaitState:
 
     def __init__(self, future: object, lending: Lending | None) -> None:
         self.is_read = False
-        self.condition = threading.Condition()
+        self.condition = Condition()
         self.waiters: list[Any] = [] if lending is None else LendingWaiters(future, lending)
         self.callbacks: list[Callable[[Any], object]] = []
         self.hooks: tuple[Callable[[Any], object], ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 
+from taskfc_ext.client.future.answer import AnswerFuture
 from taskfc_ext.client.future.future import CANCELLED, HELD, TaskFuture
 from taskfc_ext.client.session.bookkeeping import SessionState
 from taskfc_ext.client.session.connection import Connection
@@ -29,7 +30,7 @@ class CancelRequest:
         self._connection = connection
         self._future = future
         self._cancelling = cancelling
-        self.verdict: concurrent.futures.Future[bool] = concurrent.futures.Future()
+        self.verdict: AnswerFuture[bool] = AnswerFuture()
 
     def begin(self) -> None:
         """Decide if the task is unsent, else ask the controller."""

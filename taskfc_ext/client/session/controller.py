@@ -13,6 +13,7 @@ import msgspec
 
 from taskfc_ext.client.farm.interface import Farm
 from taskfc_ext.client.farm.silence import wait_for_answer
+from taskfc_ext.client.future.answer import AnswerFuture
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.output_cache import OutputCache
 from taskfc_ext.client.future.template import Template
@@ -396,7 +397,7 @@ class RemoteController:
     def _ask_for(
         self, template: Template, taskid: int, register: Callable[[TaskFuture, int], Call]
     ) -> concurrent.futures.Future[TaskFuture]:
-        found: concurrent.futures.Future[TaskFuture] = concurrent.futures.Future()
+        found: AnswerFuture[TaskFuture] = AnswerFuture()
 
         def ask() -> None:
             known = self._state.unfinished.get(taskid)

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from taskfc_ext.client.future.answer import AnswerFuture
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.session.replies import Answer
@@ -89,7 +90,7 @@ class Call:
         self.on_answer = on_answer
         self.private = private
         self.seq = 0
-        self.answer: concurrent.futures.Future[Answer] = concurrent.futures.Future()
+        self.answer: AnswerFuture[Answer] = AnswerFuture()
 
     def message(self, acked: int) -> Request:
         """Return the message."""
@@ -107,7 +108,7 @@ class Flush:
 
     def __init__(self) -> None:
         self.up_to = 0
-        self.done: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self.done: AnswerFuture[None] = AnswerFuture()
 
     def settle(self, error: Exception | None = None) -> None:
         """End the wait."""

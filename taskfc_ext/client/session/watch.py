@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Self
 
 from taskfc_ext.client.farm.interface import Farm
+from taskfc_ext.client.future.answer import AnswerFuture
 from taskfc_ext.client.future.waiting import wait
 from taskfc_ext.client.session.subscriber import News, Subscriber
 from taskfc_ext.protocol.snapshots import FarmState, FarmStatus
@@ -117,7 +118,7 @@ class _Backlog:
         with self._lock:
             if self._is_closed:
                 return None
-            arrival: concurrent.futures.Future[None] = concurrent.futures.Future()
+            arrival: AnswerFuture[None] = AnswerFuture()
             self._arrival = arrival
             if self._news:
                 self._wake()

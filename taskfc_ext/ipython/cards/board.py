@@ -20,6 +20,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from taskfc_ext.condition import Condition
 from taskfc_ext.errors import TaskFCError
 from taskfc_ext.ipython.cards.group_card import is_group
 from taskfc_ext.ipython.cards.live_card import RESERVED, AnyCard, Choice, LiveCard, MakeButtons, Publish
@@ -92,7 +93,7 @@ class CardBoard:
         self._sees_updates_only = sees_updates_only
         self._find_again = find_again
         self._clock = clock
-        self._changed = threading.Condition()
+        self._changed = Condition()
         self._publishing = threading.Lock()  # an older update must not overtake a newer one
         self._shown: list[LiveCard] = []
         self._with_buttons: deque[LiveCard] = deque(maxlen=MAX_BUTTONS)
