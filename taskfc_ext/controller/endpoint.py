@@ -129,7 +129,7 @@ class FCTaskControllerFromTaskController:
 
     Args:
         taskController: makes the decisions; the scheduler.
-        failed: the requests that are refused, as controllers have failed at them; it is told which one is handled.
+        failed: the requests that are refused, as controllers have failed at them; learns which one is handled.
         stage: puts large arguments into files and returns references in their place.
         read: returns the content of what may stand in a file.
         stage_code: the same for the body of code.
@@ -168,6 +168,7 @@ class FCTaskControllerFromTaskController:
             return []
         if len(frame) > MAX_SHARED_FRAME:
             return [frame]
+        self._failed.begin(connection.session)
         try:
             return [*codec.from_client.decode(frame)]
         except ProtocolError as error:
@@ -175,6 +176,7 @@ class FCTaskControllerFromTaskController:
 
     def decode(self, connection: Connection, frame: bytes) -> said.ClientMessage | Refused:
         """Return the message of a large frame; a refusal if it is damaged or illegal."""
+        self._failed.begin(connection.session)
         try:
             message = codec.from_client.decode_one(frame)
         except ProtocolError as error:
@@ -185,13 +187,14 @@ class FCTaskControllerFromTaskController:
 
     def handle(self, connection: Connection, message: said.ClientMessage, n_bytes: int, now: Now) -> Handled:
         """Handle one message of a connection. `n_bytes`: the size of the frame that brought it."""
+        session = Session(message.session) if isinstance(message, said.Hello) else connection.session
+        self._failed.begin(session, message.seq if isinstance(message, said.Request) else 0)
         if isinstance(message, said.Hello):
             refusal = self._open(connection, message)
         else:
             refusal = self._refusal(connection, message)
         if refusal is not None or connection.session is None:
             return Handled(refusal=refusal)
-        self._failed.handled = (connection.session, message.seq) if isinstance(message, said.Request) else None
         try:
             message = self._with_staged(message, n_bytes)
         except UploadGone as error:
@@ -251,7 +254,7 @@ class FCTaskControllerFromTaskController:
         elif hello.prefix not in (b"", PREFIX):
             connection.foreign = os.fsdecode(hello.executable)
         connection.session = Session(hello.session)
-        return None
+        return self._failed.refusal(connection.session, 0)
 
     def _refusal(self, connection: Connection, message: said.ClientMessage) -> Refused | None:
         """Return why `message` may not be handled on this connection; `None` if it may."""

@@ -318,7 +318,7 @@ class Controller:
                 self._welcome_client(handled.opened, connection.identity)
             if handled.effects is not None:
                 self._take(handled.effects)
-        self._failed.handled = None
+        self._failed.end()
 
     def _welcome_client(self, session: Session, identity: bytes) -> None:
         old = self._client_identity.get(session)
@@ -385,12 +385,14 @@ class Controller:
                 self._supervisor.send(codec.encode([message]))
             case Recall():
                 # the effects are committed in the next turn, which follows at once
-                again = partial(self._staging.again, send, self._answers.recall)
-                recalled = self._failed.run(send.session, send.request.seq, again)
-                if isinstance(recalled, Refused):
-                    self._send(ClientSend(send.session, recalled))
-                else:
-                    self._take(self._scheduler.handle(recalled, self._now()))
+                self._failed.run(send.session, send.request.seq, partial(self._recall, send))
+
+    def _recall(self, asked: Recall) -> None:
+        recalled = self._staging.again(asked, self._answers.recall)
+        if isinstance(recalled, Refused):
+            self._send(ClientSend(asked.session, recalled))
+        else:
+            self._take(self._scheduler.handle(recalled, self._now()))
 
     def _tell_of_room(self, no_room: NoRoom | None) -> None:
         self._take(self._scheduler.handle(RoomChanged(no_room), self._now()))

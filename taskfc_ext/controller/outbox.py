@@ -64,6 +64,7 @@ class Outbox:
         router: the peers' socket.
         package: makes one frame of messages.
         confirms: the peers answer `Confirm`.
+        begin: called with a peer before messages for it are made and packed.
 
     Attributes:
         full: the full peers.
@@ -71,10 +72,18 @@ class Outbox:
         gone: the peers that could not be reached.
     """
 
-    def __init__(self, router: Router, package: Callable[..., bytes] | None = None, *, confirms: bool = False) -> None:
+    def __init__(
+        self,
+        router: Router,
+        package: Callable[..., bytes] | None = None,
+        *,
+        confirms: bool = False,
+        begin: Callable[[bytes], None] = lambda identity: None,
+    ) -> None:
         self._router = router
         self._package = package or (lambda *messages: codec.encode(messages))
         self._confirms = confirms
+        self._begin = begin
         self._peers: dict[bytes, _Peer] = {}
         self._waiting: dict[bytes, _Peer] = {}  # the peers with messages that can be sent
         self._packaged: list[tuple[bytes, bytes]] = []
@@ -199,6 +208,7 @@ class Outbox:
         return peer
 
     def _flush_peer(self, identity: bytes, peer: _Peer) -> None:
+        self._begin(identity)
         while peer.queue and identity not in self.full:
             group = self._next_frame(peer)
             if group and not self._send_windowed(identity, peer, self._package(*group)):

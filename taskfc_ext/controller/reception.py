@@ -81,7 +81,7 @@ class Reception:
     Args:
         router: their socket.
         endpoint: handles each message.
-        failed: is told which request is handled.
+        failed: learns what is handled, or made for whom.
         stopwatch: see `Surroundings`.
         expect: called with the bytes of frames and the monotonic time before they are handled.
 
@@ -102,7 +102,7 @@ class Reception:
         expect: Callable[[int, float], None],
     ) -> None:
         self.connections: dict[bytes, Connection] = {}
-        self.outbox = Outbox(router, endpoint.packageSuccess, confirms=True)
+        self.outbox = Outbox(router, endpoint.packageSuccess, confirms=True, begin=self._begin)
         self.turns: Turns[ClientMessage | bytes | _Rest] = Turns(self.outbox.full)
         self.hears_junk = False
         self.probe_after = PROBE_AFTER
@@ -249,8 +249,13 @@ class Reception:
             before = self._charge(identity, before, now)
             if self.outbox.is_paused(identity):
                 self.turns.put_back(identity, _Rest.OF_ANSWER)
+        self._failed.end()
         self.turns.end_turn()
         self._resumed.clear()
+
+    def _begin(self, identity: bytes) -> None:
+        connection = self.connections.get(identity)
+        self._failed.begin(connection.session if connection is not None else None)
 
     def _charge(self, identity: bytes, before: float, now: Now) -> float:
         """Charge a client for the time since `before`; return the time now."""

@@ -48,10 +48,11 @@ class Surroundings(NamedTuple):
 
 
 def _refuse_growth(farm: Farm, scale: Scale) -> Refused | None:
-    if farm.engine is not None or scale.n <= farm.n_workers:
+    n_running = len(farm.workers)
+    if farm.engine is not None or scale.n <= n_running:
         return None
     try:
-        require_limits_of_farm(scale.n, farm.n_workers)
+        require_limits_of_farm(scale.n, n_running)
     except StartFailed as error:
         return Refused(scale.seq, ErrorKind.TOO_MUCH, error.message, error.hint)
     return None

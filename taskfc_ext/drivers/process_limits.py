@@ -132,7 +132,7 @@ def require_limits_of_farm(n_workers: int, n_running: int | None = None) -> None
     if limit != resource.RLIM_INFINITY and wanted > limit:
         raise StartFailed(
             f"a farm with {_workers(n_workers)} needs {wanted} open files in one process, and the limit is {limit}",
-            hint=_advice((limit - FILES_OF_FARM) // FILES_OF_WORKER, "ulimit -Hn"),
+            hint=_advice((limit - FILES_OF_FARM) // FILES_OF_WORKER, "ulimit -Hn", n_running),
         )
     present = -THREADS_OF_FARM if n_running is None else THREADS_OF_WORKER * n_running
     wanted = THREADS_OF_WORKER * n_workers - present
@@ -141,7 +141,7 @@ def require_limits_of_farm(n_workers: int, n_running: int | None = None) -> None
         raise StartFailed(
             f"a farm with {_workers(n_workers)} needs {wanted}{'' if n_running is None else ' more'} processes and "
             f"threads, and the system lets this user start {free} more",
-            hint=_advice((free + present) // THREADS_OF_WORKER, "ulimit -u, or that of the control group"),
+            hint=_advice((free + present) // THREADS_OF_WORKER, "ulimit -u, or that of the control group", n_running),
         )
 
 
@@ -149,9 +149,9 @@ def _workers(n: int) -> str:
     return f"{n} worker{'' if n == 1 else 's'}"
 
 
-def _advice(most: int, how: str) -> str:
+def _advice(most: int, how: str, n_running: int | None) -> str:
     fewer = f"have at most {_workers(most)}, or " if most > 0 else ""
-    return f"{fewer}raise the limit: {how}"
+    return f"{fewer}raise the limit{'' if n_running is None else ' and restart the farm'}: {how}"
 
 
 def _free_threads(wanted: int) -> int | None:

@@ -63,7 +63,10 @@ ROOM_EVERY = 1.0
 """Seconds between tries to start a controller again while a disk is full: it has served before, and may again."""
 
 FAILURES_KEPT = 32
-"""Failures of controllers that the next ones are told of."""
+"""Failures of controllers at requests that are reported to the next ones, the latest."""
+
+FAILURES_COUNT_FOR = 600.0
+"""Seconds for which they are."""
 
 HANG_UP_TIMEOUT = 2.0
 """Seconds that a controller may live after it has closed its end of the socket pair."""
@@ -108,7 +111,7 @@ class Supervisor:
         self._controller: ControllerProcess | None = None
         self._start_at: float | None = 0.0  # when to start the next controller
         self._backoff = ControllerBackoff()
-        self._failed_requests: deque[RequestFailed] = deque(maxlen=FAILURES_KEPT)
+        self._failed_requests: deque[tuple[float, RequestFailed]] = deque(maxlen=FAILURES_KEPT)
         self._stopping = False
         self._has_uncounted_stop = False  # whether the controller has yet to confirm that it has counted a stop
         self._has_strays = False  # whether there are other children than controller and workers, to be reaped
@@ -220,7 +223,10 @@ class Supervisor:
             dead=tuple(self._pool.dead),
             engine=self._pool.engine,
         )
-        controller.send([fit(farm), *self._failed_requests])
+        controller.send([fit(farm)])
+        for failed_at, failure in self._failed_requests:
+            if now - failed_at < FAILURES_COUNT_FOR:
+                controller.send([failure])  # a frame each: together they might not fit into one
         self._pool.confirm()
         self._pool.ask_to_reconnect()
 
@@ -264,7 +270,7 @@ class Supervisor:
                     self._pool.resize(message, now)
             case RequestFailed(error=error):
                 log(f"the controller failed while it handled a request: {error}")
-                self._failed_requests.append(message)
+                self._failed_requests.append((now, message))
             case StoreRefused(error, hint):
                 log(f"stopping, as no controller can serve the store: {error}")
                 self._status.send(LaunchStatus(error=error, hint=hint))

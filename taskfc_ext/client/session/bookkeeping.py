@@ -20,7 +20,7 @@ from itertools import chain, repeat
 from taskfc_ext.client.future.future import CANCELLED, FINISHED, PENDING, TaskFuture
 from taskfc_ext.client.future.outcome import FactsRow
 from taskfc_ext.client.future.template import Template
-from taskfc_ext.client.session.gone import error_of_gone
+from taskfc_ext.client.session.gone import error_without_result
 from taskfc_ext.client.session.pending import Call, Flush, Submission, as_sent, reference_to, take_submissions
 from taskfc_ext.client.session.replies import Answer, error_of
 from taskfc_ext.client.session.size import FarmSize
@@ -281,7 +281,7 @@ class SessionState:
         for taskid in unknown:
             future = self.unfinished.pop(taskid, None)
             if future is not None:
-                future._settle_with(error_of_gone(answer, taskid))
+                future._settle_with(error_without_result(answer, taskid))
         rest = tuple([taskid for taskid in taskids if taskid not in unknown and taskid in self.unfinished])
         return [self._get_results(rest, private=True)] if rest else []
 

@@ -6,15 +6,20 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NoReturn
 
 from taskfc_ext.client.future.future import TaskFuture
+from taskfc_ext.client.session.replies import error_of
 from taskfc_ext.errors import ResultExpired, UnknownTask
 from taskfc_ext.protocol.client_messages import ErrorKind, GetLog, Refused
 
 
-def error_of_gone(refused: Refused, taskid: int) -> UnknownTask:
-    """Return the error of a future whose task the controller has refused to name a result of."""
-    if refused.error is ErrorKind.RESULT_EXPIRED:
-        return ResultExpired(refused.message, taskid=taskid, hint=refused.hint)
-    return UnknownTask(f"task {taskid} was cleared", taskid=taskid)
+def error_without_result(refused: Refused, taskid: int) -> Exception:
+    """Return the error of a future whose result the controller has refused to send."""
+    match refused.error:
+        case ErrorKind.RESULT_EXPIRED:
+            return ResultExpired(refused.message, taskid=taskid, hint=refused.hint)
+        case ErrorKind.UNKNOWN_TASK | ErrorKind.UNKNOWN_TASKS:
+            return UnknownTask(f"task {taskid} was cleared", taskid=taskid)
+        case _:
+            return error_of(refused)
 
 
 def require_accepted(futures: Iterable[TaskFuture]) -> None:
