@@ -96,6 +96,14 @@ class Spec(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown
     recovery: Recovery | None = None
 
     @property
+    def recovery_bytes(self) -> int:
+        """The bytes of the arguments of its recovery task, of that one's recovery task, and so on."""
+        n, spec = 0, self
+        while spec.recovery is not None:
+            n, spec = n + len(spec.recovery.body), spec.recovery.spec
+        return n
+
+    @property
     def bodies(self) -> tuple[bytes, ...]:
         """The digests of all bodies that a worker needs for an attempt; the recovery task has its own."""
         named = self.context, self.code, self.depend, self.retry_on

@@ -11,6 +11,7 @@ from taskfc_ext.core.state.validate import BrokenInvariant, validate
 from taskfc_ext.protocol.client_messages import Abort, Clear, ErrorKind, Refused, Submit
 from taskfc_ext.protocol.limits import MAX_BATCH, MAX_CLIENT_FRAME, MAX_UNFINISHED, MAX_UNFINISHED_BYTES
 from taskfc_ext.protocol.payloads import Outcome, PayloadRef
+from taskfc_ext.protocol.spec import Recovery
 from tests.core.conversation import ALICE, BOB, Conversation, messages_to, spec
 
 
@@ -57,6 +58,21 @@ def test_bytes_of_arguments_count_but_for_those_in_files():
     assert "take 600 bytes of memory; with 401 more they would take over 1,000" in refusal(talk, bytes(401)).message
     talk.ask(Submit, spec=spec(), bodies=(PayloadRef("2", 5000), bytes(400)))
     assert talk.farm.quotas.shares == {ALICE: Share(4, 1000)}
+
+
+def test_arguments_of_recovery_tasks_count_once_for_a_batch():
+    talk = Conversation(workers=1)
+    inner = spec(recovery=Recovery(spec(), bytes(100)))
+    nested = spec(recovery=Recovery(inner, bytes(200)))
+    talk.ask(Submit, spec=nested, bodies=(bytes(10),) * 3)
+    assert talk.farm.quotas.shares == {ALICE: Share(3, 330)}
+    (told,) = messages_to(talk.ask(Submit, spec=nested, bodies=(bytes(371),)), ALICE)
+    assert "take 330 bytes of memory; with 671 more they would take over 1,000" in told.message
+    talk.finish(0)
+    assert talk.farm.quotas.shares == {ALICE: Share(2, 220)}
+    validate(talk.farm)
+    talk.restart()
+    assert talk.farm.quotas.shares == {ALICE: Share(2, 220)}
 
 
 def test_a_retry_counts_as_a_submission():

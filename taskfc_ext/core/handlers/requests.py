@@ -202,7 +202,7 @@ def _change(farm: Farm, step: Step, client: ClientSession, message: Request, now
 def _submit(farm: Farm, step: Step, client: ClientSession, message: Submit, now: Now) -> Refused | None:
     after = _resolve(client, message.after)
     inputs = _resolve(client, message.inputs)
-    refusal = farm.quotas.refusal(message.seq, client.session, message.bodies)
+    refusal = farm.quotas.refusal(message.seq, client.session, message.bodies, (message.spec,))
     refusal = refusal or _refusal(farm, message, (*after, *inputs))
     if refusal is not None:
         farm.codes.release_idle(all_bodies(message.spec))  # it may have been defined for this submission only

@@ -63,7 +63,8 @@ def on_recalled(farm: Farm, step: Step, event: Recalled, now: Now) -> None:
     place = len(step.sends)
     if seq not in client.answers:  # a repeat may have been recalled as well
         bodies = [batch.bodies[taskid - batch.first] for batch, taskids in event.batches for taskid in taskids]
-        refusal = no_room.refusal_of(farm, event.request) or farm.quotas.refusal(seq, event.session, bodies)
+        specs = [batch.spec for batch, _ in event.batches]
+        refusal = no_room.refusal_of(farm, event.request) or farm.quotas.refusal(seq, event.session, bodies, specs)
         refusal = refusal or _refusal(farm, event.request) or _resubmit(farm, step, client, event, now)
         if refusal is not None:
             client.remember(refusal)

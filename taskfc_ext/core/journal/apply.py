@@ -132,12 +132,13 @@ def _apply_submitted(farm: Farm, record: Submitted) -> list[Task]:
         inputs=record.inputs,
         retry_of=record.retry_of,
         origin=record.origin,
+        recovery_share=record.spec.recovery_bytes // len(record.bodies),
     )
     unmet = {parent for parent in (*record.after, *record.inputs) if parent in farm.tasks}
     state = State.WAITING if unmet else State.SCHEDULED
     tasks = [Task(taskid, batch, body, state) for taskid, body in enumerate(record.bodies, start=record.first)]
     farm.add(tasks)
-    farm.quotas.add(record.session, record.bodies)
+    farm.quotas.add(batch, record.bodies)
     if unmet:
         for task in tasks:
             task.past().unmet = unmet  # shared by the batch: one set for each task would take n x m entries

@@ -72,6 +72,7 @@ class Batch(Struct, frozen=True):
     Attributes:
         after: the tasks that they come after; those of `inputs` are not among them.
         retry_of: the finished tasks that they are again, one each; empty where they are no retries.
+        recovery_share: the bytes of the recovery task's arguments, divided by `n`: what each counts for in memory.
     """
 
     first: int
@@ -86,6 +87,7 @@ class Batch(Struct, frozen=True):
     inputs: tuple[int, ...] = ()
     retry_of: tuple[int, ...] = ()
     origin: Origin = NO_CELL
+    recovery_share: int = 0
 
 
 class History(Struct):
