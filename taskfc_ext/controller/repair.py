@@ -22,7 +22,7 @@ from taskfc_ext.core.scheduler import Scheduler
 from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.drivers.aside import put_aside
 from taskfc_ext.drivers.paths import FarmPaths, payloads_of, witness_of
-from taskfc_ext.drivers.payload_files import refs_in
+from taskfc_ext.drivers.payload_files import find_fault, number_of, refs_in
 from taskfc_ext.drivers.salvage import Salvaged, salvage
 from taskfc_ext.drivers.schema import DEFINED
 from taskfc_ext.drivers.store import Store
@@ -268,9 +268,11 @@ def repair(paths: FarmPaths) -> Repaired | None:
     store = Store(paths.journal)
     try:
         for group in planned.groups:
-            for file in sorted({ref.file for record in group for ref in refs_in(record)}):
-                if not store.take_file(payloads_of(damaged) / file):
-                    planned.losses.append(f"the payload file {file} is gone")
+            for ref in sorted({ref for record in group for ref in refs_in(record)}, key=number_of):
+                path = payloads_of(damaged) / ref.file
+                store.take_file(path)  # also a damaged one, so that its readers see what it is
+                if fault := find_fault(path, ref):
+                    planned.losses.append(f"the payload file {ref.file} {fault}")
             store.commit(group)
     finally:
         store.close()

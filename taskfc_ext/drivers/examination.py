@@ -1,7 +1,7 @@
 """Examination of a store: everything in it that is damaged, row by row. It changes nothing, also beside a running farm.
 
 A start ends at the first damage that it meets, and does not read the bodies of finished tasks. Here each row is read,
-each damage is listed, and each payload file is compared with the size that was recorded. All rows are those of one
+each damage is listed, and each payload file is compared with its recorded size and check sum. All rows are those of one
 moment.
 """
 
@@ -20,11 +20,12 @@ from urllib.parse import quote
 from taskfc_ext.drivers.connection_file import boot_id
 from taskfc_ext.drivers.journal import Journal, damage, refuse_lost_journal, unreadable
 from taskfc_ext.drivers.paths import log_index_of, log_of, payloads_of, witness_of
-from taskfc_ext.drivers.payload_files import number_of, refs_in
-from taskfc_ext.drivers.schema import BASELINE, MIGRATIONS, SCHEMA_VERSION
+from taskfc_ext.drivers.payload_files import find_fault, number_of, refs_in
+from taskfc_ext.drivers.schema import BASELINE, MIGRATIONS, READABLE, SCHEMA_VERSION
 from taskfc_ext.drivers.witness import Note, find_loss, read_witness
 from taskfc_ext.errors import StoreError
 from taskfc_ext.protocol.client_messages import Define
+from taskfc_ext.protocol.payloads import PayloadRef
 from taskfc_ext.protocol.records import Record
 
 _BUSY_TIMEOUT = 10.0
@@ -121,7 +122,7 @@ class _Examiner:
         self._path = path
         self._found = found
         self._journal = Journal(db, path)
-        self._sizes: dict[int, int] = {}  # of payload files, as recorded
+        self._files: dict[int, tuple[PayloadRef, bytes | None]] = {}  # by number, and with the digest of code
 
     def examine(self, *, is_idle: bool) -> None:
         """Read everything.
@@ -132,7 +133,7 @@ class _Examiner:
         """
         found = self._found
         (found.version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if found.version != SCHEMA_VERSION:
+        if found.version not in READABLE:
             self._examine_other_version()
             return
         is_loaded = False
@@ -175,7 +176,8 @@ class _Examiner:
             due = max(due, seq + 1)
             if record is not None:
                 self._found.n_records += 1
-                self._sizes |= {number_of(ref): ref.size for ref in refs_in(record) if not isinstance(record, Define)}
+                if not isinstance(record, Define):
+                    self._files |= {number_of(ref): (ref, None) for ref in refs_in(record)}
         if due < next_seq:
             self._add_gap(due, next_seq)
 
@@ -208,7 +210,7 @@ class _Examiner:
                 self._add(error)
                 continue
             if number is not None:
-                self._sizes[number] = size
+                self._files[number] = PayloadRef(f"{number:x}", size), key
 
     def _examine_witness(self) -> None:
         identity = self._query("SELECT value FROM meta WHERE key = ?", "identity") or [(b"",)]
@@ -233,13 +235,11 @@ class _Examiner:
             self._note_unused(folder, {f"{number:x}" for number in of_tasks})
 
     def _compare(self, folder: Path, number: int) -> str:
-        """Return the fact about a file that is not as it was recorded; else empty."""
-        try:
-            size = os.lstat(folder / f"{number:x}").st_size
-        except OSError:
-            return "is gone"
-        recorded = self._sizes.get(number, size)  # a damaged row records none
-        return "" if size == recorded else f"has {size} bytes, and {recorded} were recorded"
+        """Return what is wrong with a file; else empty."""
+        path = folder / f"{number:x}"
+        if number not in self._files:  # a damaged row records nothing
+            return "" if path.exists() else "is gone"
+        return find_fault(path, *self._files[number])
 
     def _note_unused(self, folder: Path, used: set[str]) -> None:
         with contextlib.suppress(FileNotFoundError):

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import shutil
 import time
+import zlib
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
@@ -75,8 +77,7 @@ class PayloadFiles:
             OSError: the disk is full, or the folder cannot be written.
         """
         number = self._new()
-        write_new(self._path(number), [body], reserve=0)
-        return self._staged_ref(number, len(body))
+        return self._staged_ref(number, *write_new(self._path(number), [body], reserve=0))
 
     def adopt(self, upload: Upload) -> PayloadRef:
         """Make the file of `upload` a file of the store, too.
@@ -91,7 +92,7 @@ class PayloadFiles:
             self._link(source, number)
         except FileNotFoundError as error:
             raise UploadGone(str(error)) from error
-        return self._staged_ref(number, upload.size)
+        return self._staged_ref(number, upload.size, upload.crc, upload.written_ns)
 
     def again(self, ref: PayloadRef) -> PayloadRef:
         """Return a second file with the same content, since the two are cleared at different times."""
@@ -100,7 +101,7 @@ class PayloadFiles:
             self._link(self._path(number_of(ref)), number)
         except FileNotFoundError:  # lost in a power cut: its reader reports that
             return self.write(b"")
-        return self._staged_ref(number, ref.size)
+        return self._staged_ref(number, ref.size, ref.crc, ref.written_ns)
 
     def _link(self, source: Path, number: int) -> None:
         path = self._path(number)
@@ -148,7 +149,7 @@ class PayloadFiles:
             body = self._path(number_of(ref)).read_bytes()
         except OSError:
             return b""
-        return body if len(body) == ref.size else b""
+        return body if len(body) == ref.size and ref.crc in (0, zlib.crc32(body)) else b""
 
     def size(self, number: int) -> int:
         """Return the bytes of a file; 0: it is missing."""
@@ -194,13 +195,38 @@ class PayloadFiles:
         number, self._next = self._next, self._next + 1
         return number
 
-    def _staged_ref(self, number: int, size: int) -> PayloadRef:
+    def _staged_ref(self, number: int, size: int, crc: int, written_ns: int) -> PayloadRef:
         self.staged.add(number)
         self.n_bytes += size
-        return PayloadRef(f"{number:x}", size)
+        return PayloadRef(f"{number:x}", size, crc, written_ns)
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number:x}"
+
+
+def find_fault(path: Path, ref: PayloadRef, digest: bytes | None = None) -> str:
+    """Return what is wrong with the file of a payload, as the end of a sentence; "" if it is as it was written.
+
+    Args:
+        path: of the file.
+        ref: the payload.
+        digest: that of code: blake2b of 16 bytes.
+    """
+    crc, name = 0, hashlib.blake2b(digest_size=16)
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size != ref.size:
+                return f"has {size} bytes, and {ref.size} were recorded"
+            while part := file.read(2**20):
+                crc = zlib.crc32(part, crc)
+                if digest is not None:
+                    name.update(part)
+    except FileNotFoundError:
+        return "is gone"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return "" if ref.crc in (0, crc) and digest in (None, name.digest()) else "has another content than was written"
 
 
 def number_of(ref: PayloadRef) -> int:

@@ -16,7 +16,10 @@ from taskfc_ext.protocol.records import decode_record
 
 logger = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
+
+READABLE = (3, SCHEMA_VERSION)
+"""The versions with the tables of now. References to payload files have no check sums in version 3."""
 
 SUBMITTED, ENDED, DEFINED, BROADCASTED, BASELINE = 1, 2, 9, 13, 17
 """Kinds of rows. Rows of the first two kinds are read until their tasks are cleared."""
@@ -182,7 +185,12 @@ def _add_checks(db: sqlite3.Connection, path: Path) -> int:
     return 3
 
 
-MIGRATIONS: Final[dict[int, Callable[[sqlite3.Connection, Path], int]]] = {2: _add_checks}
+def _know_check_sums(db: sqlite3.Connection, path: Path) -> int:
+    """Migrate from version 3; see `READABLE`. Its references stay without check sums."""
+    return 4
+
+
+MIGRATIONS: Final[dict[int, Callable[[sqlite3.Connection, Path], int]]] = {2: _add_checks, 3: _know_check_sums}
 """For each earlier version, a function that brings its tables to a later one and returns that."""
 
 

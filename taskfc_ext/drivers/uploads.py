@@ -24,9 +24,11 @@ import resource
 import shutil
 import stat
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from taskfc_ext.drivers.files import make_private_folder, open_private
@@ -43,6 +45,9 @@ RESERVE = 64 * 2**20
 
 RESERVE_IN_MEMORY = 8 * 2**20
 """The same of a store in memory: a container may have as little as 64 MB of it."""
+
+COMPARED_AFTER = 600.0
+"""Seconds after which a file is compared with its check sum when it is read."""
 
 READ_UP_TO = 2**20
 """Bytes up to which a payload is read, as that costs no more than a mapping."""
@@ -114,10 +119,10 @@ class UploadFolder:
             while True:
                 file = f"{next(self._numbers):x}"
                 try:
-                    size = write_new(self._folder / file, parts, reserve=reserve, report=report)
+                    written = write_new(self._folder / file, parts, reserve=reserve, report=report)
                 except FileExistsError:
                     continue  # of a forked child that writes here, too
-                return UploadedFile(Upload(self.name, file, size), self._folder / file, self._remove)
+                return UploadedFile(Upload(self.name, file, *written), self._folder / file, self._remove)
         except OSError as error:
             raise cannot_write(what, self._folder, error) from error
 
@@ -228,7 +233,7 @@ class UploadedFile:
         """Return the content in a private mapping; `None` if it is not there, or many files are open."""
         try:
             with open(self._path, "rb") as file:
-                return _map(file.fileno(), self.upload.size)
+                return _map(file.fileno(), self.upload.size)  # what this process has written itself
         except (OSError, ValueError):
             return None
 
@@ -249,10 +254,18 @@ def in_message(payload: Sent) -> bytes | Upload:
     return payload.upload if isinstance(payload, UploadedFile) else payload
 
 
+class Written(NamedTuple):
+    """What is known of a file that was written; see `PayloadRef`."""
+
+    size: int
+    crc: int
+    written_ns: int
+
+
 def write_new(
     path: Path, parts: Iterable[bytes | memoryview], *, reserve: int = RESERVE, report: Report | None = None
-) -> int:
-    """Write a new file; return its size in bytes. A file that cannot be written whole is removed.
+) -> Written:
+    """Write a new file; return what is known of it. A file that cannot be written whole is removed.
 
     Args:
         path: of the file.
@@ -276,8 +289,8 @@ def write_new(
 
 def write_content(
     descriptor: int, parts: Iterable[bytes | memoryview], *, reserve: int = RESERVE, report: Report | None = None
-) -> int:
-    """Write the content of a new file, whose descriptor is given; return its size in bytes. See `write_new`.
+) -> Written:
+    """Write the content of a new file, whose descriptor is given; return what is known of it. See `write_new`.
 
     Raises:
         OSError: the disk is full.
@@ -287,10 +300,13 @@ def write_content(
     disk, size = os.fstatvfs(descriptor), sum(map(len, views))
     if disk.f_bavail * disk.f_frsize < size + reserve:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    crc = 0
+    for view in views:
+        crc = zlib.crc32(view, crc)
     for n_written in _write_all(descriptor, views):
         if report is not None:
             report(n_written, size)
-    return size
+    return Written(size, crc, os.fstat(descriptor).st_mtime_ns)
 
 
 def _write_all(descriptor: int, views: list[memoryview]) -> Iterator[int]:
@@ -333,25 +349,42 @@ def read_payload(folder: Path, payload: PayloadRef | Upload) -> Content:
     path = folder / payload.file
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
-        return read_content(descriptor, payload.size, str(path))
+        return read_content(descriptor, payload, str(path))
     finally:
         os.close(descriptor)
 
 
-def read_content(descriptor: int, size: int, path: str) -> Content:
+def read_content(descriptor: int, payload: PayloadRef | Upload, path: str) -> Content:
     """Return the content of an open file with a payload; see `read_payload`.
 
     Args:
         descriptor: of the file.
-        size: of the payload in bytes.
+        payload: the payload.
         path: for messages.
 
     Raises:
-        OSError: the file has another size.
+        OSError: the file has another size, or another content.
     """
-    found = os.fstat(descriptor)
+    found, size = os.fstat(descriptor), payload.size
     if found.st_size != size or not found.st_size:  # a smaller file would end its readers with SIGBUS
         raise OSError(errno.EIO, "its size is not the one that was recorded", path)
+    content = _content(descriptor, size, path)
+    if not _is_as_written(found.st_mtime_ns, payload) and zlib.crc32(content) != payload.crc:
+        raise OSError(errno.EIO, "its content is not what was written", path)
+    return content
+
+
+def _is_as_written(changed_ns: int, payload: PayloadRef | Upload) -> bool:
+    """Return whether it is needless, or impossible, to compare a file with its check sum.
+
+    That takes 16 ms for 100 MB, so it is left out for a file that was written a moment ago and not changed since: its
+    pages are in memory still. Of an older one they may come from a disk, and disks fail.
+    """
+    age = time.time() - payload.written_ns / 1e9
+    return not payload.crc or (changed_ns == payload.written_ns and 0 <= age < COMPARED_AFTER)
+
+
+def _content(descriptor: int, size: int, path: str) -> Content:
     if size > READ_UP_TO:
         with contextlib.suppress(OSError):  # too many mappings, or no memory for their tables
             if (content := _map(descriptor, size)) is not None:

@@ -13,10 +13,19 @@ from taskfc_ext.protocol.ids import Count
 
 
 class PayloadRef(Struct, frozen=True, tag="ref", array_like=True, forbid_unknown_fields=True):
-    """Stands for a payload in a file of the store. Only the controller makes them; clients and workers map the file."""
+    """Stands for a payload in a file of the store. Only the controller makes them; clients and workers map the file.
+
+    Attributes:
+        file: its name.
+        size: in bytes.
+        crc: the CRC-32 of its content; 0: not known, as of code, which has a digest, and in stores of earlier versions.
+        written_ns: the time of its last change when it was written, in ns.
+    """
 
     file: Annotated[str, Meta(pattern=r"\A[0-9a-f]{1,64}\Z")]
     size: Count
+    crc: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 0
+    written_ns: int = 0
 
 
 class Upload(Struct, frozen=True, tag="upload", array_like=True, forbid_unknown_fields=True):
@@ -26,11 +35,15 @@ class Upload(Struct, frozen=True, tag="upload", array_like=True, forbid_unknown_
         folder: the sender's own folder.
         file: the name in it.
         size: in bytes.
+        crc: as in `PayloadRef`.
+        written_ns: as in `PayloadRef`.
     """
 
     folder: Annotated[str, Meta(pattern=r"\A[0-9a-z]{1,64}\Z")]
     file: Annotated[str, Meta(pattern=r"\A[0-9a-f]{1,16}\Z")]
     size: Annotated[int, Meta(ge=1)]
+    crc: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 0
+    written_ns: int = 0
 
 
 Payload = bytes | PayloadRef | Upload

@@ -40,10 +40,10 @@ _MAX_KEPT = 64 * 2**10
 """Bytes of the largest body that is cached. A larger one that is needed again is pickled again."""
 
 
-def digest(body: Body) -> bytes:
+def digest(body: Body | Received) -> bytes:
     """Return the digest of `body`, 16 bytes."""
     name = hashlib.blake2b(digest_size=16)
-    for part in parts_of(body):
+    for part in parts_of(body) if isinstance(body, Pieces) else (body,):
         name.update(part)
     return name.digest()
 

@@ -179,10 +179,9 @@ class HostedPayloads:
         """
         try:
             with tempfile.TemporaryFile(dir=self._folder, buffering=0) as file:
-                size = write_content(file.fileno(), parts)
-                upload = Upload(self._name, f"{next(self._numbers):x}", size)
+                upload = Upload(self._name, f"{next(self._numbers):x}", *write_content(file.fileno(), parts))
                 uploaded = UploadedFile(upload, Path(upload.file), self._drop)
-                written = FileWritten(folder=upload.folder, file=upload.file, size=size)
+                written = FileWritten(folder=upload.folder, file=upload.file, size=upload.size)
                 socket.send_fds(self._host, [codec.encode([written])], [file.fileno()])
                 return uploaded
         except OSError as error:
@@ -211,7 +210,7 @@ class HostedPayloads:
                     continue  # for an attempt that was interrupted
                 if not descriptors:
                     raise OSError(errno.EIO, answer.problem, payload.file)
-                return read_content(descriptors[0], payload.size, payload.file)
+                return read_content(descriptors[0], payload, payload.file)
             finally:
                 for descriptor in descriptors:
                     os.close(descriptor)

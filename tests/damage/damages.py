@@ -99,6 +99,19 @@ def lose_an_index_entry(draw: random.Random, folder: Path, sample: Sample) -> No
         leave_out(db, index, f"{column} = {draw.choice(values)}")
 
 
+def damage_a_payload(draw: random.Random, folder: Path, sample: Sample) -> None:
+    path = draw.choice(sorted((folder / f"{JOURNAL}-payloads").iterdir()))
+    kind = draw.choices(("flip", "cut", "exchange", "lose"), (5, 2, 1, 1))[0]
+    if kind == "flip":
+        _change(draw, path, _flip)
+    elif kind == "cut":
+        path.write_bytes(path.read_bytes()[: draw.randrange(path.stat().st_size)])
+    elif kind == "exchange":
+        path.write_bytes(draw.randbytes(path.stat().st_size))
+    else:
+        path.unlink()
+
+
 def lose_a_file(draw: random.Random, folder: Path, sample: Sample) -> None:
     path = draw.choice([folder / JOURNAL, _log_or_journal(folder), folder / f"{JOURNAL}-witness"])
     path.unlink() if draw.random() < 0.7 else path.write_bytes(b"")
@@ -120,6 +133,7 @@ DAMAGES: dict[str, tuple[Damage, int]] = {
     "row changed or doubled": (double_or_change_a_row, 8),
     "index entry lost": (lose_an_index_entry, 5),
     "file lost or emptied": (lose_a_file, 4),
+    "payload damaged or lost": (damage_a_payload, 10),
     "older file": (exchange_for_an_older_file, 3),
 }
 """Each kind with its weight."""

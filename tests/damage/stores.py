@@ -7,11 +7,13 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from taskfc_ext import serialize
 from taskfc_ext.drivers import upkeep
 from taskfc_ext.drivers.payload_files import LARGE
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.errors import StoreError
 from taskfc_ext.protocol.client_messages import Define
+from taskfc_ext.protocol.payloads import Payload, PayloadRef
 from taskfc_ext.protocol.records import Began, Broadcasted, Cleared, CodeSpan, Leased, Record
 from taskfc_ext.protocol.spec import Kind
 from tests.drivers.test_store import baseline, make_ended, make_submitted
@@ -19,6 +21,10 @@ from tests.drivers.test_store import baseline, make_ended, make_submitted
 JOURNAL = "journal.sqlite"
 
 N_TASKS = 120
+
+LARGE_CODE = b"a body that stands in a file " * (LARGE // 29 + 1)
+
+LARGE_DIGEST = serialize.digest(LARGE_CODE)
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ def _make(root: Path, name: str, seed: int, *, is_closed: bool) -> Sample:
     ended: set[int] = set()
     store.use_checks(lambda taskid: taskid not in cleared, lambda taskid: taskid in ended - cleared)
     store._upkeep.after_commit = lambda *args, **kwargs: None  # type: ignore[method-assign]  # the log stays
-    store.commit([Began(1, 0.0), Define(b"d" * 16, b"code"), Define(b"l" * 16, draw.randbytes(LARGE + 7))])
+    store.commit([Began(1, 0.0), Define(b"d" * 16, b"code"), Define(LARGE_DIGEST, LARGE_CODE)])
     first = 0
     while first < N_TASKS:
         for record in _some_records(draw, first, n := draw.choice((1, 1, 3, 20)), store):
@@ -132,6 +138,18 @@ def end(store: Store) -> None:
     store._witness.abandon()
 
 
+def read(store: Store, payload: Payload, digest: bytes = b"") -> bytes:
+    """Return the content of a payload, as its reader gets it.
+
+    Raises:
+        StoreError: the reader sees that it is damaged.
+    """
+    content = store.payload(payload)
+    if isinstance(payload, PayloadRef) and (not content or (digest and serialize.digest(content) != digest)):
+        raise StoreError(f"the payload file {payload.file} is damaged")
+    return content
+
+
 def take_portrait(store: Store, ended: frozenset[int]) -> tuple:
     """Return all that can be read from a store."""
     records = list(store.records())
@@ -143,15 +161,15 @@ def take_portrait(store: Store, ended: frozenset[int]) -> tuple:
         except KeyError:
             taskid += 1
         else:
-            submitted.append((batch, tuple(map(store.payload, batch.bodies))))
+            submitted.append((batch, tuple([read(store, body) for body in batch.bodies])))
             taskid = batch.first + len(batch.bodies)
     found = {record.ids[row]: record.values[row] for record, rows in store.find_ended(ended) for row in rows}
     newest = list(store.newest_ended())
     by_id = [(record.ids[row], record.values[row]) for record, row in store.ended_by_id()]
     code = []
-    for digest in (b"d" * 16, b"l" * 16):
+    for digest in (b"d" * 16, LARGE_DIGEST):
         try:
-            code.append(store.payload(store.code(digest)))
+            code.append(read(store, store.code(digest), digest))
         except KeyError:
             code.append(None)
     return records, submitted, found, newest, by_id, code

@@ -26,4 +26,4 @@ def test_damage_is_never_silent(tmp_path, cases, seed, only_log):
 def test_the_harness_finds_a_store_that_checks_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(journal, "is_whole", lambda row: True)
     monkeypatch.setattr(store, "find_loss", lambda note, now: None)
-    assert len(run(tmp_path, cases=40, seed=1).violations) > 3
+    assert len(run(tmp_path, cases=80, seed=1).violations) > 3

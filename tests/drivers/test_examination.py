@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from taskfc_ext import serialize
 from taskfc_ext.drivers.examination import examine
 from taskfc_ext.drivers.paths import payloads_of, witness_of
 from taskfc_ext.drivers.payload_files import LARGE
+from taskfc_ext.drivers.schema import SCHEMA_VERSION
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.protocol.client_messages import Define
 from taskfc_ext.protocol.records import Leased
@@ -38,7 +40,13 @@ def content_of(folder: Path) -> dict[str, tuple[bytes, int]]:
 def test_a_whole_store_has_no_damage_and_stays_as_it_is(whole):
     before = content_of(whole.parent)
     found = examine(whole, is_idle=True)
-    assert (found.is_whole, found.damages, found.notes, found.n_records, found.version) == (True, [], [], 32, 3)
+    assert (found.is_whole, found.damages, found.notes, found.n_records, found.version) == (
+        True,
+        [],
+        [],
+        32,
+        SCHEMA_VERSION,
+    )
     assert content_of(whole.parent) == before
     assert sorted(file.name for file in whole.parent.iterdir()) == sorted(before), (
         "no log, and no index of one, is left"
@@ -144,21 +152,26 @@ def test_payload_files_are_compared_with_their_records(path, is_idle):
     path.parent.mkdir()
     store = Store(path)
     large = b"x" * LARGE
-    bodies = store.stage([large, large, large])
-    code = Define(b"d" * 16, large)
-    store.commit([code, make_submitted(0, 3, bodies=bodies), Leased(1, (0,), 0), make_ended(0)])
-    gone, cut, _ = (payloads_of(path) / body.file for body in bodies)
+    bodies = store.stage([large, large, large, large])
+    code = Define(serialize.digest(large), large)
+    store.commit([code, make_submitted(0, 4, bodies=bodies), Leased(1, (0,), 0), make_ended(0)])
+    gone, cut, changed, _ = (payloads_of(path) / body.file for body in bodies)
+    (code_file,) = {entry.name for entry in payloads_of(path).iterdir()} - {body.file for body in bodies}
     if is_idle:
         store.close()
     gone.unlink()
     cut.write_bytes(b"x")
+    for file in (changed, payloads_of(path) / code_file):
+        file.write_bytes(b"x" * (LARGE - 1) + b"y")
     (payloads_of(path) / "1f").write_bytes(b"")
     found = examine(path, is_idle=is_idle)
     assert found.lost_files == [
         f"the payload file {gone.name} of task 0 is gone",
         f"the payload file {cut.name} of task 1 has 1 bytes, and {LARGE} were recorded",
+        f"the payload file {changed.name} of task 2 has another content than was written",
+        f"the payload file {code_file} of a code body has another content than was written",
     ]
-    assert (found.damages, found.n_files, found.is_whole) == ([], 2, False)
+    assert (found.damages, found.n_files, found.is_whole) == ([], 1, False)
     assert found.notes == (["the next start removes payload files without a task: 1"] if is_idle else [])
     if not is_idle:
         store.close()

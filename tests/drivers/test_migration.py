@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+from contextlib import closing
 
 import pytest
 
 from taskfc_ext.drivers import schema
+from taskfc_ext.drivers.examination import examine
 from taskfc_ext.drivers.paths import payloads_of
 from taskfc_ext.drivers.payload_files import LARGE
 from taskfc_ext.drivers.schema import SCHEMA_VERSION, TABLES
@@ -79,6 +81,23 @@ def test_an_old_store_that_is_damaged_is_refused_and_stays_as_it_was(path):
     with pytest.raises(StoreError):
         Store(path)
     assert path.read_bytes() == before
+
+
+def test_a_store_of_version_3_keeps_its_payloads_which_have_no_check_sums(path):
+    store = Store(path)
+    (body,) = store.stage([b"x" * LARGE])
+    unchecked = PayloadRef(body.file, body.size)
+    store.commit([make_submitted(0, bodies=(unchecked,))])
+    store.close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("PRAGMA user_version=3")
+    found = examine(path, is_idle=True)
+    assert (found.is_whole, found.version, found.n_files) == (True, 3, 1)
+    store = Store(path)
+    assert store.batch_of(0).bodies == (unchecked,)
+    assert store.payload(unchecked) == b"x" * LARGE
+    assert store._db.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+    store.close()
 
 
 def test_a_long_migration_reports_its_progress(path, monkeypatch, caplog):

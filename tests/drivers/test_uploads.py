@@ -6,19 +6,23 @@ import gc
 import mmap
 import os
 import resource
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from taskfc_ext.drivers.paths import payloads_of, uploads_of
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.drivers.uploads import (
+    COMPARED_AFTER,
     READ_UP_TO,
     LargePayloads,
     UploadFolder,
     UploadGone,
     read_content,
+    read_payload,
     remove_dead,
     write_new,
 )
@@ -40,9 +44,10 @@ def store(journal: Path) -> Iterator[Store]:
 
 def test_the_parts_of_a_payload_stand_in_its_file_one_after_the_other(tmp_path: Path) -> None:
     parts = [b"head", b"", memoryview(bytearray(b"body")), *[b"%d" % i for i in range(3000)]]  # more than writev takes
-    size = write_new(tmp_path / "1", parts)
-    assert (tmp_path / "1").read_bytes() == b"".join(parts)
-    assert size == sum(map(len, parts))
+    written = write_new(tmp_path / "1", parts)
+    content = b"".join(parts)
+    assert (tmp_path / "1").read_bytes() == content
+    assert written == (len(content), zlib.crc32(content), (tmp_path / "1").stat().st_mtime_ns)
 
 
 def test_a_short_write_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,8 +255,60 @@ def test_a_damaged_payload_is_not_mapped(journal: Path, store: Store) -> None:
 
 def test_an_open_file_is_read_whole_wherever_its_position_is(tmp_path):
     path = tmp_path / "payload"
-    write_new(path, [b"x" * 100_000], reserve=0)
+    ref = PayloadRef("1", *write_new(path, [b"x" * 100_000], reserve=0))
     with path.open("rb", buffering=0) as file:
         file.seek(70_000)
-        assert read_content(file.fileno(), 100_000, str(path)) == b"x" * 100_000
-        assert read_content(file.fileno(), 100_000, str(path)) == b"x" * 100_000
+        assert read_content(file.fileno(), ref, str(path)) == b"x" * 100_000
+        assert read_content(file.fileno(), ref, str(path)) == b"x" * 100_000
+
+
+@pytest.fixture(params=[100_000, READ_UP_TO + 1], ids=["read", "mapped"])
+def payload(request: pytest.FixtureRequest, tmp_path: Path) -> PayloadRef:
+    """A payload in the file `1` of a folder."""
+    return PayloadRef("1", *write_new(tmp_path / "1", [os.urandom(request.param)], reserve=0))
+
+
+def flip_a_bit(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(70_000)
+        (byte,) = file.read(1)
+        file.seek(70_000)
+        file.write(bytes([byte ^ 4]))
+
+
+def test_a_changed_content_is_refused(payload: PayloadRef, tmp_path: Path) -> None:
+    flip_a_bit(tmp_path / "1")
+    with pytest.raises(OSError, match="its content is not what was written"):
+        read_payload(tmp_path, payload)
+    unknown = msgspec.structs.replace(payload, crc=0)  # of a store of an earlier version
+    assert len(read_payload(tmp_path, unknown)) == payload.size
+
+
+def test_a_content_that_has_changed_on_the_disk_is_refused_after_a_while(payload: PayloadRef, tmp_path: Path) -> None:
+    flip_a_bit(tmp_path / "1")
+    os.utime(tmp_path / "1", ns=(payload.written_ns, payload.written_ns))  # a failing disk tells no time
+    earlier = payload.written_ns - int((COMPARED_AFTER + 1) * 1e9)
+    old = msgspec.structs.replace(payload, written_ns=earlier)
+    os.utime(tmp_path / "1", ns=(earlier, earlier))
+    with pytest.raises(OSError, match="its content is not what was written"):
+        read_payload(tmp_path, old)
+
+
+def test_a_file_that_was_written_a_moment_ago_is_not_compared_and_a_copy_is(
+    payload: PayloadRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[int] = []
+    crc32 = zlib.crc32
+
+    def count_bytes(content: bytes) -> int:
+        compared.append(len(content))
+        return crc32(content)
+
+    monkeypatch.setattr(zlib, "crc32", count_bytes)
+    content = bytes(read_payload(tmp_path, payload))
+    assert compared == []
+    (tmp_path / "1").unlink()
+    (tmp_path / "1").write_bytes(content)  # as a store that was copied to another disk
+    os.utime(tmp_path / "1", ns=(1, 1))
+    assert bytes(read_payload(tmp_path, payload)) == content
+    assert compared == [payload.size]

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from taskfc_ext import start
+from taskfc_ext.cli import main
 from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.client.start import Controller
 from taskfc_ext.drivers.paths import FarmPaths, farm_paths
 from taskfc_ext.errors import StoreError
-from tests.processes import until
+from tests.processes import DEADLINE, until
 
 from .conftest import AsyncFace, BlockingFace, Session, kill
 
@@ -198,6 +200,40 @@ def test_files_go_with_their_tasks(lone_farm: Controller) -> None:
             lambda: not arrays(paths.payloads) and set(on_disk(paths.uploads)) <= modules,
             "also those of an aborted task",
         )
+
+
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+def test_a_large_value_that_has_changed_in_the_store_is_refused_by_name(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with start(1) as farm, farm.client() as client:
+        values = [client.submit(make, N), client.submit(make, N)]
+        assert [value.result().sum() for value in values] == [N, N]
+        paths = paths_of(farm)
+        client.scale(0)
+        argument = client.submit(total, np.full(N, 2.0))
+        client.flush()
+        taskids = [*[value.taskid for value in values], argument.taskid]
+    files = sorted(arrays(paths.payloads), key=lambda path: int(path.name, 16))
+    assert len(files) == 3
+    for file in (files[0], files[2]):
+        flip_a_bit(file)
+    assert main(["doctor"]) == 1
+    found = capsys.readouterr().out
+    for file, taskid in ((files[0], taskids[0]), (files[2], taskids[2])):
+        assert f"the payload file {file.name} of task {taskid} has another content than was written" in found
+    with start(1) as farm, farm.client() as client:
+        client.scale(1)
+        with pytest.raises(StoreError, match=f"result of task {taskids[0]} is damaged: its content is not what was"):
+            client.future(taskids[0]).result(DEADLINE)
+        assert client.future(taskids[1]).result(DEADLINE).sum() == N
+        with pytest.raises(Exception, match="its content is not what was written"):
+            client.future(taskids[2]).result(DEADLINE)
 
 
 def test_large_data_survives_the_controller_and_the_worker(lone_farm: Controller) -> None:

@@ -11,16 +11,15 @@ Methods return the messages to send, in order.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, repeat
 
 from taskfc_ext.client.future.future import CANCELLED, FINISHED, PENDING, TaskFuture
-from taskfc_ext.client.future.outcome import FactsRow
+from taskfc_ext.client.future.outcome import FactsRow, Raised
 from taskfc_ext.client.future.template import Template
-from taskfc_ext.client.session.gone import error_without_result
+from taskfc_ext.client.session.gone import error_of_damage, error_without_result
 from taskfc_ext.client.session.pending import Call, Flush, Submission, as_sent, reference_to, take_submissions
 from taskfc_ext.client.session.replies import Answer, error_of
 from taskfc_ext.client.session.size import FarmSize
@@ -43,8 +42,6 @@ from taskfc_ext.protocol.limits import MAX_BATCH, MAX_IDS, MAX_OPEN_CALLS
 from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.payloads import Payload, Reason
 from taskfc_ext.serialize import Received
-
-logger = logging.getLogger(__name__)
 
 MAX_UNACCEPTED = 64
 """Unanswered Submits. Enough to keep the controller busy; bounds the messages that a new link repeats."""
@@ -366,16 +363,20 @@ class SessionState:
             future = take(taskid, None)
             if special:
                 self._end_special(taskid, payload, facts, future)
-            elif future is not None:  # else it is a repeat after a reconnect
-                future._settle(FINISHED, payload if type(payload) is bytes else self._read(taskid, payload), facts)
+            elif future is None:
+                pass  # a repeat after a reconnect
+            elif type(payload) is bytes:
+                future._settle(FINISHED, payload, facts)
+            else:
+                self._end_with_file(future, taskid, payload, facts)
 
-    def _read(self, taskid: int, payload: Payload) -> Received:
-        """Return a payload; empty if its file is gone, as after a `clear` at this moment."""
+    def _end_with_file(self, future: TaskFuture, taskid: int, payload: Payload, facts: FactsRow) -> None:
         try:
-            return self._read_payload(payload)
+            future._settle(FINISHED, self._read_payload(payload), facts)
+        except FileNotFoundError:
+            future._settle(FINISHED, b"", facts)  # cleared at this moment
         except OSError as error:
-            logger.warning("the result of task %d cannot be read: %s", taskid, error)
-            return b""
+            future._settle(FINISHED, facts=facts, value=Raised(error_of_damage(taskid, error)))
 
     def _end_special(self, taskid: int, payload: Payload, facts: FactsRow, future: TaskFuture | None) -> None:
         """End a task while a `peek` or a `cancel` is open."""
@@ -385,7 +386,7 @@ class SessionState:
             if taskid in self.cancelling and facts[0] == Reason.ABORTED:
                 waiting._settle(CANCELLED)
             else:
-                waiting._settle(FINISHED, self._read(taskid, payload), facts)
+                self._end_with_file(waiting, taskid, payload, facts)
 
     def _pop_submission(self, seq: int) -> Submission | None:
         """Remove and return the submission that was sent under `seq`."""

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.session.replies import error_of
-from taskfc_ext.errors import ResultExpired, UnknownTask
+from taskfc_ext.errors import ResultExpired, StoreError, UnknownTask
 from taskfc_ext.protocol.client_messages import ErrorKind, GetLog, Refused
 
 
@@ -20,6 +20,12 @@ def error_without_result(refused: Refused, taskid: int) -> Exception:
             return UnknownTask(f"task {taskid} was cleared", taskid=taskid)
         case _:
             return error_of(refused)
+
+
+def error_of_damage(taskid: int, error: OSError) -> StoreError:
+    """Return the error of a future whose result stands in a file that cannot be read whole."""
+    text = f"the result of task {taskid} is damaged: {error.strerror} ({error.filename})"
+    return StoreError(text, hint="run the task again; `taskfc doctor` examines all others")
 
 
 def require_accepted(futures: Iterable[TaskFuture]) -> None:

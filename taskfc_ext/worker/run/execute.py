@@ -13,7 +13,7 @@ from taskfc_ext.drivers.payload_files import LARGE
 from taskfc_ext.drivers.uploads import Content, Sent
 from taskfc_ext.errors import LoadingFailed, TaskRejectError, UnpicklableResult
 from taskfc_ext.protocol.context import Edits
-from taskfc_ext.protocol.payloads import Outcome, Payload, encode_failure, size_of
+from taskfc_ext.protocol.payloads import Outcome, Payload, encode_failure
 from taskfc_ext.protocol.spec import Kind, Spec
 from taskfc_ext.protocol.worker_messages import MAX_PROBLEM, Prepare
 from taskfc_ext.serialize import (
@@ -36,6 +36,7 @@ from taskfc_ext.worker.context.context import ExecutionContext
 from taskfc_ext.worker.context.elsewhere import PrivateFolder
 from taskfc_ext.worker.context.modules import UserModules
 from taskfc_ext.worker.context.settings import ProcessSettings
+from taskfc_ext.worker.load.bodies import Bodies
 from taskfc_ext.worker.load.harmless import are_atoms
 from taskfc_ext.worker.load.namespaces import Namespaces
 from taskfc_ext.worker.load.programs import Program, Programs
@@ -114,7 +115,7 @@ class Executor:
         self.modules = UserModules()
         self.looks_at_modules = False
         self._went_elsewhere = False
-        self._bodies: dict[bytes, Payload] = {}
+        self._bodies = Bodies(payloads)
         self._programs = Programs()
         self._namespaces = Namespaces()
         self._is_harmless = False
@@ -124,13 +125,13 @@ class Executor:
 
     def define(self, digest: bytes, body: Payload) -> None:
         """Keep code for attempts that refer to it. Any thread."""
-        self._bodies[digest] = body
+        self._bodies.add(digest, body)
 
     def forget(self, digests: Iterable[bytes]) -> None:
         """Drop code that no attempt here refers to before it is defined again. Any thread."""
         n_bytes = 0
         for digest in digests:
-            n_bytes += size_of(self._bodies.pop(digest, b""))  # of a file too: texts and bytes in it were copied
+            n_bytes += self._bodies.drop(digest)  # of a file too: texts and bytes in it were copied
             self._programs.forget(digest)
             if self._repeated is not None and self._repeated[0].code == digest:
                 self._repeated = None
@@ -140,7 +141,7 @@ class Executor:
     @property
     def codes(self) -> tuple[bytes, ...]:
         """Digests of all code that is kept. Any thread."""
-        return tuple(self._bodies)
+        return self._bodies.digests
 
     def run(
         self, spec: Spec, taskid: int, body: Payload, inputs: Sequence[Payload], gpus: Gpus = (), environ: Edits = ()
@@ -313,27 +314,20 @@ class Executor:
         self.looks_at_modules = self._went_elsewhere = False
 
     def _load(self, digest: bytes) -> Program:
-        body = self._body(digest)
-        program = self._programs.load(digest, self._read(body))  # a mapping of its own: the task may write to it
+        program = self._programs.load(digest, self._bodies.read(digest))
         if not program.is_kept:
-            self._namespaces.begin_attempt(program.host, size_of(body))
+            self._namespaces.begin_attempt(program.host, self._bodies.size(digest))
         return program
 
     def _drop_if_writable(self, digest: bytes, program: Program) -> None:
         """Drop a program that reads arrays: it is called with values whose code could write into these."""
         if program.needs_atoms:
             self._programs.drop(digest)
-            self._namespaces.begin_attempt(program.host, size_of(self._bodies.get(digest, b"")))
-
-    def _body(self, digest: bytes) -> Payload:
-        body = self._bodies.get(digest)
-        if body is None:
-            raise LookupError(f"code {digest.hex()} did not reach this worker")
-        return body
+            self._namespaces.begin_attempt(program.host, self._bodies.size(digest))
 
     def _code(self, digest: bytes) -> bytes:
         """Return code that is not a function."""
-        return bytes(self._read(self._body(digest)))
+        return bytes(self._bodies.read(digest))
 
     # payloads
 

@@ -1,0 +1,68 @@
+"""The code that attempts refer to, by digest."""
+
+from __future__ import annotations
+
+import errno
+from typing import Protocol
+
+from taskfc_ext import serialize
+from taskfc_ext.protocol.payloads import Payload, size_of
+from taskfc_ext.serialize import Received
+
+
+class Payloads(Protocol):
+    """The part of `LargePayloads` that reads."""
+
+    def read(self, payload: Payload) -> Received:
+        """Return the content of a payload."""
+        ...
+
+
+class Bodies:
+    """The bodies that the controller has sent: small ones are here, large ones stand in files. For any thread.
+
+    Args:
+        payloads: reads the files.
+    """
+
+    def __init__(self, payloads: Payloads) -> None:
+        self._payloads = payloads
+        self._bodies: dict[bytes, Payload] = {}
+        self._compared: set[bytes] = set()  # those in files whose content was compared with its digest
+
+    @property
+    def digests(self) -> tuple[bytes, ...]:
+        """The digests of all."""
+        return tuple(self._bodies)
+
+    def add(self, digest: bytes, body: Payload) -> None:
+        """Keep a body."""
+        self._bodies[digest] = body
+
+    def drop(self, digest: bytes) -> int:
+        """Drop a body; return its size in bytes, 0 if it is not here."""
+        self._compared.discard(digest)
+        return size_of(self._bodies.pop(digest, b""))
+
+    def size(self, digest: bytes) -> int:
+        """Return the size of a body in bytes; 0: it is not here."""
+        return size_of(self._bodies.get(digest, b""))
+
+    def read(self, digest: bytes) -> Received:
+        """Return a body; one in a file is a mapping of its own, which may be written to.
+
+        Raises:
+            LookupError: it is not here.
+            OSError: its file is gone or damaged.
+        """
+        body = self._bodies.get(digest)
+        if body is None:
+            raise LookupError(f"code {digest.hex()} did not reach this worker")
+        if type(body) is bytes:
+            return body
+        content = self._payloads.read(body)
+        if digest not in self._compared:
+            if serialize.digest(content) != digest:
+                raise OSError(errno.EIO, f"the content of code {digest.hex()} is not what was sent")
+            self._compared.add(digest)
+        return content
