@@ -63,10 +63,10 @@ ROOM_EVERY = 1.0
 """Seconds between tries to start a controller again while a disk is full: it has served before, and may again."""
 
 FAILURES_KEPT = 32
-"""Failures of controllers at requests that are reported to the next ones, the latest."""
+"""Failures of controllers at requests that are kept for the next ones, the latest."""
 
 FAILURES_COUNT_FOR = 600.0
-"""Seconds for which they are."""
+"""Seconds for which a failure is reported to each controller that starts."""
 
 HANG_UP_TIMEOUT = 2.0
 """Seconds that a controller may live after it has closed its end of the socket pair."""
