@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, finalize
 
 from taskfc_ext.drivers.files import make_private_folder, open_private
 from taskfc_ext.drivers.paths import is_in_memory, payloads_of, uploads_of
@@ -216,13 +216,13 @@ class UploadedFile:
         upload: stands for it in messages.
     """
 
-    __slots__ = ("__weakref__", "_path", "_pid", "_remove", "upload")
+    __slots__ = ("__weakref__", "_path", "upload")
 
     def __init__(self, upload: Upload, path: Path, remove: Callable[[str], object] = os.unlink) -> None:
         self.upload = upload
-        self._remove = remove
         self._path = str(path)
-        self._pid = os.getpid()
+        # no `__del__`: while that runs, another thread gets the object from a weak reference
+        finalize(self, _remove_own, remove, self._path, os.getpid()).atexit = False
 
     @property
     def exists(self) -> bool:
@@ -237,12 +237,11 @@ class UploadedFile:
         except (OSError, ValueError):
             return None
 
-    def __del__(self, getpid: Callable[[], int] = os.getpid) -> None:
-        if getpid() == self._pid:  # else this is the child of a fork, and the file its parent's
-            try:
-                self._remove(self._path)
-            except OSError:
-                pass  # it was removed with the store
+
+def _remove_own(remove: Callable[[str], object], path: str, pid: int) -> None:
+    if os.getpid() == pid:  # else this is the child of a fork, and the file its parent's
+        with contextlib.suppress(OSError):  # it was removed with the store
+            remove(path)
 
 
 Sent = bytes | UploadedFile
@@ -255,7 +254,7 @@ def in_message(payload: Sent) -> bytes | Upload:
 
 
 class Written(NamedTuple):
-    """What is known of a file that was written; see `PayloadRef`."""
+    """The facts about a file that was written; see `PayloadRef`."""
 
     size: int
     crc: int

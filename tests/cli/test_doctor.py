@@ -10,6 +10,7 @@ import pytest
 
 from taskfc_ext.cli import main
 from taskfc_ext.drivers.paths import farm_paths, prepare
+from taskfc_ext.drivers.schema import SCHEMA_VERSION
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.protocol.client_messages import Define
 from taskfc_ext.protocol.records import Began
@@ -40,7 +41,7 @@ def examine(capsys, *words: str) -> tuple[int, dict]:
 def test_a_whole_store_is_exit_code_0(paths, capsys, words):
     code, facts = examine(capsys, *words)
     assert (code, facts["whole"], facts["state"], facts["damages"], facts["notes"]) == (0, True, "stopped", [], [])
-    assert (facts["records"], facts["schema"], facts["locked"], facts["exposed"]) == (4, 3, False, [])
+    assert (facts["records"], facts["schema"], facts["locked"], facts["exposed"]) == (4, SCHEMA_VERSION, False, [])
     assert facts["bytes"]["journal"] == paths.journal.stat().st_size
     assert main(["doctor", *words]) == 0
     assert capsys.readouterr().out.startswith("night: stopped, the store is whole\n")

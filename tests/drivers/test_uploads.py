@@ -6,6 +6,8 @@ import gc
 import mmap
 import os
 import resource
+import threading
+import weakref
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +21,7 @@ from taskfc_ext.drivers.uploads import (
     COMPARED_AFTER,
     READ_UP_TO,
     LargePayloads,
+    UploadedFile,
     UploadFolder,
     UploadGone,
     read_content,
@@ -100,13 +103,15 @@ def test_a_file_goes_with_the_last_reference_to_it(tmp_path: Path) -> None:
 def test_a_forked_child_removes_no_file_of_its_parent(tmp_path: Path) -> None:
     folder = UploadFolder(lambda: tmp_path, "c1")
     file = folder.write([b"x"], what="it")
+    path, alive = tmp_path / "c1" / file.upload.file, weakref.ref(file)
     child = os.fork()
     if child == 0:
-        file.__del__()
-        folder.__del__()
-        os._exit(0)
-    os.waitpid(child, 0)
-    assert (tmp_path / "c1" / file.upload.file).exists()
+        del file, folder
+        os._exit(0 if alive() is None else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert path.exists()
+    del file
+    assert not path.exists()
 
 
 def test_the_folder_goes_with_its_sender_once_it_is_empty(tmp_path: Path) -> None:
@@ -260,6 +265,23 @@ def test_an_open_file_is_read_whole_wherever_its_position_is(tmp_path):
         file.seek(70_000)
         assert read_content(file.fileno(), ref, str(path)) == b"x" * 100_000
         assert read_content(file.fileno(), ref, str(path)) == b"x" * 100_000
+
+
+def test_a_shared_file_is_there_while_anybody_has_it(journal: Path) -> None:
+    payloads = LargePayloads(lambda: journal, "sender")
+
+    def share() -> UploadedFile:
+        return payloads.share(b"digest", lambda: payloads.write([bytes(100_000)], what="code"))
+
+    for _ in range(200):
+        box = [share()]
+        dropping = threading.Thread(target=box.clear)
+        dropping.start()
+        mine = share()
+        dropping.join()
+        assert mine.exists
+        del mine
+    payloads.close()
 
 
 @pytest.fixture(params=[100_000, READ_UP_TO + 1], ids=["read", "mapped"])
