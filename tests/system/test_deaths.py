@@ -272,8 +272,9 @@ def test_the_supervisor_killed_with_open_futures(home: Path) -> None:
         futures = [client.submit(sleep_then, 0.02, i) for i in range(20)]
         futures += [client.submit(note_and_wait, str(log), str(gate)) for _ in range(3)]
         until(lambda: calls(log) == 2, "both workers are in a task")
-        old, workers = farm.supervisor_pid, farm.worker_pids
+        old, controller, workers = farm.supervisor_pid, farm.pid, farm.worker_pids
         kill_and_wait(old)
+        until(lambda: not process_alive(controller, None), "it follows")  # else it may bring results
         gate.touch()
         assert [f.result(DEADLINE) for f in futures] == [*range(20), *["done"] * 3]
         assert farm.supervisor_pid != old

@@ -92,7 +92,7 @@ with start(1) as farm, farm.client() as client:
 
 
 def test_a_removed_store_is_no_full_disk(home: Path) -> None:
-    # The next message comes when the room is looked at. A process of its own has no large modules, whose files would go.
+    # The next message comes when the room is looked at. A process of its own has no large modules, which have files.
     script = REMOVE_AND_GO_ON.replace("PAUSE", str(2 * LOOK_EVERY))
     subprocess.run([sys.executable, "-c", script], check=True, timeout=3 * DEADLINE)
     assert "no room" not in farm_paths("default").controller_log.read_text()
