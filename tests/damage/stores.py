@@ -170,8 +170,8 @@ def take_portrait(store: Store, ended: frozenset[int]) -> tuple:
     for digest in (b"d" * 16, LARGE_DIGEST):
         try:
             code.append(read(store, store.code(digest), digest))
-        except KeyError:
-            code.append(None)
+        except KeyError as error:
+            raise StoreError(f"the code {digest.hex()} is gone, as its tasks see") from error
     return records, submitted, found, newest, by_id, code
 
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
+from taskfc_ext import StringTask, start
 from taskfc_ext.drivers import journal, store
+from taskfc_ext.drivers.paths import farm_paths
+from taskfc_ext.errors import LoadingFailed
+from tests.damage.damages import open_database
 from tests.damage.harness import run
+from tests.processes import DEADLINE
 
 
 @pytest.mark.parametrize(
@@ -21,6 +27,20 @@ def test_damage_is_never_silent(tmp_path, cases, seed, only_log):
     ends = {end for _, end in outcome.counts}
     assert "refused" in ends
     assert only_log or "equal" in ends, "not all damage matters"
+
+
+def test_a_task_whose_code_is_under_another_key_fails_by_name(home: Path) -> None:
+    with start(0) as farm, farm.client() as client:
+        task = client.run(StringTask("x = 6 * 7", pull="x"))
+        client.flush()
+        journal = farm_paths(farm.name).journal
+    with open_database(journal) as db:
+        [key] = [key for key, body in db.execute("SELECT digest, body FROM code") if body == b"x = 6 * 7"]
+        db.execute("UPDATE code SET digest = ? WHERE digest = ?", (bytes([key[0] ^ 1]) + key[1:], key))
+    with start(1) as farm, farm.client() as client:
+        client.scale(1)
+        with pytest.raises(LoadingFailed, match="the task's code is gone from the store, or damaged"):
+            client.future(task).result(DEADLINE)
 
 
 def test_the_harness_finds_a_store_that_checks_nothing(tmp_path, monkeypatch):

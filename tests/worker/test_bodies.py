@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from taskfc_ext import serialize
+from taskfc_ext.errors import LoadingFailed
 from taskfc_ext.protocol.payloads import Payload, PayloadRef
 from taskfc_ext.worker.load.bodies import Bodies
 
@@ -43,7 +44,7 @@ def test_changed_code_is_refused_also_when_it_was_dropped_and_comes_again() -> N
     assert bodies.drop(DIGEST) == len(BODY)
     files.content = BODY[:-1] + b"x"
     bodies.add(DIGEST, REF)
-    with pytest.raises(OSError, match="is not what was sent"):
+    with pytest.raises(LoadingFailed, match="is not what was sent"):
         bodies.read(DIGEST)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 from typing import Protocol
 
 from taskfc_ext import serialize
+from taskfc_ext.errors import LoadingFailed
 from taskfc_ext.protocol.payloads import Payload, size_of
 from taskfc_ext.serialize import Received
+
+_DAMAGED = "the task's code is gone from the store, or damaged"
+_AGAIN = "submit it again; `taskfc doctor` examines the store"
 
 
 class Payloads(Protocol):
@@ -53,16 +56,19 @@ class Bodies:
 
         Raises:
             LookupError: it is not here.
-            OSError: its file is gone or damaged.
+            LoadingFailed: its file is gone or damaged.
         """
         body = self._bodies.get(digest)
         if body is None:
             raise LookupError(f"code {digest.hex()} did not reach this worker")
         if type(body) is bytes:
             return body
-        content = self._payloads.read(body)
+        try:
+            content = self._payloads.read(body)
+        except OSError as error:
+            raise LoadingFailed(f"{_DAMAGED}: {error.strerror}", hint=_AGAIN) from error
         if digest not in self._compared:
             if serialize.digest(content) != digest:
-                raise OSError(errno.EIO, f"the content of code {digest.hex()} is not what was sent")
+                raise LoadingFailed(f"{_DAMAGED}: its content is not what was sent", hint=_AGAIN)
             self._compared.add(digest)
         return content
