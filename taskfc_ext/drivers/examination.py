@@ -21,7 +21,7 @@ from taskfc_ext.drivers.connection_file import boot_id
 from taskfc_ext.drivers.journal import Journal, damage, refuse_lost_journal, unreadable
 from taskfc_ext.drivers.paths import log_index_of, log_of, payloads_of, witness_of
 from taskfc_ext.drivers.payload_files import find_fault, number_of, refs_in
-from taskfc_ext.drivers.schema import BASELINE, MIGRATIONS, READABLE, SCHEMA_VERSION
+from taskfc_ext.drivers.schema import BASELINE, MIGRATIONS, READABLE, SCHEMA_VERSION, read_schema
 from taskfc_ext.drivers.witness import Note, find_loss, read_witness
 from taskfc_ext.errors import StoreError
 from taskfc_ext.protocol.client_messages import Define
@@ -102,6 +102,7 @@ def _open_reading(journal: Path, *, is_idle: bool) -> Iterator[sqlite3.Connectio
         with closing(sqlite3.connect(address, uri=True, timeout=_BUSY_TIMEOUT, isolation_level=None)) as db:
             db.execute("PRAGMA cell_size_check=ON")
             db.execute("BEGIN")
+            read_schema(db)
             yield db
     finally:
         if is_new_index:

@@ -92,11 +92,24 @@ def set_up(db: sqlite3.Connection, log_bytes: int, *, is_synced: bool = False) -
     `is_synced`: each commit is written to the disk.
     """
     db.execute("PRAGMA cell_size_check=ON")
+    read_schema(db)
     db.execute("PRAGMA journal_mode=WAL")
     db.execute(f"PRAGMA synchronous={'FULL' if is_synced else 'NORMAL'}")
     db.execute("PRAGMA wal_autocheckpoint=0")
     db.execute(f"PRAGMA journal_size_limit={log_bytes}")
     db.execute("PRAGMA secure_delete=FAST")  # the next compaction removes the content of free pages
+
+
+def read_schema(db: sqlite3.Connection) -> None:
+    """Read the schema, which the first statement does in any case.
+
+    Raises:
+        sqlite3.Error: it is damaged, also where the message of SQLite quotes a part of it that is no text.
+    """
+    try:
+        db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except UnicodeDecodeError as error:
+        raise sqlite3.DatabaseError("malformed database schema") from error
 
 
 def prepare(db: sqlite3.Connection, path: Path) -> None:

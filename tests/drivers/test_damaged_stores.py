@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from taskfc_ext.drivers import store as store_module
+from taskfc_ext.drivers.examination import examine
 from taskfc_ext.drivers.paths import payloads_of, witness_of
 from taskfc_ext.drivers.row_checks import Totals
 from taskfc_ext.drivers.store import Store
@@ -253,3 +254,15 @@ def test_a_closed_store_is_on_the_disk_and_its_witness_says_so(path):
     store.commit([make_submitted(40)])
     assert not read_witness(witness_of(path)).synced
     store.close()
+
+
+def test_a_schema_that_is_no_text_is_damage(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    make_store(path)
+    content = bytearray(path.read_bytes())
+    at = content.index(b"AND first IS NOT NULL", content.index(b"CREATE INDEX submitted")) + len(b"AND fir")
+    content[at] = 0xF3  # "no such column", says SQLite, and quotes its name
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="is damaged"):
+        Store(path)
+    assert examine(path, is_idle=True).damages
