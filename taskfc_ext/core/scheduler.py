@@ -160,6 +160,9 @@ class Scheduler:
             self._follow_up(step, now)
         if self.farm.subscribers is not None:
             subscriptions.send_changes(self.farm, step, now)
+        if self.farm.waits is not None and not self._is_stuck:
+            # last: whoever looks at the queue drops entries of tasks that have ended, and these count as needs
+            lending.time_surplus(self.farm, self.farm.waits, now)
         return self._effects(step)
 
     @property
@@ -172,8 +175,6 @@ class Scheduler:
         if self.farm.waits is not None:
             lending.settle(self.farm, step, self.farm.waits)
         dispatch(self.farm, step, now)
-        if self.farm.waits is not None:
-            lending.time_surplus(self.farm, self.farm.waits, now)
         if self.farm.engine is not None:
             engines.after_dispatch(self.farm, step, self.farm.engine, now)
         refusals.stop_clocks(self.farm)

@@ -28,6 +28,11 @@ def test_every_invariant_holds():
         seed += 1
 
 
+@pytest.mark.parametrize("seed", [5000039, 102292800])
+def test_seeds_that_have_found_a_fault_hold(seed):
+    assert play(make_plan(seed)) is None
+
+
 def test_a_seed_tells_the_same_story_each_time():
     stories: list[list[str]] = [[], []]
     for story in stories:
