@@ -279,9 +279,7 @@ class Answers:
             return recent
         try:
             code = self._store.code(digest)
-        except (
-            KeyError
-        ):  # dropped in this turn, as its tasks have ended; or its key is damaged, and a task would run ""
+        except KeyError:  # it was dropped in this turn, since its tasks have ended, or its key is damaged
             return _DAMAGED
         if isinstance(code, bytes):
             self._recent_code.put(digest, code, len(code))

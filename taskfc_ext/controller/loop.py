@@ -369,7 +369,7 @@ class Controller:
                 if client is None:
                     return  # it asks again after it has reconnected
                 if isinstance(message, ToComplete):
-                    self._reception.answer(client, message, self._answers.complete_for_client, self._now())
+                    self._reception.answer(client, session, message, self._answers.complete_for_client, self._now())
                 else:
                     self._to_clients.add(client, message)
             case WorkerSend(worker, order):

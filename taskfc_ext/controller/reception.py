@@ -29,6 +29,7 @@ from taskfc_ext.protocol.client_messages import (
     Submit,
     Watch,
 )
+from taskfc_ext.protocol.ids import Session
 from taskfc_ext.protocol.limits import MAX_SESSIONS, MAX_UNHANDLED, MAX_UNHANDLED_BYTES
 from taskfc_ext.protocol.message import Message
 
@@ -229,16 +230,20 @@ class Reception:
     # sending
 
     def answer(
-        self, identity: bytes, message: ToComplete, complete: Callable[[ToComplete], Iterable[Message | None]], now: Now
+        self,
+        identity: bytes,
+        session: Session,
+        message: ToComplete,
+        complete: Callable[[ToComplete], Iterable[Message | None]],
+        now: Now,
     ) -> None:
         """Send what `complete` makes of `message`. What it costs to make that is charged to the receiver."""
         before = self._stopwatch()
-        connection = self.connections.get(identity)
-        if isinstance(message, SendEnded) or connection is None or connection.session is None:
+        if isinstance(message, SendEnded):
             made = complete(message)  # ends of tasks answer no request alone
         else:
-            request = connection.session, message.seq
-            made = self._failed.each(*request, self._failed.run(*request, partial(complete, message)))
+            made = self._failed.run(session, message.seq, partial(complete, message))
+            made = self._failed.each(session, message.seq, made)
         self.outbox.add_made(identity, made)
         self._charge(identity, before, now)
 

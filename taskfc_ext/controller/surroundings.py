@@ -63,7 +63,8 @@ def _now() -> Now:
 
 
 REAL = Surroundings(_now, zmq.Poller, time.thread_time, _refuse_growth)
-"""The machine's clocks and ZMQ's poller; the cost of work is its CPU time: what else the machine does is nobody's."""
+"""The machine's clocks and limits, and ZMQ's poller. The cost of work is its CPU time: what else the machine does is
+nobody's."""
 
 MEASURING_NOTHING = Surroundings(_now, zmq.Poller)
 """The machine's clock and ZMQ's poller, and a stopped stopwatch."""

@@ -28,7 +28,7 @@ class Files:
 
 def test_code_in_a_file_is_compared_with_its_digest_once(monkeypatch: pytest.MonkeyPatch) -> None:
     files = Files()
-    bodies = Bodies(files)
+    bodies = Bodies(files.read)
     bodies.add(DIGEST, REF)
     assert bodies.read(DIGEST) == BODY
     monkeypatch.setattr(serialize, "digest", lambda body: pytest.fail("compared again"))
@@ -38,7 +38,7 @@ def test_code_in_a_file_is_compared_with_its_digest_once(monkeypatch: pytest.Mon
 
 def test_changed_code_is_refused_also_when_it_was_dropped_and_comes_again() -> None:
     files = Files()
-    bodies = Bodies(files)
+    bodies = Bodies(files.read)
     bodies.add(DIGEST, REF)
     bodies.read(DIGEST)
     assert bodies.drop(DIGEST) == len(BODY)
@@ -49,7 +49,7 @@ def test_changed_code_is_refused_also_when_it_was_dropped_and_comes_again() -> N
 
 
 def test_code_that_did_not_come_is_named() -> None:
-    bodies = Bodies(Files())
+    bodies = Bodies(Files().read)
     bodies.add(b"small", b"x = 1")
     assert (bodies.read(b"small"), bodies.size(b"small"), bodies.digests) == (b"x = 1", 5, (b"small",))
     assert (bodies.size(DIGEST), bodies.drop(DIGEST)) == (0, 0)

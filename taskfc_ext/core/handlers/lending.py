@@ -98,7 +98,7 @@ def settle(farm: Farm, step: Step, waits: Waits) -> None:
 
 
 def time_surplus(farm: Farm, waits: Waits, now: Now) -> None:
-    """Set the timer that reduces the substitutes, if fewer are needed after the dispatch."""
+    """Set the timer that reduces the substitutes, if fewer are needed after an event."""
     if waits.n_substitutes and not waits.has_timer and (needed := n_needed(farm, waits)) < waits.n_substitutes:
         waits.has_timer = True
         waits.n_used = needed

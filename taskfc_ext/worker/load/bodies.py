@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
 
 from taskfc_ext import serialize
 from taskfc_ext.errors import LoadingFailed
@@ -13,23 +13,15 @@ _DAMAGED = "the task's code is gone from the store, or damaged"
 _AGAIN = "submit it again; `taskfc doctor` examines the store"
 
 
-class Payloads(Protocol):
-    """The part of `LargePayloads` that reads."""
-
-    def read(self, payload: Payload) -> Received:
-        """Return the content of a payload."""
-        ...
-
-
 class Bodies:
     """The bodies that the controller has sent: small ones are here, large ones stand in files. For any thread.
 
     Args:
-        payloads: reads the files.
+        read: returns the content of a payload in a file; raises an `OSError` if that is gone or damaged.
     """
 
-    def __init__(self, payloads: Payloads) -> None:
-        self._payloads = payloads
+    def __init__(self, read: Callable[[Payload], Received]) -> None:
+        self._read = read
         self._bodies: dict[bytes, Payload] = {}
         self._compared: set[bytes] = set()  # those in files whose content was compared with its digest
 
@@ -64,7 +56,7 @@ class Bodies:
         if type(body) is bytes:
             return body
         try:
-            content = self._payloads.read(body)
+            content = self._read(body)
         except OSError as error:
             raise LoadingFailed(f"{_DAMAGED}: {error.strerror}", hint=_AGAIN) from error
         if digest not in self._compared:

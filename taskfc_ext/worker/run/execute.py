@@ -115,7 +115,7 @@ class Executor:
         self.modules = UserModules()
         self.looks_at_modules = False
         self._went_elsewhere = False
-        self._bodies = Bodies(payloads)
+        self._bodies = Bodies(payloads.read)
         self._programs = Programs()
         self._namespaces = Namespaces()
         self._is_harmless = False
