@@ -20,22 +20,23 @@ import errno
 import fcntl
 import mmap
 import os
-import resource
 import shutil
 import stat
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
-from weakref import WeakValueDictionary, finalize
+from weakref import WeakValueDictionary, ref
 
 from taskfc_ext.drivers.files import make_private_folder, open_private
 from taskfc_ext.drivers.paths import is_in_memory, payloads_of, uploads_of
+from taskfc_ext.drivers.payload_reading import Content, map_file, read_payload
 from taskfc_ext.drivers.room import free_bytes, megabytes
 from taskfc_ext.errors import StorageFull, StoreError
-from taskfc_ext.protocol.payloads import Payload, PayloadRef, Upload
+from taskfc_ext.protocol.payloads import Payload, Upload
 
 KEPT_AFTER_DEATH = 60.0
 """Seconds for which the files of a dead sender are kept."""
@@ -46,12 +47,6 @@ RESERVE = 64 * 2**20
 RESERVE_IN_MEMORY = 8 * 2**20
 """The same of a store in memory: a container may have as little as 64 MB of it."""
 
-COMPARED_AFTER = 600.0
-"""Seconds after which a file is compared with its check sum when it is read."""
-
-READ_UP_TO = 2**20
-"""Bytes up to which a payload is read, as that costs no more than a mapping."""
-
 _MAX_PARTS = 1000
 """Parts in one call of `writev`; Linux takes 1024."""
 
@@ -60,9 +55,6 @@ _AT_ONCE = 16 * 2**20
 
 Report = Callable[[int, int], object]
 """Takes the bytes of a payload that are written, and those of all of it."""
-
-Content = bytes | bytearray | mmap.mmap
-"""A received payload."""
 
 
 class UploadGone(Exception):
@@ -221,8 +213,7 @@ class UploadedFile:
     def __init__(self, upload: Upload, path: Path, remove: Callable[[str], object] = os.unlink) -> None:
         self.upload = upload
         self._path = str(path)
-        # no `__del__`: while that runs, another thread gets the object from a weak reference
-        finalize(self, _remove_own, remove, self._path, os.getpid()).atexit = False
+        _removals[ref(self, _remove_gone)] = partial(_remove_own, remove, self._path, os.getpid())
 
     @property
     def exists(self) -> bool:
@@ -233,7 +224,7 @@ class UploadedFile:
         """Return the content in a private mapping; `None` if it is not there, or many files are open."""
         try:
             with open(self._path, "rb") as file:
-                return _map(file.fileno(), self.upload.size)  # what this process has written itself
+                return map_file(file.fileno(), self.upload.size)  # what this process has written itself
         except (OSError, ValueError):
             return None
 
@@ -242,6 +233,27 @@ def _remove_own(remove: Callable[[str], object], path: str, pid: int) -> None:
     if os.getpid() == pid:  # else this is the child of a fork, and the file its parent's
         with contextlib.suppress(OSError):  # it was removed with the store
             remove(path)
+
+
+_removals: dict[ref[UploadedFile], Callable[[], object]] = {}
+"""Removes the file of each object that is still there.
+
+A `__del__` would do that too early: while it runs, another thread still gets the object from a weak reference. And
+`weakref.finalize` does nothing any more when the clients are flushed at the exit.
+"""
+
+
+def _remove_gone(gone: ref[UploadedFile]) -> None:
+    removal = _removals.pop(gone, None)
+    if removal is not None:
+        removal()
+
+
+def remove_left() -> None:
+    """Remove the files that are left at the exit of this process, after which nothing is done for a lost object."""
+    while _removals:
+        _, removal = _removals.popitem()
+        removal()
 
 
 Sent = bytes | UploadedFile
@@ -330,86 +342,6 @@ def _at_once(views: list[memoryview], first: int) -> list[memoryview]:
         size += len(views[first + n])
         n += 1
     return views[first : first + n]
-
-
-def read_payload(folder: Path, payload: PayloadRef | Upload) -> Content:
-    """Return the content of a payload's file. It can be written to, which nobody else sees.
-
-    A large one is a private mapping, and its pages are read when they are needed. A mapping keeps a descriptor, so
-    smaller ones are read at once, and so are all once the process has many files open.
-
-    Args:
-        folder: the store's folder of payloads.
-        payload: the payload.
-
-    Raises:
-        OSError: its file is gone or damaged.
-    """
-    path = folder / payload.file
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    try:
-        return read_content(descriptor, payload, str(path))
-    finally:
-        os.close(descriptor)
-
-
-def read_content(descriptor: int, payload: PayloadRef | Upload, path: str) -> Content:
-    """Return the content of an open file with a payload; see `read_payload`.
-
-    Args:
-        descriptor: of the file.
-        payload: the payload.
-        path: for messages.
-
-    Raises:
-        OSError: the file has another size, or another content.
-    """
-    found, size = os.fstat(descriptor), payload.size
-    if found.st_size != size or not found.st_size:  # a smaller file would end its readers with SIGBUS
-        raise OSError(errno.EIO, "its size is not the one that was recorded", path)
-    content = _content(descriptor, size, path)
-    if not _is_as_written(found.st_mtime_ns, payload) and zlib.crc32(content) != payload.crc:
-        raise OSError(errno.EIO, "its content is not what was written", path)
-    return content
-
-
-def _is_as_written(changed_ns: int, payload: PayloadRef | Upload) -> bool:
-    """Return whether it is needless, or impossible, to compare a file with its check sum.
-
-    That takes 16 ms for 100 MB, so it is left out for a file that was written a moment ago and not changed since: its
-    pages are in memory still. Of an older one they may come from a disk, and disks fail.
-    """
-    age = time.time() - payload.written_ns / 1e9
-    return not payload.crc or (changed_ns == payload.written_ns and 0 <= age < COMPARED_AFTER)
-
-
-def _content(descriptor: int, size: int, path: str) -> Content:
-    if size > READ_UP_TO:
-        with contextlib.suppress(OSError):  # too many mappings, or no memory for their tables
-            if (content := _map(descriptor, size)) is not None:
-                return content
-    read = bytearray(size)
-    view, n = memoryview(read), 0
-    while n < size:  # by position, as other processes may have the same open file, whose own position moves
-        some = os.preadv(descriptor, [view[n:]], n)
-        if not some:
-            raise OSError(errno.EIO, "it has been cut while it was read", path)
-        n += some
-    view.release()
-    return read
-
-
-def _map(descriptor: int, size: int) -> mmap.mmap | None:
-    """Return a private mapping of a file; `None` if that would not leave half of all descriptors to the user's files.
-
-    A mapping duplicates its descriptor. The duplicate has the lowest free number, which tells how many are open; the
-    first one is closed again each time, and tells nothing.
-    """
-    duplicate = os.dup(descriptor)
-    os.close(duplicate)
-    if duplicate >= resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2:
-        return None
-    return mmap.mmap(descriptor, size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
 
 
 def remove_dead(parent: Path, *, for_seconds: float = KEPT_AFTER_DEATH) -> None:

@@ -21,9 +21,10 @@ from pathlib import Path
 import msgspec
 
 from taskfc_ext.drivers.files import path_of_descriptor
+from taskfc_ext.drivers.payload_reading import Content, read_content
 from taskfc_ext.drivers.processes import FARM_PID, Page
 from taskfc_ext.drivers.streams import FrameStream
-from taskfc_ext.drivers.uploads import Content, UploadedFile, cannot_write, read_content, write_content
+from taskfc_ext.drivers.uploads import UploadedFile, cannot_write, write_content
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.options import FarmOptions

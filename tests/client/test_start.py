@@ -25,6 +25,7 @@ from taskfc_ext.client.farm.interface import Condition
 from taskfc_ext.client.farm.launch import LocalFarm
 from taskfc_ext.client.start import Controller, farm_options, stop
 from taskfc_ext.drivers.connection_file import process_alive, read_connection
+from taskfc_ext.drivers.paths import farm_paths
 from taskfc_ext.drivers.stops import note_stop
 from taskfc_ext.errors import (
     ControllerStopped,
@@ -336,6 +337,22 @@ def test_the_interpreters_exit_flushes(controller: Controller, client: BlockingT
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=DEADLINE, check=True)
     assert done.stderr == ""
     assert len(client.list_tasks(limit=10_000)) == 5000
+
+
+LARGE_SCRIPT = """
+from taskfc_ext import TaskClient
+client = TaskClient()
+future = client.submit(len, b"x" * 1_000_000)
+"""
+
+
+def test_the_exit_leaves_no_file_in_which_something_was_sent(
+    controller: Controller, client: BlockingTaskClient
+) -> None:
+    subprocess.run([sys.executable, "-c", LARGE_SCRIPT], timeout=DEADLINE, check=True)
+    assert len(client.list_tasks()) == 1
+    uploads = farm_paths(controller.name).uploads
+    assert [path for path in uploads.rglob("*") if path.is_file() and path.stat().st_size >= 1_000_000] == []
 
 
 def test_a_script_whose_name_is_not_text(home: Path) -> None:

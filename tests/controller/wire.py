@@ -19,8 +19,8 @@ from taskfc_ext.controller.loop import Controller
 from taskfc_ext.controller.surroundings import MEASURING_NOTHING
 from taskfc_ext.core.scheduler import Scheduler
 from taskfc_ext.drivers.paths import payloads_of
+from taskfc_ext.drivers.payload_reading import read_payload
 from taskfc_ext.drivers.store import Store
-from taskfc_ext.drivers.uploads import read_payload
 from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.ids import PROTOCOL

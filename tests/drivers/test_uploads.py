@@ -16,17 +16,15 @@ import msgspec
 import pytest
 
 from taskfc_ext.drivers.paths import payloads_of, uploads_of
+from taskfc_ext.drivers.payload_reading import COMPARED_AFTER, READ_UP_TO, read_content, read_payload
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.drivers.uploads import (
-    COMPARED_AFTER,
-    READ_UP_TO,
     LargePayloads,
     UploadedFile,
     UploadFolder,
     UploadGone,
-    read_content,
-    read_payload,
     remove_dead,
+    remove_left,
     write_new,
 )
 from taskfc_ext.errors import StoreError
@@ -98,6 +96,14 @@ def test_a_file_goes_with_the_last_reference_to_it(tmp_path: Path) -> None:
     del file
     gc.collect()
     assert [path.name for path in (tmp_path / "c1").iterdir()] == [other.upload.file]
+
+
+def test_what_is_left_at_the_exit_is_removed_then(tmp_path: Path) -> None:
+    folder = UploadFolder(lambda: tmp_path, "c1")
+    file = folder.write([b"x"], what="it")
+    remove_left()
+    assert not file.exists
+    remove_left()  # once more does no harm
 
 
 def test_a_forked_child_removes_no_file_of_its_parent(tmp_path: Path) -> None:

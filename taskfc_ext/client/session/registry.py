@@ -11,6 +11,7 @@ import weakref
 from contextlib import suppress
 from typing import Protocol
 
+from taskfc_ext.drivers.uploads import remove_left
 from taskfc_ext.errors import TaskFCError
 
 FLUSH_AT_EXIT = 10.0
@@ -62,7 +63,7 @@ def flush_all(farm: str) -> None:
 
 
 def flush_at_exit() -> None:
-    """Flush and close all clients; report lost tasks on stderr."""
+    """Flush and close all clients; report lost tasks on stderr. Remove the files in which something was sent."""
     deadline = time.monotonic() + FLUSH_AT_EXIT
     for connection in list(_open):
         if connection.n_unaccepted:
@@ -72,6 +73,7 @@ def flush_at_exit() -> None:
                 n = connection.n_unaccepted
                 print(f"taskfc: {n} tasks were not accepted and may be lost", file=sys.stderr)  # noqa: T201
         connection.close()
+    remove_left()
 
 
 def _disown_all() -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from taskfc_ext.drivers.memory import MUCH, give_back_memory
 from taskfc_ext.drivers.payload_files import LARGE
-from taskfc_ext.drivers.uploads import Content, Sent
+from taskfc_ext.drivers.payload_reading import Content
+from taskfc_ext.drivers.uploads import Sent
 from taskfc_ext.errors import LoadingFailed, TaskRejectError, UnpicklableResult
 from taskfc_ext.protocol.context import Edits
 from taskfc_ext.protocol.payloads import Outcome, Payload, encode_failure
