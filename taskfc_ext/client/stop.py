@@ -22,7 +22,7 @@ from taskfc_ext.client.farm.silence import (
     silence_error,
 )
 from taskfc_ext.client.session.replies import value_of
-from taskfc_ext.drivers.connection_file import ConnectionInfo, process_alive
+from taskfc_ext.drivers.connection_file import ConnectionInfo, identity_of, process_alive
 from taskfc_ext.drivers.socket_folder import FolderRefused
 from taskfc_ext.errors import ControllerLost, ControllerStopped, VersionMismatch
 from taskfc_ext.protocol.client_messages import GetClientName
@@ -48,41 +48,53 @@ def stop_farm(farm: LocalFarm) -> None:
 
     A farm that was killed, perhaps during the stop, is started once more: only a new controller can find out which
     tasks had run, and settle them. Suspended processes are resumed. A controller that does not answer is killed; its
-    supervisor starts another one, which is then asked to stop.
+    supervisor starts another one, which is then asked to stop. A farm that somebody starts after this stop is theirs.
 
     Raises:
         TimeoutError: they have not ended after 20 seconds.
     """
+    n_stops, asked = farm.stops(), None
     for _ in range(_STOP_TRIES):
+        is_ours = False
         match farm.condition():
             case Condition.STOPPED | Condition.ASLEEP:
                 return
             case Condition.DEAD | Condition.LOST:
                 with suppress(ControllerStopped):  # somebody else was faster
-                    launch(farm.paths, None, at_rest=True)
-        _stop_running(farm)
+                    is_ours = launch(farm.paths, None, at_rest=True)
+        running = farm.connection()
+        if running is None:
+            continue
+        if asked is not None and not is_ours and not _is_same(running, asked) and running.n_stops > n_stops:
+            return
+        _stop_running(farm, running)
+        asked = running
 
 
-def _stop_running(farm: LocalFarm) -> None:
-    running = farm.connection()
-    if running is None:
-        return
+def _is_same(one: ConnectionInfo, other: ConnectionInfo) -> bool:
+    """Return whether both are of the same start of a farm. A supervisor stays when its controller dies."""
+    return identity_of(one) == identity_of(other)
+
+
+def _stop_running(farm: LocalFarm, running: ConnectionInfo) -> None:
     resume_suspended(running)
     try:
         with closing(connect(farm, owner="", label="stop")) as remote:
-            _ask_to_stop(farm, remote)
+            _ask_to_stop(farm, running, remote)
     except (VersionMismatch, FolderRefused):  # it does not take our requests, but it takes a signal
         with suppress(ProcessLookupError):
             os.kill(running.supervisor_pid, signal.SIGTERM)
     _wait_for_end(farm, running)
 
 
-def _ask_to_stop(farm: LocalFarm, remote: RemoteController) -> None:
+def _ask_to_stop(farm: LocalFarm, running: ConnectionInfo, remote: RemoteController) -> None:
     answer = remote.stop()
     try:
         value_of(answer.result(ANSWER_WITHIN))
     except TimeoutError:
-        end_controller(farm.connection())
+        silent = farm.connection()  # perhaps the next controller of the same supervisor
+        if silent is not None and _is_same(silent, running):
+            end_controller(silent)
         try:
             value_of(answer.result(STOP_WITHIN))  # of the next controller
         except TimeoutError:
