@@ -39,7 +39,7 @@ class Usage:
     def n_bytes(self) -> int:
         """Return the bytes that the journal and the files of large payloads take, without the journal's free pages.
 
-        The log beside the journal, which has up to 16 MB, does not count.
+        The log beside the journal, which has up to 16 MB, and the reserve of 4 MB do not count.
         """
         names = "page_count", "freelist_count", "page_size"
         pages, free, size = (self._journal.query(f"PRAGMA {name}")[0][0] for name in names)

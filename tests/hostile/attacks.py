@@ -55,6 +55,14 @@ def _find(paths: FarmPaths, **filters: Any) -> tuple[int, ...]:
     return tuple(info.taskid if hasattr(info, "taskid") else info["taskid"] for info in reply.value)
 
 
+def computes(paths: FarmPaths, until: float) -> str:
+    """No attack: it takes a core, and sends nothing. What the others lose to it is the machine's."""
+    n = 0
+    while time.monotonic() < until:
+        n += 1
+    return f"{n:,} looks at the clock, no message"
+
+
 def pings(paths: FarmPaths, until: float) -> str:
     """A million pings."""
     return _flood(paths, until, 1_000_000, lambda peer: peer.ask(said.Ping))
@@ -190,8 +198,8 @@ def connections(paths: FarmPaths, until: float) -> str:
 ATTACKS: dict[str, Attack] = {
     attack.__name__: attack
     for attack in (
-        pings, barriers, lists, long_lists, watches, submits, sessions, hellos, results, large_frames, frames_of_ids,
-        junk, worker_junk, connections,
+        computes, pings, barriers, lists, long_lists, watches, submits, sessions, hellos, results, large_frames,
+        frames_of_ids, junk, worker_junk, connections,
     )
 }  # fmt: skip
 
