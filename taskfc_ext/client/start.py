@@ -194,13 +194,13 @@ def start(
     )
     aside: Path | None = None
     running = farm.is_served()
+    if not running and options.is_in_memory and farm.condition() is Condition.DEAD:
+        running = not _settle(farm)
     if running and engine is not None:
         _check_same_engine(farm, engine, resources)
     if running and store is not None and options.is_in_memory != farm.is_in_memory:
         here = "in memory only" if farm.is_in_memory else "on the disk"
         raise StartFailed(f"farm {name!r} runs, and keeps its tasks {here}", hint="stop it first")
-    if options.is_in_memory and farm.condition() is Condition.DEAD:
-        stop(farm)  # which records in its store on the disk how its tasks have ended
     if fresh and (running or not options.is_in_memory):
         if running:
             raise StartFailed(f"farm {name!r} runs, so its store is in use", hint="stop it first")
@@ -306,6 +306,14 @@ def _as_before(engine: Engine, before: EngineOptions, resources: object, idle: f
         resources=before.resources if resources is None else engine.options.resources,
     )
     return engine._replace(options=options)
+
+
+def _settle(farm: LocalFarm) -> bool:
+    """Let a dead farm record in its store on the disk how its tasks have ended; `False` if somebody is starting it."""
+    is_dead = launch(farm.paths, None, at_rest=True)
+    if is_dead:
+        stop(farm)
+    return is_dead
 
 
 def _launch(farm: LocalFarm, options: FarmOptions, engine: Engine | None) -> Controller:

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from taskfc_ext.client.farm.silence import (
     resume_suspended,
     silence_error,
 )
-from taskfc_ext.client.session.replies import value_of
+from taskfc_ext.client.session.replies import Answer, value_of
 from taskfc_ext.drivers.connection_file import ConnectionInfo, identity_of, process_alive
 from taskfc_ext.drivers.socket_folder import FolderRefused
 from taskfc_ext.errors import ControllerLost, ControllerStopped, VersionMismatch
@@ -48,30 +48,37 @@ def stop_farm(farm: LocalFarm) -> None:
 
     A farm that was killed, perhaps during the stop, is started once more: only a new controller can find out which
     tasks had run, and settle them. Suspended processes are resumed. A controller that does not answer is killed; its
-    supervisor starts another one, which is then asked to stop. A farm that somebody starts after this stop is theirs.
+    supervisor starts another one, which is then asked to stop. A farm that somebody starts meanwhile, after the end of
+    this one, is left alone.
 
     Raises:
         TimeoutError: they have not ended after 20 seconds.
+        ControllerLost: no controller has answered for so long; the message says in which state the processes are.
     """
-    n_stops, asked = farm.stops(), None
+    asked: ConnectionInfo | None = None
     for _ in range(_STOP_TRIES):
-        is_ours = False
+        is_started_here = False
         match farm.condition():
             case Condition.STOPPED | Condition.ASLEEP:
                 return
             case Condition.DEAD | Condition.LOST:
                 with suppress(ControllerStopped):  # somebody else was faster
-                    is_ours = launch(farm.paths, None, at_rest=True)
+                    is_started_here = launch(farm.paths, None, at_rest=True)
         running = farm.connection()
         if running is None:
             continue
-        if asked is not None and not is_ours and not _is_same(running, asked) and running.n_stops > n_stops:
+        if asked is not None and not is_started_here and _began_after_stop_of(asked, running):
             return
         _stop_running(farm, running)
         asked = running
 
 
-def _is_same(one: ConnectionInfo, other: ConnectionInfo) -> bool:
+def _began_after_stop_of(asked: ConnectionInfo, running: ConnectionInfo) -> bool:
+    """Return whether the processes that run are of a start after a stop of those that were asked to stop."""
+    return not _is_same_start(asked, running) and running.n_stops > asked.n_stops
+
+
+def _is_same_start(one: ConnectionInfo, other: ConnectionInfo) -> bool:
     """Return whether both are of the same start of a farm. A supervisor stays when its controller dies."""
     return identity_of(one) == identity_of(other)
 
@@ -82,25 +89,33 @@ def _stop_running(farm: LocalFarm, running: ConnectionInfo) -> None:
         with closing(connect(farm, owner="", label="stop")) as remote:
             _ask_to_stop(farm, running, remote)
     except (VersionMismatch, FolderRefused):  # it does not take our requests, but it takes a signal
-        with suppress(ProcessLookupError):
-            os.kill(running.supervisor_pid, signal.SIGTERM)
+        if process_alive(running.supervisor_pid, running.supervisor_started):
+            with suppress(ProcessLookupError):
+                os.kill(running.supervisor_pid, signal.SIGTERM)
     _wait_for_end(farm, running)
 
 
 def _ask_to_stop(farm: LocalFarm, running: ConnectionInfo, remote: RemoteController) -> None:
     answer = remote.stop()
+    if _is_stopped(answer, ANSWER_WITHIN):
+        return
+    silent = farm.connection()  # perhaps the next controller of the same supervisor
+    if silent is not None and _is_same_start(silent, running):
+        end_controller(silent)
+        resume_suspended(silent)  # its supervisor, which starts the next one
+    if not _is_stopped(answer, STOP_WITHIN):
+        raise silence_error(farm)
+
+
+def _is_stopped(answer: Future[Answer], seconds: float) -> bool:
+    """Return whether a request to stop has been answered within so many seconds."""
     try:
-        value_of(answer.result(ANSWER_WITHIN))
+        value_of(answer.result(seconds))
     except TimeoutError:
-        silent = farm.connection()  # perhaps the next controller of the same supervisor
-        if silent is not None and _is_same(silent, running):
-            end_controller(silent)
-        try:
-            value_of(answer.result(STOP_WITHIN))  # of the next controller
-        except TimeoutError:
-            raise silence_error(farm) from None
+        return False
     except (ControllerStopped, ControllerLost):
         pass  # somebody else stopped it first, or its tasks were in memory only, and there is no next controller
+    return True
 
 
 def _wait_for_end(farm: LocalFarm, running: ConnectionInfo) -> None:
@@ -139,10 +154,12 @@ def start_idle(farm: LocalFarm) -> Iterator[BlockingTaskClient]:
     Raises:
         StartFailed: the farm cannot be started; the message says why, and what to do.
     """
-    started = launch(farm.paths, None, at_rest=True)
+    is_started_here = launch(farm.paths, None, at_rest=True)
+    ours = farm.connection()
     try:
         with blocking_client(farm, owner="", label="taskfc") as client:
             yield client
     finally:
-        if started:
-            stop_farm(farm)
+        found = farm.connection()
+        if is_started_here and (ours is None or found is None or _is_same_start(found, ours)):
+            stop_farm(farm)  # and not one that somebody has started after a stop of ours

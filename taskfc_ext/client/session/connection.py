@@ -349,7 +349,9 @@ class Connection:
         """Handle new work while the farm is down: a submission may start it again."""
         self._stops = self._farm.stops()
         condition = self._condition()
-        if condition is Condition.ALIVE:
+        if condition is Condition.ALIVE and self._state.asks_only_to_stop and self._is_stopping:
+            self._state.give_up(stopped_error(self._farm))
+        elif condition is Condition.ALIVE:
             self._insists = True
             self.connect()
         elif condition is not None and (condition.has_ended_by_itself or self._state.has_submissions):
@@ -399,6 +401,11 @@ class Connection:
             self._go_down(FarmState.REFUSED, VersionMismatch(describe_other_version(self.info)))
             return None
         return Condition.ALIVE
+
+    @property
+    def _is_stopping(self) -> bool:
+        """Whether the processes that were found are ending, as somebody has stopped the farm."""
+        return self.info is not None and -1 < self.info.n_stops < self._stops
 
     @property
     def _is_refused(self) -> bool:
