@@ -36,7 +36,6 @@ from taskfc_ext.protocol.client_messages import (
     Refused,
     Released,
     Reply,
-    Stop,
     TaskRef,
 )
 from taskfc_ext.protocol.limits import MAX_BATCH, MAX_IDS, MAX_OPEN_CALLS
@@ -106,12 +105,6 @@ class SessionState:
     def has_submissions(self) -> bool:
         """Whether any task has not been accepted yet."""
         return bool(self._submissions) or any(isinstance(item, TaskFuture) for item in list(self.outbox))
-
-    @property
-    def asks_only_to_stop(self) -> bool:
-        """Whether all that is unsent are requests to stop the farm."""
-        unsent = list(self.outbox)
-        return bool(unsent) and all(isinstance(item, Call) and item.kind is Stop for item in unsent)
 
     @property
     def n_unaccepted(self) -> int:

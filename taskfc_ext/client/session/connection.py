@@ -33,7 +33,7 @@ from taskfc_ext.client.session.bookkeeping import SessionState
 from taskfc_ext.client.session.collector import Burst
 from taskfc_ext.client.session.link import Link
 from taskfc_ext.client.session.observer import Observer
-from taskfc_ext.client.session.pending import Call
+from taskfc_ext.client.session.pending import Call, asks_only_for_end
 from taskfc_ext.client.session.replies import error_of
 from taskfc_ext.drivers.connection_file import ConnectionInfo, identity_of
 from taskfc_ext.drivers.process_limits import no_threads
@@ -349,15 +349,13 @@ class Connection:
         """Handle new work while the farm is down: a submission may start it again."""
         self._stops = self._farm.stops()
         condition = self._condition()
-        if condition is Condition.ALIVE and self._state.asks_only_to_stop and self._is_stopping:
-            self._state.give_up(stopped_error(self._farm))
-        elif condition is Condition.ALIVE:
+        if condition is Condition.ALIVE and not asks_only_for_end(self._state.outbox, self.info, self._stops):
             self._insists = True
             self.connect()
         elif condition is not None and (condition.has_ended_by_itself or self._state.has_submissions):
             self._insists = True
             self._revive()
-        elif condition is Condition.STOPPED:
+        elif condition is not None:  # it was stopped, and nothing here starts it again
             self._state.give_up(stopped_error(self._farm))
 
     def _revive(self) -> None:
@@ -401,11 +399,6 @@ class Connection:
             self._go_down(FarmState.REFUSED, VersionMismatch(describe_other_version(self.info)))
             return None
         return Condition.ALIVE
-
-    @property
-    def _is_stopping(self) -> bool:
-        """Whether the processes that were found are ending, as somebody has stopped the farm."""
-        return self.info is not None and -1 < self.info.n_stops < self._stops
 
     @property
     def _is_refused(self) -> bool:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import concurrent.futures
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from taskfc_ext.client.future.answer import AnswerFuture
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.session.replies import Answer
+from taskfc_ext.drivers.connection_file import ConnectionInfo
 from taskfc_ext.drivers.uploads import Sent, UploadedFile, in_message
 from taskfc_ext.errors import DependencyFailed, StoreError
-from taskfc_ext.protocol.client_messages import Request, Submit, TaskRef
+from taskfc_ext.protocol.client_messages import Request, Stop, Submit, TaskRef
 from taskfc_ext.protocol.payloads import Payload
 
 T = TypeVar("T")
@@ -27,6 +28,18 @@ def settle(future: concurrent.futures.Future[T], outcome: T | Exception) -> None
         future.set_exception(outcome)
     else:
         future.set_result(outcome)
+
+
+def asks_only_for_end(unsent: Iterable[object], running: ConnectionInfo | None, n_stops: int) -> bool:
+    """Return whether all that is unsent asks to stop a farm that is ending already.
+
+    Args:
+        unsent: the outbox.
+        running: the farm's processes.
+        n_stops: how often it has been stopped by now.
+    """
+    is_ending = running is not None and -1 < running.n_stops < n_stops
+    return is_ending and all(isinstance(item, Call) and item.kind is Stop for item in list(unsent))
 
 
 class Submission:
