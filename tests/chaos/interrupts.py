@@ -88,8 +88,12 @@ class Kernel:
         return str(self.reply(asked)["user_expressions"]["value"]["data"]["text/plain"])
 
     def send(self, cell: str) -> str:
-        """Send a cell, and return when it has begun. Before that, ipykernel ignores an interrupt or sends no reply."""
-        sent = self._client.execute(f"print({BEGUN!r}, flush=True)\n{cell}")
+        """Send a cell, and return when it has begun. Before that, ipykernel ignores an interrupt or sends no reply.
+
+        An error in it does not let ipykernel abort the next cells: that would meet one which is sent right after the
+        reply.
+        """
+        sent = self._client.execute(f"print({BEGUN!r}, flush=True)\n{cell}", stop_on_error=False)
         end = time.monotonic() + DEADLINE
         while time.monotonic() < end:
             message = self._client.get_iopub_msg(timeout=DEADLINE)
