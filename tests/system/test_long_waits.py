@@ -115,7 +115,7 @@ class Cell:
 
     def __init__(self, kernel: Any, source: str) -> None:
         self._kernel = kernel
-        self._id = kernel.execute(source)
+        self._id = kernel.execute(source, stop_on_error=False)  # else an error may abort the next one
         self.outputs: dict[str, str] = {}
         self.is_over = False
         self.printed = self.error = ""
