@@ -24,6 +24,7 @@ from taskfc_ext.client.farm.silence import (
 from taskfc_ext.client.session.replies import Answer, value_of
 from taskfc_ext.drivers.connection_file import ConnectionInfo, identity_of, process_alive
 from taskfc_ext.drivers.socket_folder import FolderRefused
+from taskfc_ext.drivers.stops import was_stopped
 from taskfc_ext.errors import ControllerLost, ControllerStopped, VersionMismatch
 from taskfc_ext.protocol.client_messages import GetClientName
 
@@ -75,7 +76,7 @@ def stop_farm(farm: LocalFarm) -> None:
 
 def _began_after_stop_of(asked: ConnectionInfo, running: ConnectionInfo) -> bool:
     """Return whether the processes that run are of a start after a stop of those that were asked to stop."""
-    return not _is_same_start(asked, running) and running.n_stops > asked.n_stops
+    return not _is_same_start(asked, running) and was_stopped(asked.n_stops, running.n_stops)
 
 
 def _is_same_start(one: ConnectionInfo, other: ConnectionInfo) -> bool:
@@ -97,17 +98,17 @@ def _stop_running(farm: LocalFarm, running: ConnectionInfo) -> None:
 
 def _ask_to_stop(farm: LocalFarm, running: ConnectionInfo, remote: RemoteController) -> None:
     answer = remote.stop()
-    if _is_stopped(answer, ANSWER_WITHIN):
+    if _is_answered(answer, ANSWER_WITHIN):
         return
     silent = farm.connection()  # perhaps the next controller of the same supervisor
     if silent is not None and _is_same_start(silent, running):
         end_controller(silent)
         resume_suspended(silent)  # its supervisor, which starts the next one
-    if not _is_stopped(answer, STOP_WITHIN):
+    if not _is_answered(answer, STOP_WITHIN):
         raise silence_error(farm)
 
 
-def _is_stopped(answer: Future[Answer], seconds: float) -> bool:
+def _is_answered(answer: Future[Answer], seconds: float) -> bool:
     """Return whether a request to stop has been answered within so many seconds."""
     try:
         value_of(answer.result(seconds))

@@ -40,6 +40,11 @@ def has_stopped_idle(paths: FarmPaths) -> bool:
     return paths.idle_stop.exists()
 
 
+def was_stopped(n_before: int, n_stops: int) -> bool:
+    """Return whether a farm was stopped between two counts of its stops; -1: not known."""
+    return -1 < n_before < n_stops
+
+
 def is_stopping(paths: FarmPaths, n_before: int) -> bool:
     """Return whether a farm that runs is being stopped.
 
@@ -47,7 +52,7 @@ def is_stopping(paths: FarmPaths, n_before: int) -> bool:
         paths: its files.
         n_before: number of stops when its controller began; -1: not known.
     """
-    return has_stopped_idle(paths) or n_before not in (-1, count_stops(paths))
+    return has_stopped_idle(paths) or was_stopped(n_before, count_stops(paths))
 
 
 def forget_idle_stop(paths: FarmPaths) -> None:

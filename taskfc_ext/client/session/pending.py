@@ -12,6 +12,7 @@ from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.session.replies import Answer
 from taskfc_ext.drivers.connection_file import ConnectionInfo
+from taskfc_ext.drivers.stops import was_stopped
 from taskfc_ext.drivers.uploads import Sent, UploadedFile, in_message
 from taskfc_ext.errors import DependencyFailed, StoreError
 from taskfc_ext.protocol.client_messages import Request, Stop, Submit, TaskRef
@@ -38,7 +39,7 @@ def asks_only_for_end(unsent: Iterable[object], running: ConnectionInfo | None, 
         running: the farm's processes.
         n_stops: how often it has been stopped by now.
     """
-    is_ending = running is not None and -1 < running.n_stops < n_stops
+    is_ending = running is not None and was_stopped(running.n_stops, n_stops)
     return is_ending and all(isinstance(item, Call) and item.kind is Stop for item in list(unsent))
 
 
